@@ -1,1 +1,35 @@
-//! .
+//! The worker of quickdb: the plan nodes that read shards, the functions that run beside the data, and both
+//! ends of the protocol between master and workers.
+//!
+//! ```text
+//!        master                                             worker
+//!  ┌───────────────────┐                              ┌─────────────────────┐
+//!  │ logical plan      │                              │ worker   (tonic)    │
+//!  │   ▼ fused         │   plans   codec ─ mTLS ────▶ │   ▼                 │
+//!  │ ShardAggregate    │                              │ ShardScan/Aggregate │
+//!  │   ▼ pinning       │                              │   ▼ cpu (rayon)     │
+//!  │ one task a worker │ ◀──── partial states ─────── │ kernels over store  │
+//!  │ shards ───────────┼─── new shards, by Flight ──▶ │ shard_service       │
+//!  └───────────────────┘                              └─────────────────────┘
+//! ```
+//!
+//! An embedded worker is the same nodes in the master's process, with its [`store::ShardStore`] in the
+//! session and no network.
+
+#![forbid(unsafe_code)]
+
+pub mod cluster;
+pub mod codec;
+pub mod cpu;
+pub mod error;
+pub mod functions;
+pub mod fused;
+pub mod pinning;
+pub mod prune;
+pub mod scan;
+mod shard_protocol;
+mod shard_service;
+pub mod shards;
+pub mod store;
+pub mod tls;
+pub mod worker;
