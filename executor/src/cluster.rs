@@ -34,7 +34,7 @@ use tonic::transport::{Channel, Endpoint};
 use url::Url;
 
 use crate::error::{ErrorKind, ExecError};
-use crate::scan::WorkerId;
+use crate::table::WorkerId;
 use crate::tls::{ClusterTls, TlsError};
 
 /// A worker that does not accept a connection within this time counts as lost.

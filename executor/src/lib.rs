@@ -31,5 +31,6 @@ mod shard_protocol;
 mod shard_service;
 pub mod shards;
 pub mod store;
+pub mod table;
 pub mod tls;
 pub mod worker;

@@ -41,7 +41,8 @@ use crate::cluster::Cluster;
 use crate::codec::QuickdbCodec;
 use crate::error::{ErrorKind, ExecError};
 use crate::fused::ShardAggregateExec;
-use crate::scan::{ShardScanExec, WorkerId};
+use crate::scan::ShardScanExec;
+use crate::table::WorkerId;
 
 /// Marks the error of a plan that has to be made again with [`GatherShards`].
 const NOT_PINNED: &str = "quickdb: a stage over shards does not have one task per worker";

@@ -38,9 +38,9 @@ where
 {
     let (to_writer, mut from_socket) = tokio::sync::mpsc::channel::<RecordBatch>(BATCHES_IN_FLIGHT);
     let (complete, is_complete) = tokio::sync::oneshot::channel::<()>();
-    let store = Arc::clone(store);
+    let (store, writing_store) = (Arc::clone(store), Arc::clone(store));
     let writing = tokio::task::spawn_blocking(move || -> Result<Option<ShardReport>, StorageError> {
-        let mut writer = ShardWriter::create(store.directory(), identity, schema)?;
+        let mut writer = ShardWriter::create(writing_store.directory(), identity, schema)?;
         while let Some(batch) = from_socket.blocking_recv() {
             writer.write(&batch)?;
         }
@@ -72,7 +72,7 @@ where
         ExecError::new(ErrorKind::Internal, format!("writing a shard stopped: {error}")).into_datafusion()
     })?;
     match (written, failure) {
-        (Err(error), _) => Err(ExecError::from(error).into_datafusion()),
+        (Err(error), _) => Err(store.explain(error)),
         (Ok(_), Some(failure)) => Err(failure),
         (Ok(Some(report)), None) => Ok(report),
         (Ok(None), None) => Err(ExecError::new(ErrorKind::Internal, "a shard was given up half-way").into_datafusion()),
@@ -136,7 +136,7 @@ impl FlightService for ShardService {
         let store = Arc::clone(&self.store);
         let answers = tokio::task::spawn_blocking(move || match action.r#type.as_str() {
             LIST_SHARDS => {
-                let shards = store.directory().list().map_err(|error| status(ExecError::from(error).into_datafusion()))?;
+                let shards = store.directory().list().map_err(|error| status(store.explain(error)))?;
                 Ok(shards
                     .into_iter()
                     .map(|shard| Ok(ActionResult { body: ShardEntry { shard: shard.0 }.encode_to_vec().into() }))
@@ -147,7 +147,7 @@ impl FlightService for ShardService {
                 store
                     .directory()
                     .remove(ShardId(remove.shard))
-                    .map_err(|error| status(ExecError::from(error).into_datafusion()))?;
+                    .map_err(|error| status(store.explain(error)))?;
                 Ok(Vec::new())
             }
             other => Err(Status::unimplemented(format!("there is no action \"{other}\""))),

@@ -92,7 +92,7 @@ impl ShardHost {
     pub async fn list(&self) -> Result<Vec<ShardId>> {
         match self {
             Self::Embedded(store) => {
-                store.directory().list().map_err(|error| ExecError::from(error).into_datafusion())
+                store.directory().list().map_err(|error| store.explain(error))
             }
             Self::Remote { worker, channel } => {
                 let action = Action { r#type: LIST_SHARDS.to_owned(), body: bytes::Bytes::new() };
@@ -115,7 +115,7 @@ impl ShardHost {
     pub async fn remove(&self, shard: ShardId) -> Result<()> {
         match self {
             Self::Embedded(store) => {
-                store.directory().remove(shard).map_err(|error| ExecError::from(error).into_datafusion())
+                store.directory().remove(shard).map_err(|error| store.explain(error))
             }
             Self::Remote { worker, channel } => {
                 let body = RemoveShard { shard: shard.0 }.encode_to_vec().into();
@@ -146,7 +146,7 @@ fn source_error(error: FlightError) -> DataFusionError {
 
 /// What a worker answered: an error of its own, whose text carries the kind, or one of the connection.
 fn remote_error(worker: &str, status: Status) -> DataFusionError {
-    match ExecError::find(&DataFusionError::External(status.message().into())) {
+    match ExecError::from_text(status.message()) {
         Some(mut error) => {
             error.worker = Some(worker.to_owned());
             error.into_datafusion()

@@ -12,6 +12,7 @@ use datafusion::execution::SessionState;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use quickdb_storage::ShardDirectory;
 use datafusion_distributed::{DistributedExt, Worker, WorkerQueryContext};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -73,6 +74,7 @@ pub enum WorkerError {
 /// A worker that serves. Dropping it stops it at once; [`WorkerServer::shutdown`] lets tasks finish.
 pub struct WorkerServer {
     local_addr: SocketAddr,
+    store: Arc<ShardStore>,
     stop: CancellationToken,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
 }
@@ -82,7 +84,7 @@ impl WorkerServer {
     pub async fn start(config: WorkerConfig) -> Result<Self, WorkerError> {
         let server_tls = config.tls.server_config()?;
         let channels = WorkerChannels::new(config.tls.client_config()?, std::collections::HashMap::new());
-        let store = Arc::new(ShardStore::open(config.name.clone(), &config.shards_dir)?);
+        let store = Arc::new(ShardStore::new(config.name.clone(), ShardDirectory::open(&config.shards_dir)?));
         let runtime = runtime_env(config.memory_limit_bytes, &config.spill_dir)?;
         let listener = TcpListener::bind(config.listen)
             .await
@@ -97,7 +99,7 @@ impl WorkerServer {
         })
         .with_runtime_env(runtime)
         .with_version(env!("CARGO_PKG_VERSION"));
-        let shards = FlightServiceServer::new(ShardService::new(store))
+        let shards = FlightServiceServer::new(ShardService::new(Arc::clone(&store)))
             .max_decoding_message_size(usize::MAX)
             .max_encoding_message_size(usize::MAX);
 
@@ -114,12 +116,17 @@ impl WorkerServer {
                 .serve_with_incoming_shutdown(accept(listener, server_tls), stopped),
         );
         info!(worker = config.name, address = %local_addr, "worker serves");
-        Ok(Self { local_addr, stop, serving })
+        Ok(Self { local_addr, store, stop, serving })
     }
 
     /// The address it listens on.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The shards it serves.
+    pub fn store(&self) -> &Arc<ShardStore> {
+        &self.store
     }
 
     /// Accepts nothing more and waits, within a limit, for what runs.

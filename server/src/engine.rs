@@ -22,7 +22,7 @@ use quickdb_executor::cluster::Cluster;
 use quickdb_executor::error::{ErrorKind, ExecError};
 use quickdb_executor::fused::FuseAggregates;
 use quickdb_executor::pinning::{self, QueryPlacement};
-use quickdb_executor::scan::{ShardPlacement, ShardTable, WorkerId};
+use quickdb_executor::table::{ShardPlacement, ShardTable, WorkerId};
 use quickdb_executor::shards::ShardHost;
 use quickdb_executor::store::ShardStore;
 use quickdb_storage::ShardId;

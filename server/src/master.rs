@@ -12,10 +12,10 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use pgwire::tokio::server::negotiate_tls;
 use quickdb_executor::cluster::{Cluster, ClusterError, WorkerEndpoint};
-use quickdb_executor::scan::WorkerId;
+use quickdb_executor::table::WorkerId;
 use quickdb_executor::store::ShardStore;
 use quickdb_executor::tls::ClusterTls;
-use quickdb_storage::{ShardIdentity, ShardReport};
+use quickdb_storage::{ShardDirectory, ShardIdentity, ShardReport};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -145,7 +145,7 @@ impl Master {
         let backend = match &config.workers {
             Workers::Embedded { shards_dir } => {
                 catalogue.set_workers(&[(EMBEDDED_WORKER, "embedded".to_owned(), "in this process".to_owned())])?;
-                Backend::Embedded(Arc::new(ShardStore::open("embedded".to_owned(), shards_dir)?))
+                Backend::Embedded(Arc::new(ShardStore::new("embedded", ShardDirectory::open(shards_dir)?)))
             }
             Workers::Remote { workers, tls } => Backend::Cluster(Arc::new(cluster(&catalogue, workers, tls)?)),
         };
