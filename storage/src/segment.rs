@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::decoder::{Decoder, malformed};
 use crate::format::{HEADER_BYTES, SEGMENT_ALIGNMENT_BYTES};
@@ -63,10 +63,6 @@ impl SegmentWriter {
 
     pub(crate) fn position(&self) -> u64 {
         self.position
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Appends bytes that are no segment.
@@ -132,9 +128,9 @@ mod tests {
 
     #[test]
     fn a_full_device_is_told() {
-        let path = Path::new("/dev/full");
-        let file = File::options().write(true).open(path).unwrap();
-        let mut writer = SegmentWriter::new(file, path.to_path_buf());
+        let path = PathBuf::from("/dev/full");
+        let file = File::options().write(true).open(&path).unwrap();
+        let mut writer = SegmentWriter::new(file, path);
         let error = writer.write(&vec![1; 2 * WRITE_BUFFER_BYTES]).unwrap_err();
         assert!(matches!(error, StorageError::DiskFull { .. }), "{error}");
     }
