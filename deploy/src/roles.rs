@@ -1,0 +1,216 @@
+//! The seam to the crates that do the work: everything that `quickdb` starts in its own process is started here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use quickdb_executor::worker::Worker;
+use quickdb_server::Master;
+
+use crate::certificates::Identity;
+use crate::dataset::BundledTable;
+use crate::error::Error;
+
+/// The certificates of a node inside a cluster, in PEM.
+#[derive(Clone)]
+pub(crate) struct ClusterIdentity {
+    /// The authority of all nodes.
+    pub(crate) authority_pem: String,
+    /// This node's certificate and key.
+    pub(crate) identity: Identity,
+}
+
+impl ClusterIdentity {
+    fn into_tls(self) -> quickdb_executor::tls::ClusterTls {
+        quickdb_executor::tls::ClusterTls {
+            ca_pem: self.authority_pem,
+            cert_pem: self.identity.certificate_pem,
+            key_pem: self.identity.key_pem,
+        }
+    }
+}
+
+/// A worker as the master sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WorkerAddress {
+    /// The number under which the catalogue knows its shards.
+    pub(crate) id: u32,
+    /// The name in messages and in its certificate.
+    pub(crate) name: String,
+    /// `HOST:PORT`.
+    pub(crate) address: String,
+}
+
+/// Where a master's shards are.
+pub(crate) enum WorkersOf {
+    /// In this process, in the directory of that path.
+    Embedded(PathBuf),
+    /// In worker processes, reached over mutual TLS.
+    Remote(Vec<WorkerAddress>, ClusterIdentity),
+}
+
+/// Everything that a master needs to start.
+pub(crate) struct MasterSettings {
+    /// Where clients connect.
+    pub(crate) listen: SocketAddr,
+    /// How the user gave that address, for messages.
+    pub(crate) listen_setting: &'static str,
+    /// The directory of the catalogue.
+    pub(crate) data_dir: PathBuf,
+    /// The certificate for clients.
+    pub(crate) tls: Identity,
+    /// Whether clients without TLS are turned away.
+    pub(crate) require_tls: bool,
+    /// The superuser's password; without one every client is trusted.
+    pub(crate) password: Option<String>,
+    /// The workers.
+    pub(crate) workers: WorkersOf,
+    /// Client connections at a time.
+    pub(crate) max_connections: u32,
+    /// Milliseconds after which a statement is cancelled; 0 is never.
+    pub(crate) statement_timeout_ms: u64,
+    /// Memory for all queries together.
+    pub(crate) memory_limit_bytes: u64,
+    /// Threads for computing.
+    pub(crate) threads: usize,
+}
+
+/// A master that accepts connections.
+pub(crate) struct RunningMaster(Master);
+
+impl RunningMaster {
+    /// Starts a master. It accepts connections when this returns.
+    ///
+    /// # Errors
+    /// [`Error::PortInUse`] and [`Error::Role`].
+    pub(crate) async fn start(settings: MasterSettings) -> Result<Self, Error> {
+        let MasterSettings { listen, listen_setting, .. } = settings;
+        let auth = match settings.password {
+            Some(password) => quickdb_server::Auth::Scram { password },
+            None => quickdb_server::Auth::Trust,
+        };
+        let workers = match settings.workers {
+            WorkersOf::Embedded(dir) => quickdb_server::Workers::Embedded { dir },
+            WorkersOf::Remote(addresses, identity) => quickdb_server::Workers::Remote(
+                addresses
+                    .into_iter()
+                    .map(|WorkerAddress { id, name, address }| quickdb_server::WorkerEndpoint {
+                        id,
+                        name,
+                        address,
+                    })
+                    .collect(),
+                identity.into_tls(),
+            ),
+        };
+        let config = quickdb_server::MasterConfig {
+            listen,
+            data_dir: settings.data_dir,
+            tls: Some(quickdb_server::TlsIdentity {
+                cert_pem: settings.tls.certificate_pem,
+                key_pem: settings.tls.key_pem,
+            }),
+            require_tls: settings.require_tls,
+            auth,
+            workers,
+            max_connections: settings.max_connections,
+            statement_timeout_ms: settings.statement_timeout_ms,
+            memory_limit_bytes: settings.memory_limit_bytes,
+            threads: settings.threads,
+        };
+        let master = Master::start(config)
+            .await
+            .map_err(|error| Error::from_role("server", listen, listen_setting, Box::new(error)))?;
+        Ok(Self(master))
+    }
+
+    /// The address it accepts connections on.
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.0.local_addr()
+    }
+
+    /// Whether the catalogue has a bundled table.
+    ///
+    /// # Errors
+    /// [`Error::Load`] when the catalogue cannot be read.
+    pub(crate) async fn has_table(&self, table: &BundledTable) -> Result<bool, Error> {
+        self.0
+            .has_table(table.name)
+            .await
+            .map_err(|error| Error::Load { table: table.name, source: Box::new(error) })
+    }
+
+    /// Creates a bundled table and loads it into `shard_count` shards, spread evenly over the workers: all of it or,
+    /// on an error, nothing. The number of rows.
+    ///
+    /// # Errors
+    /// [`Error::BundledData`] and [`Error::Load`].
+    pub(crate) async fn load_table(&self, table: &BundledTable, shard_count: usize) -> Result<u64, Error> {
+        let batches = table.open()?;
+        self.0
+            .load_table(quickdb_server::TableLoad {
+                name: table.name.to_owned(),
+                schema: batches.schema(),
+                batches: Box::new(batches),
+                comment: Some(table.comment.to_owned()),
+                shard_count,
+            })
+            .await
+            .map_err(|error| Error::Load { table: table.name, source: Box::new(error) })
+    }
+
+    /// Takes no new connections, lets running statements finish, and stops.
+    pub(crate) async fn shutdown(self) {
+        self.0.shutdown().await;
+    }
+}
+
+/// Everything that a worker needs to start.
+pub(crate) struct WorkerSettings {
+    /// The name in messages.
+    pub(crate) name: String,
+    /// Where the master and the other workers connect.
+    pub(crate) listen: SocketAddr,
+    /// The directory of the shards.
+    pub(crate) shards_dir: PathBuf,
+    /// The certificates.
+    pub(crate) tls: ClusterIdentity,
+    /// Memory for all queries together.
+    pub(crate) memory_limit_bytes: u64,
+    /// Threads for computing.
+    pub(crate) threads: usize,
+}
+
+/// A worker that accepts tasks.
+pub(crate) struct RunningWorker(Worker);
+
+impl RunningWorker {
+    /// Starts a worker. It accepts tasks when this returns.
+    ///
+    /// # Errors
+    /// [`Error::PortInUse`] and [`Error::Role`].
+    pub(crate) async fn start(settings: WorkerSettings) -> Result<Self, Error> {
+        let listen = settings.listen;
+        let config = quickdb_executor::worker::WorkerConfig {
+            listen,
+            data_dir: settings.shards_dir,
+            name: settings.name,
+            tls: settings.tls.into_tls(),
+            threads: settings.threads,
+            memory_limit_bytes: settings.memory_limit_bytes,
+        };
+        let worker = Worker::start(config)
+            .await
+            .map_err(|error| Error::from_role("worker", listen, "listen", Box::new(error)))?;
+        Ok(Self(worker))
+    }
+
+    /// The address it accepts tasks on.
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.0.local_addr()
+    }
+
+    /// Takes no new tasks, lets running ones finish, and stops.
+    pub(crate) async fn shutdown(self) {
+        self.0.shutdown().await;
+    }
+}
