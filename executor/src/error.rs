@@ -108,6 +108,8 @@ error_kinds! {
     DiskFull,
     /// A shard whose bytes do not match their checksum.
     Corrupt,
+    /// A shard that the worker does not hold.
+    ShardMissing,
     /// A worker that does not answer.
     WorkerLost,
     /// Reading or writing failed.
