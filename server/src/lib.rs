@@ -1,1 +1,4 @@
-//! .
+//! The master of quickdb: the PostgreSQL protocol, sessions, planning, the catalogue.
+
+pub mod catalogue;
+pub mod pg_catalog;
