@@ -76,6 +76,12 @@ pub enum StorageError {
         /// The limit, for people.
         what: String,
     },
+    /// An earlier error has put an end to the shard that was being written.
+    #[error("writing shard {shard} failed before")]
+    WriteFailed {
+        /// The shard that was being written.
+        shard: ShardId,
+    },
     /// Bytes that should be an encoded [`Bound`](crate::Bound) or summary are not.
     #[error("malformed encoding: {what}")]
     Malformed {
