@@ -203,7 +203,8 @@ fn fill(connection: &Connection) -> CatalogueResult<()> {
 
 /// Takes `count` numbers of a counter: the first one. They are never given out again once committed.
 pub(super) fn take(connection: &Connection, counter: &str, count: u64) -> CatalogueResult<u64> {
-    let count = i64::try_from(count).map_err(|_| CatalogueError::Corrupt(format!("{count} numbers at once")))?;
+    let count =
+        i64::try_from(count).map_err(|_| CatalogueError::Corrupt(format!("{count} numbers at once")))?;
     let next: i64 = connection.query_row(
         "UPDATE counters SET next = next + ?2 WHERE name = ?1 RETURNING next",
         params![counter, count],

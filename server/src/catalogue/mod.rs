@@ -34,15 +34,15 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use load::Touched;
 
 pub use error::{CatalogueError, CatalogueResult};
-pub use pg_type::{PG_TYPE_KEY, PG_TYPMOD_KEY, PgType};
 pub(crate) use pg_type::with_modifier;
+pub use pg_type::{PG_TYPE_KEY, PG_TYPMOD_KEY, PgType};
 pub use roles::RoleOptions;
 pub use scram::{SCRAM_ITERATIONS, ScramVerifier};
 pub use shards::LoadTarget;
 pub use snapshot::{
     CatalogueSnapshot, Column, Database, Role, Schema, Shard, StoredSetting, Table, TableOptions, Worker,
 };
-pub use tables::{NewTable, Commented};
+pub use tables::{Commented, NewTable};
 
 /// The number of a worker, given out by the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

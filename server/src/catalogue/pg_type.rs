@@ -333,9 +333,7 @@ fn typmod(oid: u32, name: &str, modifiers: &[i32]) -> Option<i32> {
         (1042, []) if name != "bpchar" => Some(1 + TYPMOD_OFFSET),
         (1042 | 1043, [length]) if (1..=10_485_760).contains(length) => Some(length + TYPMOD_OFFSET),
         (1700, [precision]) if (1..=1_000).contains(precision) => Some(numeric_typmod(*precision, 0)),
-        (1700, [precision, scale])
-            if (1..=1_000).contains(precision) && (-1_000..=1_000).contains(scale) =>
-        {
+        (1700, [precision, scale]) if (1..=1_000).contains(precision) && (-1_000..=1_000).contains(scale) => {
             Some(numeric_typmod(*precision, *scale))
         }
         (1083 | 1114 | 1184, [digits]) if (0..=6).contains(digits) => Some(*digits),
@@ -381,7 +379,11 @@ mod tests {
             ("pg_catalog.int8", 20, -1, "bigint"),
         ] {
             let parsed = PgType::parse(text).unwrap();
-            assert_eq!((parsed.oid, parsed.typmod, parsed.to_string()), (oid, typmod, printed.into()), "{text}");
+            assert_eq!(
+                (parsed.oid, parsed.typmod, parsed.to_string()),
+                (oid, typmod, printed.into()),
+                "{text}"
+            );
             assert_eq!(PgType::parse(printed).unwrap(), parsed, "{printed}");
         }
         for text in ["", "point", "numeric(0)", "varchar(x)", "int4(3)", "text]", "timestamp(9)"] {
@@ -392,10 +394,32 @@ mod tests {
     #[test]
     fn a_field_and_its_type_go_both_ways() {
         for text in [
-            "boolean", "smallint", "integer", "bigint", "real", "double precision", "numeric(12,3)", "numeric",
-            "text", "character varying(9)", "character(3)", "bytea", "date", "time without time zone",
-            "timestamp without time zone", "timestamp with time zone", "interval", "uuid", "json", "jsonb", "oid",
-            "name", "\"char\"", "text[]", "character varying(9)[]", "integer[]",
+            "boolean",
+            "smallint",
+            "integer",
+            "bigint",
+            "real",
+            "double precision",
+            "numeric(12,3)",
+            "numeric",
+            "text",
+            "character varying(9)",
+            "character(3)",
+            "bytea",
+            "date",
+            "time without time zone",
+            "timestamp without time zone",
+            "timestamp with time zone",
+            "interval",
+            "uuid",
+            "json",
+            "jsonb",
+            "oid",
+            "name",
+            "\"char\"",
+            "text[]",
+            "character varying(9)[]",
+            "integer[]",
         ] {
             let pg_type = PgType::parse(text).unwrap();
             let field = pg_type.field("c", true);
@@ -412,7 +436,10 @@ mod tests {
             (DataType::UInt32, "bigint"),
             (DataType::UInt64, "numeric(20,0)"),
             (dictionary, "text"),
-            (DataType::Timestamp(TimeUnit::Nanosecond, Some("Europe/Paris".into())), "timestamp with time zone"),
+            (
+                DataType::Timestamp(TimeUnit::Nanosecond, Some("Europe/Paris".into())),
+                "timestamp with time zone",
+            ),
             (DataType::new_list(DataType::Float64, true), "double precision[]"),
             (DataType::new_list(DataType::new_list(DataType::Int16, true), true), "smallint[]"),
         ] {

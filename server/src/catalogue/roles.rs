@@ -118,12 +118,8 @@ mod tests {
     #[test]
     fn roles_are_created_changed_and_dropped() {
         let catalogue = Catalogue::in_memory().unwrap();
-        let verifier = ScramVerifier {
-            iterations: 4_096,
-            salt: vec![1; 16],
-            stored_key: [2; 32],
-            server_key: [3; 32],
-        };
+        let verifier =
+            ScramVerifier { iterations: 4_096, salt: vec![1; 16], stored_key: [2; 32], server_key: [3; 32] };
         let options = RoleOptions {
             login: Some(true),
             verifier: Some(Some(verifier.clone())),

@@ -211,8 +211,10 @@ mod tests {
         let table = new_table(&catalogue);
         let id = table.id;
         let shards = catalogue.allocate_shard_ids(2).unwrap();
-        let reports =
-            [(report(shards[0], id, 10), vec![workers[1], workers[0]]), (report(shards[1], id, 5), vec![workers[1]])];
+        let reports = [
+            (report(shards[0], id, 10), vec![workers[1], workers[0]]),
+            (report(shards[1], id, 5), vec![workers[1]]),
+        ];
         catalogue.commit_load(&LoadTarget::New(Box::new(table)), &reports).unwrap();
         (catalogue, id, shards, workers.to_vec())
     }
@@ -264,11 +266,13 @@ mod tests {
         let (catalogue, id, shards, workers) = loaded(&folder.path().join("catalogue"));
         let merged = catalogue.allocate_shard_ids(1).unwrap()[0];
         assert!(merged > shards[1]);
-        let gone = catalogue
-            .replace_shards(id, &shards[..1], &[(report(merged, id, 9), vec![workers[0]])])
-            .unwrap();
+        let gone =
+            catalogue.replace_shards(id, &shards[..1], &[(report(merged, id, 9), vec![workers[0]])]).unwrap();
         assert_eq!(gone, [(shards[0], vec![workers[1], workers[0]])]);
-        assert!(matches!(catalogue.replace_shards(id, &shards[..1], &[]), Err(CatalogueError::UndefinedShard(_))));
+        assert!(matches!(
+            catalogue.replace_shards(id, &shards[..1], &[]),
+            Err(CatalogueError::UndefinedShard(_))
+        ));
         catalogue.place_shard(merged, &[workers[1]]).unwrap();
         let snapshot = catalogue.snapshot();
         assert_eq!(snapshot.table_by_id(id).unwrap().row_count(), 14);

@@ -111,7 +111,8 @@ impl Catalogue {
     /// [`CatalogueError::UndefinedSchema`], [`CatalogueError::SchemaNotEmpty`].
     pub fn drop_schema(&self, name: &str, cascade: bool) -> CatalogueResult<Vec<(ShardId, Vec<WorkerId>)>> {
         self.commit(|transaction, current| {
-            let schema = current.schema(name).ok_or_else(|| CatalogueError::UndefinedSchema(name.to_owned()))?;
+            let schema =
+                current.schema(name).ok_or_else(|| CatalogueError::UndefinedSchema(name.to_owned()))?;
             let tables = current.tables().iter().filter(|table| table.schema_oid == schema.oid);
             let tables = tables.collect::<Vec<_>>();
             if !cascade && !tables.is_empty() {
@@ -239,9 +240,8 @@ pub(super) fn insert_table(
     current: &CatalogueSnapshot,
     table: &NewTable,
 ) -> CatalogueResult<u32> {
-    let schema = current
-        .schema(&table.schema)
-        .ok_or_else(|| CatalogueError::UndefinedSchema(table.schema.clone()))?;
+    let schema =
+        current.schema(&table.schema).ok_or_else(|| CatalogueError::UndefinedSchema(table.schema.clone()))?;
     if current.table(&table.schema, &table.name).is_some() {
         return Err(CatalogueError::DuplicateTable(table.name.clone()));
     }
@@ -389,14 +389,20 @@ mod tests {
         };
         assert_eq!(refused(|table| table.name = "a".into()), "relation \"a\" already exists");
         assert_eq!(refused(|table| table.schema = "s".into()), "schema \"s\" does not exist");
-        assert_eq!(refused(|table| table.owner = "joe".into()), "catalogue is corrupt: table 99 was not allocated");
+        assert_eq!(
+            refused(|table| table.owner = "joe".into()),
+            "catalogue is corrupt: table 99 was not allocated"
+        );
         assert_eq!(
             refused(|table| table.columns[1].name = "id".into()),
             "column \"id\" specified more than once"
         );
         assert!(matches!(catalogue.create_schema("pg_x", "quickdb"), Err(CatalogueError::ReservedName(_))));
         assert!(matches!(catalogue.drop_schema("public", false), Err(CatalogueError::SchemaNotEmpty(_))));
-        assert!(matches!(catalogue.create_schema("public", "quickdb"), Err(CatalogueError::DuplicateSchema(_))));
+        assert!(matches!(
+            catalogue.create_schema("public", "quickdb"),
+            Err(CatalogueError::DuplicateSchema(_))
+        ));
         assert_eq!(catalogue.snapshot().version, version);
     }
 

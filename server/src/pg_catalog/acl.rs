@@ -99,7 +99,8 @@ impl SessionView {
 
     fn of_role(&self, role: &Role) -> Grantee {
         let owned = |owner: u32| owner == role.oid;
-        let mut databases = self.snapshot.databases.iter().filter(|database| database.name == self.facts.database);
+        let mut databases =
+            self.snapshot.databases.iter().filter(|database| database.name == self.facts.database);
         Grantee {
             oid: role.oid,
             superuser: role.superuser,

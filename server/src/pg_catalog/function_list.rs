@@ -14,12 +14,25 @@ use crate::catalogue::PgType;
 /// The OIDs for functions that PostgreSQL has not: below those of users, above those that PostgreSQL gives out.
 const OWN_OIDS: std::ops::Range<u32> = 14_000..16_384;
 
-
 /// Functions that the grammar or the planner knows, so that nobody registers them.
 const SPELT_IN_SQL: [&str; 17] = [
-    "now", "timezone", "date_part", "extract", "overlay", "position", "substring", "like_escape", "generate_series",
-    "generate_subscripts", "unnest", "_pg_expandarray", "set_config", "pg_cancel_backend", "pg_terminate_backend",
-    "pg_typeof", "pg_sleep",
+    "now",
+    "timezone",
+    "date_part",
+    "extract",
+    "overlay",
+    "position",
+    "substring",
+    "like_escape",
+    "generate_series",
+    "generate_subscripts",
+    "unnest",
+    "_pg_expandarray",
+    "set_config",
+    "pg_cancel_backend",
+    "pg_terminate_backend",
+    "pg_typeof",
+    "pg_sleep",
 ];
 
 /// The functions of a session, by OID.
@@ -36,7 +49,8 @@ enum Callable {
 
 /// The functions that other objects of the catalogue refer to: they are listed whether or not they can be called.
 static REFERRED: LazyLock<HashSet<u32>> = LazyLock::new(|| {
-    let of_types = builtin::TYPES.iter().flat_map(|found| found.functions.into_iter().chain([found.subscript]));
+    let of_types =
+        builtin::TYPES.iter().flat_map(|found| found.functions.into_iter().chain([found.subscript]));
     let of_operators = builtin::OPERATORS.iter().flat_map(|found| [found.code, found.restrict, found.join]);
     let of_casts = builtin::CASTS.iter().map(|found| found.function);
     of_types.chain(of_operators).chain(of_casts).collect()
@@ -48,7 +62,8 @@ impl FunctionList {
         let scalars = state.scalar_functions().iter();
         let scalars = scalars.map(|(name, function)| (name.clone(), 'f', Some(function.signature().clone())));
         let aggregates = state.aggregate_functions().iter();
-        let aggregates = aggregates.map(|(name, function)| (name.clone(), 'a', Some(function.signature().clone())));
+        let aggregates =
+            aggregates.map(|(name, function)| (name.clone(), 'a', Some(function.signature().clone())));
         let windows = state.window_functions().iter();
         let windows = windows.map(|(name, function)| (name.clone(), 'w', Some(function.signature().clone())));
         let tables = state.table_functions().keys().map(|name| (name.clone(), 'f', None));
@@ -56,12 +71,14 @@ impl FunctionList {
     }
 
     fn of_names(registered: impl Iterator<Item = (String, char, Option<Signature>)>) -> Self {
-        let mut registered = registered.map(|(name, kind, signature)| (name, (kind, signature))).collect::<HashMap<_, _>>();
+        let mut registered =
+            registered.map(|(name, kind, signature)| (name, (kind, signature))).collect::<HashMap<_, _>>();
         let mut functions = BTreeMap::new();
         let mut known = HashSet::new();
         for function in FUNCTIONS.iter() {
             known.insert(&*function.name);
-            let callable = registered.contains_key(&*function.name) || SPELT_IN_SQL.contains(&&*function.name);
+            let callable =
+                registered.contains_key(&*function.name) || SPELT_IN_SQL.contains(&&*function.name);
             if callable || REFERRED.contains(&function.oid) {
                 functions.insert(function.oid, Callable::Builtin(function));
             }
@@ -73,7 +90,8 @@ impl FunctionList {
             // Operators of DataFusion that are functions inside have names that no SQL can call.
             if name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
                 let oid = free_oid(&name, &functions);
-                functions.insert(oid, Callable::Own(Arc::new(own_function(oid, name, kind, signature.as_ref()))));
+                functions
+                    .insert(oid, Callable::Own(Arc::new(own_function(oid, name, kind, signature.as_ref()))));
             }
         }
         Self { functions }
@@ -107,7 +125,8 @@ impl Callable {
 /// An OID that follows from the name, so that it stays when other functions come and go.
 fn free_oid(name: &str, taken: &BTreeMap<u32, Callable>) -> u32 {
     // FNV-1a, 32 bits.
-    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash =
+        name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     let count = OWN_OIDS.end - OWN_OIDS.start;
     let candidates = (0..count).map(|step| OWN_OIDS.start + (hash.wrapping_add(step)) % count);
     candidates.into_iter().find(|oid| !taken.contains_key(oid)).unwrap_or(0)

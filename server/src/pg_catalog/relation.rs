@@ -47,11 +47,7 @@ pub(super) struct RelationColumn {
 
 impl Relation {
     pub(super) fn namespace(&self) -> u32 {
-        if self.schema == "pg_catalog" {
-            builtin::PG_CATALOG_OID
-        } else {
-            builtin::INFORMATION_SCHEMA_OID
-        }
+        if self.schema == "pg_catalog" { builtin::PG_CATALOG_OID } else { builtin::INFORMATION_SCHEMA_OID }
     }
 }
 

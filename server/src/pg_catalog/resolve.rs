@@ -68,9 +68,10 @@ impl SessionView {
 
     /// The column's number in its relation, from 1.
     pub(super) fn column_number(&self, relation_oid: u32, column: &str) -> Option<i64> {
-        let of_table = self.snapshot.table_by_oid(relation_oid).map(|table| {
-            table.columns.iter().position(|found| found.name == column)
-        });
+        let of_table = self
+            .snapshot
+            .table_by_oid(relation_oid)
+            .map(|table| table.columns.iter().position(|found| found.name == column));
         let position = match of_table {
             Some(position) => position,
             None => relation::by_oid(relation_oid)?.columns.iter().position(|found| found.name == column),
@@ -86,7 +87,8 @@ impl SessionView {
 
     /// The OID of the role of that name.
     pub(super) fn existing_role_oid(&self, name: &str) -> FunctionResult<u32> {
-        let missing = || FunctionError::new(Mistake::UndefinedObject, format!("role \"{name}\" does not exist"));
+        let missing =
+            || FunctionError::new(Mistake::UndefinedObject, format!("role \"{name}\" does not exist"));
         self.grantee(name).filter(|_| name != "public").map(|role| role.oid).ok_or_else(missing)
     }
 
@@ -120,7 +122,8 @@ impl SessionView {
 
     /// The OID of the function with that name and those argument types: `lower(text)`.
     pub(super) fn procedure_oid(&self, text: &str) -> FunctionResult<Option<u32>> {
-        let Some((name, arguments)) = text.trim().strip_suffix(')').and_then(|text| text.split_once('(')) else {
+        let Some((name, arguments)) = text.trim().strip_suffix(')').and_then(|text| text.split_once('('))
+        else {
             return Err(FunctionError::new(Mistake::InvalidName, "expected a left parenthesis"));
         };
         let arguments = match arguments.trim() {

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryViewBuilder, BooleanBuilder, Decimal128Builder, Float32Builder, Float64Builder, Int16Builder,
-    Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, ListArray, RecordBatch, RecordBatchOptions,
-    StringViewBuilder, StructArray, TimestampMicrosecondBuilder, new_null_array,
+    ArrayRef, BinaryViewBuilder, BooleanBuilder, Decimal128Builder, Float32Builder, Float64Builder,
+    Int16Builder, Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, ListArray, RecordBatch,
+    RecordBatchOptions, StringViewBuilder, StructArray, TimestampMicrosecondBuilder, new_null_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, FieldRef, IntervalMonthDayNano};
@@ -133,7 +133,8 @@ impl Rows {
         let columns = relation.columns.iter();
         let positions = columns.clone().enumerate().map(|(index, column)| (column.name, index)).collect();
         let fields = columns.zip(relation.arrow_schema.fields());
-        let defaults = fields.map(|(column, field)| if column.not_null { zero(field.data_type()) } else { Datum::Null });
+        let defaults =
+            fields.map(|(column, field)| if column.not_null { zero(field.data_type()) } else { Datum::Null });
         Self { relation, positions, defaults: defaults.collect(), rows: Vec::new(), unknown: None }
     }
 
@@ -167,7 +168,8 @@ impl Rows {
         }
         let schema = &self.relation.arrow_schema;
         let fields = schema.fields().iter();
-        let arrays = fields.zip(columns).map(|(field, values)| array(field, &values)).collect::<Result<_>>()?;
+        let arrays =
+            fields.zip(columns).map(|(field, values)| array(field, &values)).collect::<Result<_>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(row_count));
         Ok(RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)?)
     }
@@ -188,7 +190,9 @@ fn zero(data_type: &DataType) -> Datum {
 /// # Errors
 /// [`DataFusionError::Internal`] when a value does not fit.
 pub(super) fn array(field: &FieldRef, values: &[Datum]) -> Result<ArrayRef> {
-    let wrong = |value: &Datum| DataFusionError::Internal(format!("{value:?} in {} column {}", field.data_type(), field.name()));
+    let wrong = |value: &Datum| {
+        DataFusionError::Internal(format!("{value:?} in {} column {}", field.data_type(), field.name()))
+    };
     macro_rules! gather {
         ($builder:expr, $take:expr) => {{
             let mut builder = $builder;
@@ -224,10 +228,9 @@ pub(super) fn array(field: &FieldRef, values: &[Datum]) -> Result<ArrayRef> {
         DataType::BinaryView => gather!(BinaryViewBuilder::new(), |value: &'_ Datum| {
             value.as_str().map(|text| text.as_bytes().to_vec())
         }),
-        DataType::Timestamp(_, zone) => gather!(
-            TimestampMicrosecondBuilder::new().with_timezone_opt(zone.clone()),
-            Datum::as_int
-        ),
+        DataType::Timestamp(_, zone) => {
+            gather!(TimestampMicrosecondBuilder::new().with_timezone_opt(zone.clone()), Datum::as_int)
+        }
         DataType::Interval(_) => gather!(IntervalMonthDayNanoBuilder::new(), |value: &Datum| {
             // Microseconds.
             Some(IntervalMonthDayNano::new(0, 0, value.as_int()?.checked_mul(1_000)?))
@@ -247,7 +250,12 @@ pub(super) fn array(field: &FieldRef, values: &[Datum]) -> Result<ArrayRef> {
             }
             let flat = array(element, &flat)?;
             let nulls = NullBuffer::from(valid);
-            Arc::new(ListArray::try_new(Arc::clone(element), OffsetBuffer::from_lengths(lengths), flat, Some(nulls))?)
+            Arc::new(ListArray::try_new(
+                Arc::clone(element),
+                OffsetBuffer::from_lengths(lengths),
+                flat,
+                Some(nulls),
+            )?)
         }
         DataType::Struct(fields) => {
             let nulls = values.iter().map(|value| !matches!(value, Datum::Null)).collect::<Vec<_>>();
@@ -261,7 +269,9 @@ pub(super) fn array(field: &FieldRef, values: &[Datum]) -> Result<ArrayRef> {
             let columns = columns.collect::<Result<Vec<_>>>()?;
             Arc::new(StructArray::try_new(fields.clone(), columns, Some(NullBuffer::from(nulls)))?)
         }
-        data_type if values.iter().all(|value| matches!(value, Datum::Null)) => new_null_array(data_type, values.len()),
+        data_type if values.iter().all(|value| matches!(value, Datum::Null)) => {
+            new_null_array(data_type, values.len())
+        }
         _ => return Err(wrong(values.first().unwrap_or(&Datum::Null))),
     })
 }

@@ -196,7 +196,10 @@ impl SessionView {
     /// The OID of the session's database.
     pub(super) fn database_oid(&self) -> u32 {
         let databases = &self.snapshot.databases;
-        databases.iter().find(|database| database.name == self.facts.database).map_or(0, |database| database.oid)
+        databases
+            .iter()
+            .find(|database| database.name == self.facts.database)
+            .map_or(0, |database| database.oid)
     }
 
     /// The current user with what it may do.

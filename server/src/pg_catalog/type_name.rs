@@ -31,7 +31,9 @@ const SQL_NAMES: [(u32, &str); 18] = [
 
 /// A built-in type as `format_type` prints it; `None` stands for no modifier asked for.
 pub(super) fn format_builtin(of: &BuiltinType, typmod: Option<i32>) -> String {
-    if of.element != 0 && of.length == -1 && of.name.starts_with('_')
+    if of.element != 0
+        && of.length == -1
+        && of.name.starts_with('_')
         && let Some(element) = builtin::type_by_oid(of.element)
     {
         return format!("{}[]", format_builtin(element, typmod));
@@ -116,7 +118,9 @@ impl SessionView {
             _ => return None,
         };
         let path = self.search_path(true);
-        let in_path = |found: &str| schema.map_or_else(|| path.iter().any(|part| part == found), |wanted| wanted == found);
+        let in_path = |found: &str| {
+            schema.map_or_else(|| path.iter().any(|part| part == found), |wanted| wanted == found)
+        };
         if let Some(found) = builtin::type_by_name(name) {
             let of = if found.namespace == PG_CATALOG_OID { "pg_catalog" } else { "information_schema" };
             if in_path(of) {
@@ -133,7 +137,9 @@ impl SessionView {
     fn array_type(&self, element: u32) -> Option<u32> {
         let found = builtin::type_by_oid(element).map(|of| of.array);
         found
-            .or_else(|| RELATIONS.iter().find(|found| found.row_type == element).map(|found| found.array_type))
+            .or_else(|| {
+                RELATIONS.iter().find(|found| found.row_type == element).map(|found| found.array_type)
+            })
             .or_else(|| {
                 let table = self.tables().find(|table| table.row_type_oid() == element)?;
                 Some(table.array_type_oid())
@@ -143,7 +149,8 @@ impl SessionView {
 
     /// As [`type_oid`](Self::type_oid), for a type that must be there.
     pub(super) fn existing_type_oid(&self, text: &str) -> FunctionResult<u32> {
-        let missing = || FunctionError::new(Mistake::UndefinedObject, format!("type \"{text}\" does not exist"));
+        let missing =
+            || FunctionError::new(Mistake::UndefinedObject, format!("type \"{text}\" does not exist"));
         self.type_oid(text)?.ok_or_else(missing)
     }
 }

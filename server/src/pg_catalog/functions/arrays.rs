@@ -13,9 +13,9 @@ use datafusion::common::plan_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
-use super::super::rows::Datum;
 use super::Kind::{Bool, Int, List};
 use super::{CatalogueFunction, argument, strict};
+use crate::pg_catalog::rows::Datum;
 
 pub(super) const FUNCTIONS: &[CatalogueFunction] =
     &[strict("generate_subscripts_list", &[&[List, Int], &[List, Int, Bool]], "_int4", |_, arguments| {
@@ -88,7 +88,8 @@ impl ScalarUDFImpl for ExpandArray {
         let records = StructArray::try_new(fields.clone(), columns, None)?;
         let item = Arc::new(Field::new_list_field(DataType::Struct(fields), true));
         let nulls = NullBuffer::from((0..list.len()).map(|row| list.is_valid(row)).collect::<Vec<_>>());
-        let expanded = ListArray::try_new(item, OffsetBuffer::from_lengths(lengths), Arc::new(records), Some(nulls))?;
+        let expanded =
+            ListArray::try_new(item, OffsetBuffer::from_lengths(lengths), Arc::new(records), Some(nulls))?;
         Ok(ColumnarValue::Array(Arc::new(expanded)))
     }
 }

@@ -1,10 +1,10 @@
 //! Functions that give the comments of objects.
 
-use super::super::error::FunctionResult;
-use super::super::rows::Datum;
-use super::super::session::SessionView;
 use super::Kind::{Int, Text};
 use super::{CatalogueFunction, argument, oid, strict, text};
+use crate::pg_catalog::error::FunctionResult;
+use crate::pg_catalog::rows::Datum;
+use crate::pg_catalog::session::SessionView;
 
 pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
     strict("obj_description", &[&[Int, Text], &[Int]], "text", object),

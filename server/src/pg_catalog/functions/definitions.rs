@@ -1,12 +1,12 @@
 //! Functions that give the SQL which would make an object again.
 
-use super::super::builtin::BuiltinFunction;
-use super::super::error::{FunctionError, FunctionResult, Mistake};
-use super::super::identifier;
-use super::super::rows::Datum;
-use super::super::session::SessionView;
 use super::Kind::{Bool, Int, Text};
 use super::{CatalogueFunction, argument, oid, strict, text};
+use crate::pg_catalog::builtin::BuiltinFunction;
+use crate::pg_catalog::error::{FunctionError, FunctionResult, Mistake};
+use crate::pg_catalog::identifier;
+use crate::pg_catalog::rows::Datum;
+use crate::pg_catalog::session::SessionView;
 
 /// Objects of these kinds do not exist, so that their definition is NULL for every OID.
 const fn undefined(name: &'static str, forms: &'static [&'static [super::Kind]]) -> CatalogueFunction {
@@ -53,9 +53,7 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
     strict("pg_get_function_arg_default", &[&[Int, Int]], "text", |view, arguments| {
         let function = view.functions.by_oid(oid(arguments, 0));
         let number = argument(arguments, 1).as_int().and_then(|number| usize::try_from(number - 1).ok());
-        let default = function.zip(number).and_then(|(function, position)| {
-            default_of(function, position)
-        });
+        let default = function.zip(number).and_then(|(function, position)| default_of(function, position));
         Ok(default.into())
     }),
     strict("pg_get_function_result", &[&[Int]], "text", |view, arguments| {
@@ -93,7 +91,10 @@ fn default_of(function: &BuiltinFunction, position: usize) -> Option<String> {
     let defaults = split_defaults(function.defaults?);
     let inputs = function.arguments.len();
     let is_input = |at: usize| {
-        function.modes.and_then(|modes| modes.chars().nth(at)).is_none_or(|mode| matches!(mode, 'i' | 'b' | 'v'))
+        function
+            .modes
+            .and_then(|modes| modes.chars().nth(at))
+            .is_none_or(|mode| matches!(mode, 'i' | 'b' | 'v'))
     };
     if !is_input(position) {
         return None;
@@ -142,7 +143,8 @@ fn parameters(view: &SessionView, function: &BuiltinFunction, with_defaults: boo
             'v' => "VARIADIC ",
             _ => continue,
         };
-        let name = function.names.as_ref().and_then(|names| names.get(position)).filter(|name| !name.is_empty());
+        let name =
+            function.names.as_ref().and_then(|names| names.get(position)).filter(|name| !name.is_empty());
         let name = name.map(|name| format!("{} ", identifier::quote(name))).unwrap_or_default();
         let default = default_of(function, position).filter(|_| with_defaults);
         let default = default.map(|default| format!(" DEFAULT {default}")).unwrap_or_default();

@@ -1,13 +1,13 @@
 //! Functions about names: types, `reg...` values, quoting, visibility.
 
-use super::super::builtin::{self, PG_CATALOG_OID};
-use super::super::error::{FunctionError, FunctionResult, Mistake};
-use super::super::identifier;
-use super::super::relation::RELATIONS;
-use super::super::rows::Datum;
-use super::super::session::SessionView;
 use super::Kind::{Any, Int, Text};
 use super::{CatalogueFunction, argument, lenient, oid, strict, text};
+use crate::pg_catalog::builtin::{self, PG_CATALOG_OID};
+use crate::pg_catalog::error::{FunctionError, FunctionResult, Mistake};
+use crate::pg_catalog::identifier;
+use crate::pg_catalog::relation::RELATIONS;
+use crate::pg_catalog::rows::Datum;
+use crate::pg_catalog::session::SessionView;
 
 pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
     lenient("format_type", &[&[Int, Int]], "text", format_type),
@@ -70,13 +70,17 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
         by_oid(arguments, |oid| view.schema_name(oid).map(identifier::quote))
     }),
     strict("pg_regcollation", &[&[Int], &[Text]], "text", |_, arguments| {
-        by_oid(arguments, |oid| COLLATIONS.iter().find(|(known, _)| *known == oid).map(|(_, name)| identifier::quote(name)))
+        by_oid(arguments, |oid| {
+            COLLATIONS.iter().find(|(known, _)| *known == oid).map(|(_, name)| identifier::quote(name))
+        })
     }),
     // The same from a name, but NULL where there is nothing of that name.
     strict("to_regclass", &[&[Text]], "regclass", |view, arguments| {
         Ok(view.relation_oid(text(arguments, 0))?.into())
     }),
-    strict("to_regtype", &[&[Text]], "regtype", |view, arguments| Ok(view.type_oid(text(arguments, 0))?.into())),
+    strict("to_regtype", &[&[Text]], "regtype", |view, arguments| {
+        Ok(view.type_oid(text(arguments, 0))?.into())
+    }),
     strict("to_regproc", &[&[Text]], "regproc", |view, arguments| {
         // A name that means several functions means none here.
         Ok(view.function_oid(text(arguments, 0)).ok().flatten().into())
@@ -94,8 +98,15 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
         let parts = identifier::split_qualified(text(arguments, 0))?;
         Ok(parts.last().and_then(|name| collation_oid(name)).into())
     }),
-    strict("quote_ident", &[&[Text]], "text", |_, arguments| Ok(identifier::quote(text(arguments, 0)).into())),
-    strict("quote_literal", &[&[Any]], "text", |_, arguments| Ok(quote_literal(argument(arguments, 0)).into())),
+    strict(
+        "quote_ident",
+        &[&[Text]],
+        "text",
+        |_, arguments| Ok(identifier::quote(text(arguments, 0)).into()),
+    ),
+    strict("quote_literal", &[&[Any]], "text", |_, arguments| {
+        Ok(quote_literal(argument(arguments, 0)).into())
+    }),
     lenient("quote_nullable", &[&[Any]], "text", |_, arguments| {
         Ok(match argument(arguments, 0) {
             Datum::Null => "NULL".into(),
@@ -219,7 +230,8 @@ fn type_is_visible(view: &SessionView, oid: u32) -> Option<bool> {
     }
     let of_system = RELATIONS.iter().find(|found| found.row_type == oid || found.array_type == oid);
     let relation = of_system.map(|found| found.oid).or_else(|| {
-        let table = view.tables().find(|table| table.row_type_oid() == oid || table.array_type_oid() == oid)?;
+        let table =
+            view.tables().find(|table| table.row_type_oid() == oid || table.array_type_oid() == oid)?;
         Some(table.oid)
     })?;
     view.relation_is_visible(relation)

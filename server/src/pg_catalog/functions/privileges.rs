@@ -1,13 +1,13 @@
 //! `has_..._privilege` and `pg_has_role`, in all their forms.
 
-use super::super::acl::{Grantee, SYSTEM_OWNER, Securable};
-use super::super::builtin;
-use super::super::error::{FunctionError, FunctionResult, Mistake};
-use super::super::relations::cluster::TABLESPACES;
-use super::super::rows::Datum;
-use super::super::session::SessionView;
 use super::Kind::{Int, Text};
 use super::{CatalogueFunction, Kind, argument, strict, text};
+use crate::pg_catalog::acl::{Grantee, SYSTEM_OWNER, Securable};
+use crate::pg_catalog::builtin;
+use crate::pg_catalog::error::{FunctionError, FunctionResult, Mistake};
+use crate::pg_catalog::relations::cluster::TABLESPACES;
+use crate::pg_catalog::rows::Datum;
+use crate::pg_catalog::session::SessionView;
 
 /// A user by name or by OID or the current one; an object by name or by OID; a list of privileges.
 const FORMS: &[&[Kind]] = &[
@@ -40,14 +40,22 @@ const COLUMN: &[&str] = &["SELECT", "INSERT", "UPDATE", "REFERENCES"];
 
 pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
     strict("has_table_privilege", FORMS, "bool", |view, arguments| {
-        asked(view, arguments, TABLE, |object| by_name(object, |name| view.existing_relation_oid(name)), |oid| {
-            view.securable_relation(oid)
-        })
+        asked(
+            view,
+            arguments,
+            TABLE,
+            |object| by_name(object, |name| view.existing_relation_oid(name)),
+            |oid| view.securable_relation(oid),
+        )
     }),
     strict("has_any_column_privilege", FORMS, "bool", |view, arguments| {
-        asked(view, arguments, COLUMN, |object| by_name(object, |name| view.existing_relation_oid(name)), |oid| {
-            view.securable_relation(oid)
-        })
+        asked(
+            view,
+            arguments,
+            COLUMN,
+            |object| by_name(object, |name| view.existing_relation_oid(name)),
+            |oid| view.securable_relation(oid),
+        )
     }),
     strict("has_sequence_privilege", FORMS, "bool", |view, arguments| {
         asked(
@@ -153,7 +161,13 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
         )
     }),
     strict("has_server_privilege", FORMS, "bool", |view, arguments| {
-        asked(view, arguments, &["USAGE"], |object| by_name(object, |name| Err(missing("server", name))), |_| None)
+        asked(
+            view,
+            arguments,
+            &["USAGE"],
+            |object| by_name(object, |name| Err(missing("server", name))),
+            |_| None,
+        )
     }),
     strict("has_foreign_data_wrapper_privilege", FORMS, "bool", |view, arguments| {
         asked(
@@ -164,12 +178,17 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
             |_| None,
         )
     }),
-    strict("has_parameter_privilege", &[&[Text, Text], &[Text, Text, Text], &[Int, Text, Text]], "bool", |view, arguments| {
-        let (user, rest) = split_user(view, arguments, 2)?;
-        privileges(text(rest, 1), &["SET", "ALTER SYSTEM"])?;
-        let is_open = builtin::setting(text(rest, 0)).is_some_and(|setting| setting.context == "user");
-        Ok((user.superuser || is_open).into())
-    }),
+    strict(
+        "has_parameter_privilege",
+        &[&[Text, Text], &[Text, Text, Text], &[Int, Text, Text]],
+        "bool",
+        |view, arguments| {
+            let (user, rest) = split_user(view, arguments, 2)?;
+            privileges(text(rest, 1), &["SET", "ALTER SYSTEM"])?;
+            let is_open = builtin::setting(text(rest, 0)).is_some_and(|setting| setting.context == "user");
+            Ok((user.superuser || is_open).into())
+        },
+    ),
     strict("pg_has_role", FORMS, "bool", |view, arguments| {
         let (user, rest) = split_user(view, arguments, 2)?;
         let role = by_name(argument(rest, 0), |name| view.existing_role_oid(name))?;
@@ -229,7 +248,8 @@ fn column(view: &SessionView, arguments: &[Datum]) -> FunctionResult<Datum> {
         Datum::Int(number) => {
             let count = view.column_count(relation).unwrap_or_default();
             // Columns with a negative number are the system's, as of any table.
-            let is_there = *number < 0 || usize::try_from(*number).is_ok_and(|number| (1..=count).contains(&number));
+            let is_there =
+                *number < 0 || usize::try_from(*number).is_ok_and(|number| (1..=count).contains(&number));
             if !is_there {
                 return Ok(Datum::Null);
             }
@@ -252,13 +272,15 @@ fn split_user<'a>(
     let (user, rest) = arguments.split_first().unwrap_or((&Datum::Null, &[]));
     let grantee = match user {
         Datum::Text(name) => {
-            let missing = || FunctionError::new(Mistake::UndefinedObject, format!("role \"{name}\" does not exist"));
+            let missing =
+                || FunctionError::new(Mistake::UndefinedObject, format!("role \"{name}\" does not exist"));
             view.grantee(name).ok_or_else(missing)?
         }
         number => {
             let oid = number.as_oid().unwrap_or_default();
-            let missing =
-                || FunctionError::new(Mistake::UndefinedObject, format!("role with OID {oid} does not exist"));
+            let missing = || {
+                FunctionError::new(Mistake::UndefinedObject, format!("role with OID {oid} does not exist"))
+            };
             if oid == 0 { Grantee::NOBODY } else { view.grantee_by_oid(oid).ok_or_else(missing)? }
         }
     };
@@ -270,7 +292,8 @@ fn privileges(text: &str, known: &[&'static str]) -> FunctionResult<Vec<(&'stati
     let one = |part: &str| {
         let part = part.trim();
         let upper = part.to_uppercase();
-        let plain = upper.strip_suffix(" WITH GRANT OPTION").or_else(|| upper.strip_suffix(" WITH ADMIN OPTION"));
+        let plain =
+            upper.strip_suffix(" WITH GRANT OPTION").or_else(|| upper.strip_suffix(" WITH ADMIN OPTION"));
         let (name, grantable) = plain.map_or((upper.as_str(), false), |plain| (plain, true));
         let found = known.iter().find(|known| **known == name).map(|known| (*known, grantable));
         found.ok_or_else(|| {

@@ -1,17 +1,54 @@
 //! Functions that give the facts of the session and the server.
 
-use super::super::error::{FunctionError, FunctionResult, Mistake};
-use super::super::rows::Datum;
-use super::super::session::SessionView;
 use super::Kind::{Bool, Int, Text};
 use super::{CatalogueFunction, argument, lenient, strict, text};
+use crate::pg_catalog::error::{FunctionError, FunctionResult, Mistake};
+use crate::pg_catalog::rows::Datum;
+use crate::pg_catalog::session::SessionView;
 
 /// PostgreSQL's encodings by number, as `pg_encoding_to_char` names them.
 const ENCODINGS: [&str; 42] = [
-    "SQL_ASCII", "EUC_JP", "EUC_CN", "EUC_KR", "EUC_TW", "EUC_JIS_2004", "UTF8", "MULE_INTERNAL", "LATIN1", "LATIN2",
-    "LATIN3", "LATIN4", "LATIN5", "LATIN6", "LATIN7", "LATIN8", "LATIN9", "LATIN10", "WIN1256", "WIN1258", "WIN866",
-    "WIN874", "KOI8R", "WIN1251", "WIN1252", "ISO_8859_5", "ISO_8859_6", "ISO_8859_7", "ISO_8859_8", "WIN1250",
-    "WIN1253", "WIN1254", "WIN1255", "WIN1257", "KOI8U", "SJIS", "BIG5", "GBK", "UHC", "GB18030", "JOHAB",
+    "SQL_ASCII",
+    "EUC_JP",
+    "EUC_CN",
+    "EUC_KR",
+    "EUC_TW",
+    "EUC_JIS_2004",
+    "UTF8",
+    "MULE_INTERNAL",
+    "LATIN1",
+    "LATIN2",
+    "LATIN3",
+    "LATIN4",
+    "LATIN5",
+    "LATIN6",
+    "LATIN7",
+    "LATIN8",
+    "LATIN9",
+    "LATIN10",
+    "WIN1256",
+    "WIN1258",
+    "WIN866",
+    "WIN874",
+    "KOI8R",
+    "WIN1251",
+    "WIN1252",
+    "ISO_8859_5",
+    "ISO_8859_6",
+    "ISO_8859_7",
+    "ISO_8859_8",
+    "WIN1250",
+    "WIN1253",
+    "WIN1254",
+    "WIN1255",
+    "WIN1257",
+    "KOI8U",
+    "SJIS",
+    "BIG5",
+    "GBK",
+    "UHC",
+    "GB18030",
+    "JOHAB",
     "SHIFT_JIS_2004",
 ];
 
@@ -38,7 +75,9 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
     strict("pg_backend_pid", NONE, "int4", |view, _| Ok(view.facts.backend_pid.into())),
     strict("pg_is_in_recovery", NONE, "bool", |_, _| Ok(false.into())),
     strict("pg_is_wal_replay_paused", NONE, "bool", |_, _| Ok(false.into())),
-    strict("pg_postmaster_start_time", NONE, "timestamptz", |view, _| Ok(view.facts.server_started_us.into())),
+    strict("pg_postmaster_start_time", NONE, "timestamptz", |view, _| {
+        Ok(view.facts.server_started_us.into())
+    }),
     strict("pg_conf_load_time", NONE, "timestamptz", |view, _| Ok(view.facts.server_started_us.into())),
     strict("pg_my_temp_schema", NONE, "oid", |_, _| Ok(Datum::Int(0))),
     strict("pg_is_other_temp_schema", &[&[Int]], "bool", |_, _| Ok(false.into())),

@@ -1,10 +1,10 @@
 //! Functions about how large things are.
 
-use super::super::error::{FunctionError, FunctionResult, Mistake};
-use super::super::rows::Datum;
-use super::super::session::SessionView;
 use super::Kind::{Int, Numeric, Text};
 use super::{CatalogueFunction, Kind, argument, oid, strict, text};
+use crate::pg_catalog::error::{FunctionError, FunctionResult, Mistake};
+use crate::pg_catalog::rows::Datum;
+use crate::pg_catalog::session::SessionView;
 
 /// A relation by OID or by name.
 const RELATION: &[&[Kind]] = &[&[Int], &[Text]];
@@ -67,9 +67,7 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
     }),
     strict("pg_size_bytes", &[&[Text]], "int8", |_, arguments| {
         let text = text(arguments, 0);
-        let invalid = || {
-            FunctionError::new(Mistake::InvalidParameter, format!("invalid size: \"{text}\""))
-        };
+        let invalid = || FunctionError::new(Mistake::InvalidParameter, format!("invalid size: \"{text}\""));
         bytes(text).map(Datum::from).ok_or_else(invalid)
     }),
 ];
@@ -148,7 +146,9 @@ mod tests {
         ] {
             assert_eq!(pretty(bytes), expected, "{bytes}");
         }
-        for (text, expected) in [("10 MB", Some(10_485_760)), ("1.5kB", Some(1_536)), ("7", Some(7)), ("1 x", None)] {
+        for (text, expected) in
+            [("10 MB", Some(10_485_760)), ("1.5kB", Some(1_536)), ("7", Some(7)), ("1 x", None)]
+        {
             assert_eq!(bytes(text), expected, "{text}");
         }
     }

@@ -13,10 +13,10 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
-use super::super::PgCatalog;
-use super::super::rows::{self, Datum};
-use super::super::{builtin, relation};
 use super::{CatalogueFunction, Kind};
+use crate::pg_catalog::PgCatalog;
+use crate::pg_catalog::rows::{self, Datum};
+use crate::pg_catalog::{builtin, relation};
 
 /// A [`CatalogueFunction`] bound to the catalogue of a session.
 #[derive(Debug)]
@@ -123,7 +123,8 @@ fn coerce(form: &[Kind], types: &[DataType], as_unknown: bool) -> Option<Vec<Dat
 }
 
 fn coerce_one(kind: Kind, data_type: &DataType, as_unknown: bool) -> Option<DataType> {
-    let is_text = data_type.is_string() || matches!(data_type, DataType::Dictionary(_, value) if value.is_string());
+    let is_text =
+        data_type.is_string() || matches!(data_type, DataType::Dictionary(_, value) if value.is_string());
     let is_null = data_type.is_null();
     match kind {
         Kind::Any if is_text || is_null => Some(DataType::Utf8View),
@@ -136,9 +137,12 @@ fn coerce_one(kind: Kind, data_type: &DataType, as_unknown: bool) -> Option<Data
             let fits = *data_type == DataType::Boolean || is_null || (as_unknown && is_text);
             fits.then_some(DataType::Boolean)
         }
-        Kind::Numeric => (data_type.is_numeric() || is_null || (as_unknown && is_text)).then(|| data_type.clone()),
+        Kind::Numeric => {
+            (data_type.is_numeric() || is_null || (as_unknown && is_text)).then(|| data_type.clone())
+        }
         Kind::List => {
-            let is_list = matches!(data_type, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..));
+            let is_list =
+                matches!(data_type, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..));
             (is_list || is_null).then(|| data_type.clone())
         }
     }
@@ -161,9 +165,10 @@ impl Values {
             (DataType::Utf8View | DataType::Int64 | DataType::Boolean | DataType::Null, _) => {
                 Self::Typed(Arc::clone(array))
             }
-            (data_type, _) if data_type.is_integer() => {
-                Self::Typed(cast(array, &DataType::Int64).unwrap_or_else(|_| new_null_array(&DataType::Int64, array.len())))
-            }
+            (data_type, _) if data_type.is_integer() => Self::Typed(
+                cast(array, &DataType::Int64)
+                    .unwrap_or_else(|_| new_null_array(&DataType::Int64, array.len())),
+            ),
             (DataType::LargeList(item) | DataType::FixedSizeList(item, _), _) => {
                 match cast(array, &DataType::List(Arc::clone(item))) {
                     Ok(list) => Self::of(&list, kind),
@@ -187,12 +192,13 @@ impl Values {
             },
             Self::List(array, values) => {
                 let offsets = array.as_list::<i32>().value_offsets();
-                let bound = |index: usize| offsets.get(index).and_then(|at| usize::try_from(*at).ok()).unwrap_or(0);
-                Datum::List((bound(row)..bound(row + 1)).map(|index| values.get(index)).collect::<Result<_>>()?)
+                let bound =
+                    |index: usize| offsets.get(index).and_then(|at| usize::try_from(*at).ok()).unwrap_or(0);
+                Datum::List(
+                    (bound(row)..bound(row + 1)).map(|index| values.get(index)).collect::<Result<_>>()?,
+                )
             }
-            Self::Printed(array) => {
-                Datum::text(arrow::util::display::array_value_to_string(array, row)?)
-            }
+            Self::Printed(array) => Datum::text(arrow::util::display::array_value_to_string(array, row)?),
         })
     }
 }

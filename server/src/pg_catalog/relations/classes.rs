@@ -1,11 +1,11 @@
 //! Relations about relations: schemas, tables, columns, comments, dependencies.
 
-use super::super::acl::{DATABASE_OWNER, SYSTEM_OWNER};
-use super::super::builtin::{self, INFORMATION_SCHEMA_OID, PG_CATALOG_OID, PG_TOAST_OID};
-use super::super::relation::{self, RELATIONS, RowSource};
-use super::super::rows::{Datum, Rows};
-use super::super::session::SessionView;
 use crate::catalogue::Table;
+use crate::pg_catalog::acl::{DATABASE_OWNER, SYSTEM_OWNER};
+use crate::pg_catalog::builtin::{self, INFORMATION_SCHEMA_OID, PG_CATALOG_OID, PG_TOAST_OID};
+use crate::pg_catalog::relation::{self, RELATIONS, RowSource};
+use crate::pg_catalog::rows::{Datum, Rows};
+use crate::pg_catalog::session::SessionView;
 
 /// The OID of the access method `heap`, which PostgreSQL's tables have.
 const HEAP: u32 = 2;
@@ -23,7 +23,7 @@ const SYSTEM_COLUMNS: [(&str, u32, i64, i64); 6] = [
     ("ctid", 27, 6, -1),
 ];
 
-pub(crate) const SOURCES: &[((&str, &str), RowSource)] = &[
+pub(in crate::pg_catalog) const SOURCES: &[((&str, &str), RowSource)] = &[
     (("pg_catalog", "pg_namespace"), namespaces),
     (("pg_catalog", "pg_class"), classes),
     (("pg_catalog", "pg_attribute"), attributes),
@@ -64,7 +64,7 @@ fn namespaces(view: &SessionView, rows: &mut Rows) {
 }
 
 /// A table's `WITH` options as `pg_class.reloptions` has them.
-pub(crate) fn options(table: &Table) -> Datum {
+pub(in crate::pg_catalog) fn options(table: &Table) -> Datum {
     let mut options = Vec::new();
     if let Some(distribute_by) = &table.options.distribute_by {
         options.push(format!("distribute_by={distribute_by}"));

@@ -1,18 +1,18 @@
 //! Relations that all databases share: databases, roles, tablespaces.
 
-use super::super::acl::{PREDEFINED_ROLES, SYSTEM_OWNER};
-use super::super::relation::{self, RowSource};
-use super::super::rows::{Datum, Rows};
-use super::super::session::SessionView;
 use crate::catalogue::Role;
+use crate::pg_catalog::acl::{PREDEFINED_ROLES, SYSTEM_OWNER};
+use crate::pg_catalog::relation::{self, RowSource};
+use crate::pg_catalog::rows::{Datum, Rows};
+use crate::pg_catalog::session::SessionView;
 
 /// The encoding UTF8, by PostgreSQL's number.
 const UTF8: i64 = 6;
 
 /// The tablespaces of PostgreSQL: `pg_default` and `pg_global`.
-pub(crate) const TABLESPACES: [(u32, &str); 2] = [(1_663, "pg_default"), (1_664, "pg_global")];
+pub(in crate::pg_catalog) const TABLESPACES: [(u32, &str); 2] = [(1_663, "pg_default"), (1_664, "pg_global")];
 
-pub(crate) const SOURCES: &[((&str, &str), RowSource)] = &[
+pub(in crate::pg_catalog) const SOURCES: &[((&str, &str), RowSource)] = &[
     (("pg_catalog", "pg_database"), databases),
     (("pg_catalog", "pg_authid"), |view, rows| roles(view, rows, Datum::Null)),
     (("pg_catalog", "pg_roles"), |view, rows| roles(view, rows, "********".into())),

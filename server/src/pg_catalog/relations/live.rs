@@ -2,12 +2,12 @@
 
 use chrono::{Offset, TimeZone, Utc};
 
-use super::super::builtin;
-use super::super::relation::RowSource;
-use super::super::rows::{Datum, Rows};
-use super::super::session::SessionView;
+use crate::pg_catalog::builtin;
+use crate::pg_catalog::relation::RowSource;
+use crate::pg_catalog::rows::{Datum, Rows};
+use crate::pg_catalog::session::SessionView;
 
-pub(crate) const SOURCES: &[((&str, &str), RowSource)] = &[
+pub(in crate::pg_catalog) const SOURCES: &[((&str, &str), RowSource)] = &[
     (("pg_catalog", "pg_settings"), settings),
     (("pg_catalog", "pg_stat_activity"), activity),
     (("pg_catalog", "pg_prepared_statements"), prepared_statements),
@@ -200,9 +200,13 @@ mod tests {
 
     #[test]
     fn settings_go_back_to_the_unit_of_the_relation() {
-        for (shown, unit, expected) in
-            [("4MB", "kB", "4096"), ("1min", "s", "60"), ("1s", "ms", "1000"), ("0", "ms", "0"), ("on", "", "on")]
-        {
+        for (shown, unit, expected) in [
+            ("4MB", "kB", "4096"),
+            ("1min", "s", "60"),
+            ("1s", "ms", "1000"),
+            ("0", "ms", "0"),
+            ("on", "", "on"),
+        ] {
             assert_eq!(in_unit(shown, unit), expected);
         }
         assert_eq!(in_unit("UTC", ""), "UTC");

@@ -1,12 +1,12 @@
 //! Relations about what can be called: functions, aggregates, operators, languages, access methods.
 
-use super::super::acl::SYSTEM_OWNER;
-use super::super::builtin::{self, BuiltinFunction, PG_CATALOG_OID};
-use super::super::relation::RowSource;
-use super::super::rows::{Datum, Rows};
-use super::super::session::SessionView;
+use crate::pg_catalog::acl::SYSTEM_OWNER;
+use crate::pg_catalog::builtin::{self, BuiltinFunction, PG_CATALOG_OID};
+use crate::pg_catalog::relation::RowSource;
+use crate::pg_catalog::rows::{Datum, Rows};
+use crate::pg_catalog::session::SessionView;
 
-pub(crate) const SOURCES: &[((&str, &str), RowSource)] = &[
+pub(in crate::pg_catalog) const SOURCES: &[((&str, &str), RowSource)] = &[
     (("pg_catalog", "pg_proc"), functions),
     (("pg_catalog", "pg_aggregate"), aggregates),
     (("pg_catalog", "pg_operator"), operators),
@@ -17,7 +17,7 @@ pub(crate) const SOURCES: &[((&str, &str), RowSource)] = &[
 ];
 
 /// The OID of a function's language.
-pub(crate) fn language(function: &BuiltinFunction) -> u32 {
+pub(in crate::pg_catalog) fn language(function: &BuiltinFunction) -> u32 {
     match function.language {
         "s" => 14,
         "c" => 13,
@@ -46,7 +46,10 @@ fn functions(view: &SessionView, rows: &mut Rows) {
             ("pronargdefaults", function.default_count.into()),
             ("prorettype", function.returns.into()),
             ("proargtypes", Datum::list(function.arguments.iter().copied())),
-            ("proallargtypes", function.all_arguments.as_ref().map(|all| Datum::list(all.iter().copied())).into()),
+            (
+                "proallargtypes",
+                function.all_arguments.as_ref().map(|all| Datum::list(all.iter().copied())).into(),
+            ),
             ("proargmodes", function.modes.map(letters).into()),
             ("proargnames", function.names.as_ref().map(|names| Datum::list(names.iter().copied())).into()),
             ("proargdefaults", function.defaults.into()),

@@ -2,12 +2,12 @@
 
 use quickdb_storage::Bound;
 
-use super::super::relation::{RELATIONS, RowSource};
-use super::super::rows::{Datum, Rows};
-use super::super::session::SessionView;
 use crate::catalogue::Table;
+use crate::pg_catalog::relation::{RELATIONS, RowSource};
+use crate::pg_catalog::rows::{Datum, Rows};
+use crate::pg_catalog::session::SessionView;
 
-pub(crate) const SOURCES: &[((&str, &str), RowSource)] = &[
+pub(in crate::pg_catalog) const SOURCES: &[((&str, &str), RowSource)] = &[
     (("pg_catalog", "pg_stat_all_tables"), |view, rows| {
         system_tables(rows);
         user_tables(view, rows);
@@ -139,7 +139,9 @@ fn distinct(table: &Table, position: usize) -> f64 {
     let min = bound(|summary| &summary.min).and_then(|all| all.into_iter().min());
     let max = bound(|summary| &summary.max).and_then(|all| all.into_iter().max());
     match (min, max) {
-        (Some(min), Some(max)) if max.abs_diff(min) < table.row_count() / 10 => ratio(max.abs_diff(min) + 1, 1),
+        (Some(min), Some(max)) if max.abs_diff(min) < table.row_count() / 10 => {
+            ratio(max.abs_diff(min) + 1, 1)
+        }
         _ => 0.0,
     }
 }

@@ -1,10 +1,10 @@
 //! Relations about types: base types, arrays, row types, ranges, casts, collations, encodings.
 
-use super::super::acl::SYSTEM_OWNER;
-use super::super::builtin::{self, PG_CATALOG_OID, TYPES};
-use super::super::relation::{RELATIONS, RowSource};
-use super::super::rows::{Datum, Rows};
-use super::super::session::SessionView;
+use crate::pg_catalog::acl::SYSTEM_OWNER;
+use crate::pg_catalog::builtin::{self, PG_CATALOG_OID, TYPES};
+use crate::pg_catalog::relation::{RELATIONS, RowSource};
+use crate::pg_catalog::rows::{Datum, Rows};
+use crate::pg_catalog::session::SessionView;
 
 /// The functions of PostgreSQL that read and write arrays: subscript handler, input, output, receive, send, analyze.
 const ARRAY_FUNCTIONS: [u32; 6] = [6_179, 750, 751, 2_400, 2_401, 3_816];
@@ -15,7 +15,7 @@ const RECORD_FUNCTIONS: [u32; 4] = [2_290, 2_291, 2_402, 2_403];
 /// The encoding UTF8, by PostgreSQL's number.
 const UTF8: i64 = 6;
 
-pub(crate) const SOURCES: &[((&str, &str), RowSource)] = &[
+pub(in crate::pg_catalog) const SOURCES: &[((&str, &str), RowSource)] = &[
     (("pg_catalog", "pg_type"), types),
     (("pg_catalog", "pg_range"), ranges),
     (("pg_catalog", "pg_cast"), casts),
