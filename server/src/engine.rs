@@ -29,17 +29,20 @@ use quickdb_storage::ShardId;
 
 use crate::catalogue::{Catalogue, CatalogueSnapshot, Table};
 use crate::execution::{PlanRuntime, RowStream};
+use crate::pg_catalog::FunctionList;
 
 /// Where the shards are.
 pub(crate) enum Backend {
     /// In this process.
-    Embedded(Arc<ShardStore>),
+    Embedded {
+        /// Its number in the catalogue.
+        worker: WorkerId,
+        /// Its shards.
+        store: Arc<ShardStore>,
+    },
     /// On the workers of a cluster.
     Cluster(Arc<Cluster>),
 }
-
-/// Number of the embedded worker in the catalogue.
-pub(crate) const EMBEDDED_WORKER: WorkerId = WorkerId(1);
 
 /// Everything that sessions share.
 pub(crate) struct Engine {
@@ -48,7 +51,10 @@ pub(crate) struct Engine {
     pub(crate) plans: PlanRuntime,
     /// Functions, rules and memory of every session; sessions add their tables and settings.
     base: SessionState,
+    functions: Arc<FunctionList>,
     partitions: usize,
+    /// Microseconds since 1970.
+    pub(crate) started_at_us: i64,
 }
 
 impl std::fmt::Debug for Engine {
@@ -72,18 +78,21 @@ impl Engine {
             .with_information_schema(false)
             .with_create_default_catalog_and_schema(false)
             .with_default_catalog_and_schema(crate::namespace::CATALOG, crate::namespace::SEARCH_PATH_SCHEMA);
-        if let Backend::Embedded(store) = &backend {
+        if let Backend::Embedded { store, .. } = &backend {
             config.set_extension(Arc::clone(store));
         }
         let builder = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
         let builder = crate::sql::configure(quickdb_executor::functions::register(builder));
         let builder = builder.with_physical_optimizer_rule(Arc::new(FuseAggregates::default()));
         let builder = match &backend {
-            Backend::Embedded(_) => builder,
+            Backend::Embedded { .. } => builder,
             Backend::Cluster(cluster) => pinning::configure(builder, cluster)?,
         };
         let plans = PlanRuntime::new(threads)?;
-        Ok(Self { catalogue, backend, plans, base: builder.build(), partitions })
+        let base = builder.build();
+        let functions = Arc::new(FunctionList::of_session(&base));
+        let started_at_us = chrono::Utc::now().timestamp_micros();
+        Ok(Self { catalogue, backend, plans, base, functions, partitions, started_at_us })
     }
 
     /// The catalogue as it is now.
@@ -96,6 +105,11 @@ impl Engine {
         &self.base
     }
 
+    /// The functions that sessions can call, for `pg_proc`.
+    pub(crate) fn function_list(&self) -> Arc<FunctionList> {
+        Arc::clone(&self.functions)
+    }
+
     /// A table of a snapshot for the planner.
     pub(crate) fn table_provider(&self, table: &Table) -> Arc<ShardTable> {
         let shards = table
@@ -106,16 +120,16 @@ impl Engine {
                 workers: shard.workers.clone(),
                 rows: shard.rows,
                 bytes: shard.bytes,
-                columns: Arc::clone(&shard.columns),
+                columns: shard.columns.to_vec(),
             })
             .collect();
-        Arc::new(ShardTable::new(
-            table.full_name(),
-            table.id,
-            Arc::clone(table.arrow_schema()),
-            Arc::new(shards),
-            self.partitions,
-        ))
+        Arc::new(ShardTable {
+            name: table.full_name(),
+            table: table.id,
+            schema: Arc::clone(table.arrow_schema()),
+            shards: Arc::new(shards),
+            partitions: self.partitions,
+        })
     }
 
     /// The physical plan of a logical one over a snapshot. `metrics`: for EXPLAIN ANALYZE.
@@ -136,7 +150,7 @@ impl Engine {
             return Ok((state, plan));
         }
         let plan = match &self.backend {
-            Backend::Embedded(_) => state.create_physical_plan(logical).await?,
+            Backend::Embedded { .. } => state.create_physical_plan(logical).await?,
             Backend::Cluster(_) => pinning::plan_locally(&state, logical).await?,
         };
         Ok((state, plan))
@@ -165,7 +179,7 @@ impl Engine {
     /// Handles of the workers that new shards can go to, with their numbers in the catalogue.
     pub(crate) fn hosts(&self) -> Result<Vec<(WorkerId, ShardHost)>> {
         match &self.backend {
-            Backend::Embedded(store) => Ok(vec![(EMBEDDED_WORKER, ShardHost::Embedded(Arc::clone(store)))]),
+            Backend::Embedded { worker, store } => Ok(vec![(*worker, ShardHost::Embedded(Arc::clone(store)))]),
             Backend::Cluster(cluster) => (0..cluster.workers().len())
                 .zip(cluster.workers())
                 .map(|(index, worker)| Ok((worker.id, ShardHost::remote(cluster, index)?)))

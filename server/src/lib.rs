@@ -31,6 +31,5 @@ mod tables;
 mod utility;
 pub mod wire;
 
-pub use catalogue::NewTable;
-pub use master::{Master, MasterConfig, ServerError, TlsIdentity, Workers};
+pub use master::{Master, MasterConfig, ServerError, TableLoad, TlsIdentity, Workers};
 pub use wire::startup::Auth;

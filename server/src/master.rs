@@ -27,8 +27,8 @@ use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::catalogue::{Catalogue, CatalogueError, NewTable};
-use crate::engine::{Backend, EMBEDDED_WORKER, Engine};
+use crate::catalogue::{Catalogue, CatalogueError, LoadTarget, NewTable, RoleOptions};
+use crate::engine::{Backend, Engine};
 use crate::error::{PgError, Severity, SqlState};
 use crate::wire::interrupt::Connections;
 use crate::wire::socket::{Socket, error_info};
@@ -39,6 +39,9 @@ const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a master that stops waits for its clients to hear of it.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The role that a catalogue starts with.
+const SUPERUSER: &str = "quickdb";
 
 /// The certificate that clients see, as PEM texts.
 #[derive(Clone)]
@@ -87,6 +90,10 @@ pub struct MasterConfig {
     pub require_tls: bool,
     /// How clients prove who they are.
     pub auth: Auth,
+    /// The superuser's password, where there is one.
+    pub password: Option<String>,
+    /// `statement_timeout` of new sessions in milliseconds; 0 is never.
+    pub statement_timeout_ms: u64,
     /// Where the data lies.
     pub workers: Workers,
     /// Clients at once.
@@ -95,6 +102,21 @@ pub struct MasterConfig {
     pub memory_limit_bytes: usize,
     /// Threads that compute.
     pub threads: usize,
+}
+
+/// A table to be loaded whole.
+#[derive(Debug)]
+pub struct TableLoad {
+    /// Name in schema `public`.
+    pub name: String,
+    /// Comment on the table.
+    pub comment: Option<String>,
+    /// Columns; field metadata may name PostgreSQL's type.
+    pub schema: SchemaRef,
+    /// Rows.
+    pub batches: Vec<RecordBatch>,
+    /// Shards that they are cut into, spread over the workers in turn.
+    pub shard_count: usize,
 }
 
 /// Why a master does not start or a table is not loaded.
@@ -142,10 +164,16 @@ impl Master {
     pub async fn start(config: MasterConfig) -> Result<Self, ServerError> {
         let tls = config.tls.as_ref().map(server_tls).transpose()?;
         let catalogue = Catalogue::open(&config.catalogue)?;
+        if let Some(password) = &config.password {
+            let verifier = crate::auth::scram::Verifier::for_password(password);
+            let options = RoleOptions { verifier: Some(Some(verifier.into())), ..RoleOptions::default() };
+            catalogue.alter_role(SUPERUSER, &options)?;
+        }
         let backend = match &config.workers {
             Workers::Embedded { shards_dir } => {
-                catalogue.set_workers(&[(EMBEDDED_WORKER, "embedded".to_owned(), "in this process".to_owned())])?;
-                Backend::Embedded(Arc::new(ShardStore::new("embedded", ShardDirectory::open(shards_dir)?)))
+                let worker = catalogue.register_worker("embedded", "in the master's process")?;
+                let store = Arc::new(ShardStore::new("embedded", ShardDirectory::open(shards_dir)?));
+                Backend::Embedded { worker, store }
             }
             Workers::Remote { workers, tls } => Backend::Cluster(Arc::new(cluster(&catalogue, workers, tls)?)),
         };
@@ -163,6 +191,7 @@ impl Master {
             auth: config.auth,
             require_tls: config.require_tls,
             certificate,
+            statement_timeout_ms: config.statement_timeout_ms,
         });
         let stop = CancellationToken::new();
         let accepting = tokio::spawn(accept(listener, acceptor, door, config.max_connections, stop.clone()));
@@ -183,18 +212,9 @@ impl Master {
         }
     }
 
-    /// Names of the tables that the catalogue has, as `schema.table`.
-    pub fn table_names(&self) -> Vec<String> {
-        self.engine.snapshot().tables().iter().map(|table| table.full_name()).collect()
-    }
-
-    /// Sets a role's password, making the role (with login) if it is not there.
-    ///
-    /// # Errors
-    /// The catalogue's.
-    pub fn set_password(&self, role: &str, password: &str) -> Result<(), ServerError> {
-        let verifier = crate::auth::scram::Verifier::for_password(password);
-        Ok(self.engine.catalogue.set_password(role, &verifier.into())?)
+    /// Whether the catalogue has a table.
+    pub fn has_table(&self, schema: &str, name: &str) -> bool {
+        self.engine.snapshot().table(schema, name).is_some()
     }
 
     /// Loads a table: its rows are spread over the workers in `shards` shards of about equal size, written,
@@ -204,16 +224,16 @@ impl Master {
     /// The rows', a worker's or the catalogue's; then the table does not exist and its shards are removed.
     pub async fn load_table(
         &self,
-        table: NewTable,
-        schema: SchemaRef,
-        batches: Vec<RecordBatch>,
-        shards: usize,
+        load: TableLoad,
     ) -> Result<u64, ServerError> {
+        let TableLoad { name, comment, schema, batches, shard_count } = load;
         let catalogue = &self.engine.catalogue;
         let hosts = self.engine.hosts()?;
-        let pieces = split(&batches, shards.max(1));
-        let first = catalogue.allocate_shard_ids(pieces.len())?;
+        let pieces = split(&batches, shard_count.max(1));
+        let count = u32::try_from(pieces.len()).unwrap_or(u32::MAX);
+        let first = catalogue.allocate_shard_ids(count)?;
         let table_id = catalogue.allocate_table_id()?;
+        let table = NewTable { comment, ..NewTable::of_arrow(table_id, "public", &name, &schema)? };
         let table_name = format!("{}.{}", table.schema, table.name);
         let mut written: Vec<(ShardReport, Vec<WorkerId>)> = Vec::with_capacity(pieces.len());
         let mut failure = None;
@@ -232,7 +252,7 @@ impl Master {
         let row_count = written.iter().map(|(report, _)| report.rows).sum();
         let committed = match failure {
             Some(failure) => Err(failure),
-            None => catalogue.commit_load(table_id, table, &schema, &written).map_err(ServerError::from),
+            None => catalogue.commit_load(&LoadTarget::New(table), &written).map_err(ServerError::from),
         };
         if let Err(error) = committed {
             for (report, workers) in written {
@@ -280,12 +300,13 @@ fn split(batches: &[RecordBatch], pieces: usize) -> Vec<Vec<RecordBatch>> {
 }
 
 fn cluster(catalogue: &Catalogue, workers: &[(String, String)], tls: &ClusterTls) -> Result<Cluster, ServerError> {
-    let numbered = catalogue.register_workers(workers)?;
-    let endpoints = numbered
-        .into_iter()
-        .zip(workers)
-        .map(|(id, (name, address))| WorkerEndpoint { id, name: name.clone(), address: address.clone() })
-        .collect();
+    let endpoints = workers
+        .iter()
+        .map(|(name, address)| {
+            let id = catalogue.register_worker(name, address)?;
+            Ok(WorkerEndpoint { id, name: name.clone(), address: address.clone() })
+        })
+        .collect::<Result<Vec<_>, CatalogueError>>()?;
     Ok(Cluster::new(endpoints, tls)?)
 }
 

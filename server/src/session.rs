@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::error::{PgError, SqlState};
 use crate::explain::{self, Explain};
 use crate::namespace;
-use crate::pg_catalog::SessionFacts;
+use crate::pg_catalog::{PgCatalog, SessionFacts};
 use crate::portal::Portal;
 use crate::settings::Settings;
 use crate::sql::{self, ParsedStatement, PlannedQuery};
@@ -105,7 +105,8 @@ pub(crate) struct Session {
     pub(crate) database: String,
     pub(crate) pid: i32,
     pub(crate) address: SocketAddr,
-    pub(crate) started_at_us: i64,
+    /// The session's `pg_catalog` and `information_schema`.
+    system: PgCatalog,
     pub(crate) transaction: Transaction,
     pub(crate) statements: HashMap<String, Arc<Prepared>>,
     pub(crate) portals: HashMap<String, Portal>,
@@ -124,13 +125,15 @@ impl Session {
         address: SocketAddr,
         settings: Settings,
     ) -> Self {
+        let system = PgCatalog::new(engine.snapshot(), SessionFacts::of_user(&user, &database));
+        system.set_functions(engine.function_list());
         Self {
             engine,
             user,
             database,
             pid,
             address,
-            started_at_us: chrono::Utc::now().timestamp_micros(),
+            system,
             transaction: Transaction::Idle,
             statements: HashMap::new(),
             portals: HashMap::new(),
@@ -210,26 +213,32 @@ impl Session {
         {
             return context.clone();
         }
-        let facts = Arc::new(SessionFacts {
-            user: self.user.clone(),
-            database: self.database.clone(),
-            pid: self.pid,
-            address: self.address,
-            started_at_us: self.started_at_us,
-            search_path: self.settings.search_path(&self.user),
-            settings: self.settings.all().into_iter().map(crate::pg_catalog::setting_row).collect(),
-        });
-        let schemas = crate::tables::schemas(&self.engine, &snapshot, &facts);
-        let catalog = namespace::catalog_list(schemas, facts.search_path.clone());
+        self.system.update(Arc::clone(&snapshot), self.facts());
+        let schemas = crate::tables::schemas(&self.engine, &snapshot, &self.system);
+        let catalog = namespace::catalog_list(schemas, self.settings.search_path(&self.user));
         let mut builder =
             SessionStateBuilder::new_from_existing(self.engine.base_state().clone()).with_catalog_list(catalog);
-        let functions = crate::pg_catalog::functions(&snapshot, &facts);
+        let functions = self.system.functions().into_iter().map(Arc::new);
         builder.scalar_functions().get_or_insert_default().extend(functions);
         let mut state = builder.build();
         state.config_mut().options_mut().execution.time_zone = Some(self.settings.value("TimeZone").to_owned());
         let context = PlanContext { snapshot, state: Arc::new(state) };
         self.context = Some(context.clone());
         context
+    }
+
+    /// What the session's catalogue relations show of the session itself.
+    fn facts(&self) -> SessionFacts {
+        let changed = self.settings.all().into_iter().filter(|(definition, _)| {
+            self.settings.value(definition.name) != definition.default
+        });
+        SessionFacts {
+            backend_pid: self.pid,
+            settings: Arc::new(changed.map(|(definition, shown)| (definition.name.to_owned(), shown)).collect()),
+            server_started_us: self.engine.started_at_us,
+            client_address: Some((self.address.ip().to_string(), self.address.port())),
+            ..SessionFacts::of_user(&self.user, &self.database)
+        }
     }
 
     /// Plans a statement. `declared` are parameter types that the client has given.

@@ -33,6 +33,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use load::Touched;
 
+pub use quickdb_executor::table::WorkerId;
+
 pub use error::{CatalogueError, CatalogueResult};
 pub(crate) use pg_type::with_modifier;
 pub use pg_type::{PG_TYPE_KEY, PG_TYPMOD_KEY, PgType};
@@ -44,9 +46,6 @@ pub use snapshot::{
 };
 pub use tables::{Commented, NewTable};
 
-/// The number of a worker, given out by the catalogue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WorkerId(pub u32);
 
 /// The catalogue of one master. Shared by reference; calls that change it take turns.
 #[derive(Debug)]

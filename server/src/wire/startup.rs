@@ -38,6 +38,8 @@ pub(crate) struct Door {
     pub(crate) require_tls: bool,
     /// DER of the certificate the clients see, for channel binding.
     pub(crate) certificate: Option<Vec<u8>>,
+    /// `statement_timeout` of new sessions in milliseconds.
+    pub(crate) statement_timeout_ms: u64,
 }
 
 enum Refusal {
@@ -257,7 +259,8 @@ async fn open(
     interrupts: Arc<Interrupts>,
     greeting: Greeting,
 ) -> Option<Connection> {
-    let mut settings = match Settings::with_startup(greeting.startup) {
+    let timeout = ("statement_timeout".to_owned(), door.statement_timeout_ms.to_string());
+    let mut settings = match Settings::with_startup(std::iter::once(timeout).chain(greeting.startup)) {
         Ok(settings) => settings,
         Err(error) => {
             refuse(&mut socket, error).await;
