@@ -1,1 +1,4 @@
-//! .
+//! The master of quickdb.
+
+pub mod auth;
+pub mod wire;
