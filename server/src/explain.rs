@@ -44,7 +44,7 @@ pub(crate) async fn prepare(
     declared: &[Option<Type>],
 ) -> Result<Explain, PgError> {
     let Ast::Explain { analyze, verbose, statement: inner, format, options, .. } = &statement.ast else {
-        return Err(PgError::new(SqlState::INTERNAL_ERROR, "not an EXPLAIN statement"));
+        return Err(PgError::with_state(SqlState::INTERNAL_ERROR, "not an EXPLAIN statement"));
     };
     let (mut analyze, mut verbose, mut timing) = (*analyze, *verbose, true);
     let text_format = match format {
@@ -70,12 +70,12 @@ pub(crate) async fn prepare(
             "format" => return Err(unsupported_format()),
             other => {
                 let message = format!("unrecognized EXPLAIN option \"{other}\"");
-                return Err(PgError::new(SqlState::SYNTAX_ERROR, message));
+                return Err(PgError::with_state(SqlState::SYNTAX_ERROR, message));
             }
         }
     }
     if !matches!(**inner, Ast::Query(_)) {
-        return Err(PgError::new(SqlState::FEATURE_NOT_SUPPORTED, "EXPLAIN is supported for queries only"));
+        return Err(PgError::with_state(SqlState::FEATURE_NOT_SUPPORTED, "EXPLAIN is supported for queries only"));
     }
     let inner =
         ParsedStatement { ast: (**inner).clone(), text: statement.text.clone(), offset: statement.offset };
@@ -84,7 +84,7 @@ pub(crate) async fn prepare(
 }
 
 fn unsupported_format() -> PgError {
-    PgError::new(SqlState::FEATURE_NOT_SUPPORTED, "EXPLAIN prints text only").with_hint("Leave FORMAT out.")
+    PgError::with_state(SqlState::FEATURE_NOT_SUPPORTED, "EXPLAIN prints text only").hint("Leave FORMAT out.")
 }
 
 fn option_word(option: &UtilityOption) -> Option<String> {
@@ -105,7 +105,7 @@ fn option_value(option: &UtilityOption) -> Result<bool, PgError> {
     }
     option_word(option).and_then(|word| parse_bool(&word)).ok_or_else(|| {
         let message = format!("{} requires a Boolean value", option.name.value.to_lowercase());
-        PgError::new(SqlState::SYNTAX_ERROR, message)
+        PgError::with_state(SqlState::SYNTAX_ERROR, message)
     })
 }
 
@@ -135,7 +135,7 @@ pub(crate) async fn run(session: &mut Session, explain: &Explain, values: &[Scal
         let measured = quickdb_executor::pinning::explain_analyze(plan, explain.verbose);
         let text = match tokio::time::timeout(METRICS_TIMEOUT, measured).await {
             Ok(text) => text.map_err(wrong)?,
-            Err(_) => return Err(PgError::new(SqlState::IO_ERROR, "the workers' measurements did not arrive")),
+            Err(_) => return Err(PgError::with_state(SqlState::IO_ERROR, "the workers' measurements did not arrive")),
         };
         lines.extend(text.lines().map(str::to_owned));
         lines.push(format!("Rows: {row_count}"));

@@ -27,6 +27,7 @@ mod portal;
 mod session;
 pub mod settings;
 pub mod sql;
+mod sqlstate;
 mod tables;
 mod utility;
 pub mod wire;

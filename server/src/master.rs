@@ -27,6 +27,8 @@ use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::auth::channel_binding::ChannelBinding;
+use crate::auth::scram::{MockSecret, Verifier};
 use crate::catalogue::{Catalogue, CatalogueError, LoadTarget, NewTable, RoleOptions};
 use crate::engine::{Backend, Engine};
 use crate::error::{PgError, Severity, SqlState};
@@ -165,8 +167,8 @@ impl Master {
         let tls = config.tls.as_ref().map(server_tls).transpose()?;
         let catalogue = Catalogue::open(&config.catalogue)?;
         if let Some(password) = &config.password {
-            let verifier = crate::auth::scram::Verifier::for_password(password);
-            let options = RoleOptions { verifier: Some(Some(verifier.into())), ..RoleOptions::default() };
+            let verifier = Verifier::generate(password).map_err(|error| ServerError::Tls(error.to_string()))?;
+            let options = RoleOptions { verifier: Some(Some(verifier)), ..RoleOptions::default() };
             catalogue.alter_role(SUPERUSER, &options)?;
         }
         let backend = match &config.workers {
@@ -185,12 +187,14 @@ impl Master {
         let local_addr =
             listener.local_addr().map_err(|source| ServerError::Listen { address: config.listen, source })?;
         let (acceptor, certificate) = tls.unzip();
+        let mock_secret = MockSecret::generate().map_err(|error| ServerError::Tls(error.to_string()))?;
         let door = Arc::new(Door {
             engine: Arc::clone(&engine),
             connections: Arc::default(),
             auth: config.auth,
             require_tls: config.require_tls,
-            certificate,
+            binding: certificate.as_deref().and_then(ChannelBinding::of_certificate),
+            mock_secret,
             statement_timeout_ms: config.statement_timeout_ms,
         });
         let stop = CancellationToken::new();
@@ -388,7 +392,7 @@ async fn too_many(mut socket: Socket) {
     use futures::SinkExt;
     use pgwire::messages::PgWireBackendMessage;
     use pgwire::messages::response::ErrorResponse;
-    let mut error = PgError::new(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already");
+    let mut error = PgError::with_state(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already");
     error.severity = Severity::Fatal;
     // The client may be gone; there is nobody else to tell.
     let _ = socket.send(PgWireBackendMessage::ErrorResponse(ErrorResponse::from(error_info(error)))).await;

@@ -21,7 +21,7 @@ use crate::portal::Portal;
 use crate::settings::Settings;
 use crate::sql::{self, ParsedStatement, PlannedQuery};
 use crate::utility;
-use crate::wire::copy_out::CopyOptions;
+use crate::wire::copy_options::CopyOptions;
 
 /// Where a session stands in its transaction. There is one version of the data for each statement; what a
 /// transaction holds together is its settings.
@@ -200,7 +200,7 @@ impl Session {
         let ends = matches!(statement.ast, Ast::Commit { .. } | Ast::Rollback { .. });
         if matches!(self.transaction, Transaction::Failed(_)) && !ends {
             let message = "current transaction is aborted, commands ignored until end of transaction block";
-            return Err(PgError::new(SqlState::IN_FAILED_SQL_TRANSACTION, message));
+            return Err(PgError::with_state(SqlState::IN_FAILED_SQL_TRANSACTION, message));
         }
         Ok(())
     }

@@ -214,8 +214,7 @@ impl Settings {
         if let Some(definition) = definition(name)
             && !definition.settable
         {
-            return Err(PgError::new(
-                SqlState::CANT_CHANGE_RUNTIME_PARAM,
+            return Err(PgError::with_state(SqlState::CANT_CHANGE_RUNTIME_PARAM,
                 format!("parameter \"{}\" cannot be changed", definition.name),
             ));
         }
@@ -297,12 +296,11 @@ pub fn split_identifiers(list: &str) -> Vec<String> {
 }
 
 fn unrecognized(name: &str) -> PgError {
-    PgError::new(SqlState::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{name}\""))
+    PgError::with_state(SqlState::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{name}\""))
 }
 
 fn invalid(definition: &Definition, value: &str) -> PgError {
-    PgError::new(
-        SqlState::INVALID_PARAMETER_VALUE,
+    PgError::with_state(SqlState::INVALID_PARAMETER_VALUE,
         format!("invalid value for parameter \"{}\": \"{value}\"", definition.name),
     )
 }
@@ -318,7 +316,7 @@ fn checked(name: &str, value: &str) -> Result<(String, String), PgError> {
             Some(on) => if on { "on" } else { "off" }.to_owned(),
             None => {
                 let message = format!("parameter \"{}\" requires a Boolean value", definition.name);
-                return Err(PgError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+                return Err(PgError::with_state(SqlState::INVALID_PARAMETER_VALUE, message));
             }
         },
         Kind::Integer { min, max, unit } => {
@@ -329,7 +327,7 @@ fn checked(name: &str, value: &str) -> Result<(String, String), PgError> {
                     "{number}{unit} is outside the valid range for parameter \"{}\" ({min} .. {max})",
                     definition.name
                 );
-                return Err(PgError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+                return Err(PgError::with_state(SqlState::INVALID_PARAMETER_VALUE, message));
             }
             number.to_string()
         }
@@ -344,7 +342,7 @@ fn checked(name: &str, value: &str) -> Result<(String, String), PgError> {
                 Some(word) if words.contains(&word) => word.to_owned(),
                 _ => {
                     let hint = format!("Available values: {}.", words.join(", "));
-                    return Err(invalid(definition, value).with_hint(hint));
+                    return Err(invalid(definition, value).hint(hint));
                 }
             },
         },
@@ -503,7 +501,7 @@ mod tests {
             ("client_encoding", "klingon", "22023"),
             ("server_version", "9", "55P02"),
         ] {
-            assert_eq!(s.set(name, value).unwrap_err().sqlstate.code(), code, "{name} = {value}");
+            assert_eq!(s.set(name, value).unwrap_err().sqlstate.0, code, "{name} = {value}");
         }
         s.reset("datestyle").unwrap();
         assert_eq!(s.show("datestyle").unwrap(), "ISO, MDY");

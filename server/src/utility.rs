@@ -20,7 +20,7 @@ use crate::portal::{Portal, PortalState};
 use crate::session::{Action, Block, Outcome, Prepared, Session, Transaction};
 use crate::settings::Settings;
 use crate::sql::ParsedStatement;
-use crate::wire::copy_out::CopyOptions;
+use crate::wire::copy_options::CopyOptions;
 
 /// Columns that a utility statement gives, if it gives any.
 ///
@@ -100,7 +100,7 @@ fn text_batch(columns: &[&str], values: Vec<Vec<String>>) -> Result<(Description
     let schema = Arc::new(Schema::new(fields));
     let arrays = values.into_iter().map(|column| Arc::new(StringViewArray::from_iter_values(column)) as _).collect();
     let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)
-        .map_err(|error| PgError::new(SqlState::INTERNAL_ERROR, error.to_string()))?;
+        .map_err(|error| PgError::with_state(SqlState::INTERNAL_ERROR, error.to_string()))?;
     Ok((Description::of(schema), batch))
 }
 
@@ -148,7 +148,7 @@ fn value_text(values: &[Expr]) -> Result<Option<String>, PgError> {
 }
 
 fn not_a_value(expr: &Expr) -> PgError {
-    PgError::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{expr}\""))
+    PgError::with_state(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{expr}\""))
 }
 
 fn literal(value: &ValueWithSpan) -> Result<String, PgError> {
@@ -159,7 +159,7 @@ fn literal(value: &ValueWithSpan) -> Result<String, PgError> {
         other => other
             .clone()
             .into_string()
-            .ok_or_else(|| PgError::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{other}\""))),
+            .ok_or_else(|| PgError::with_state(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{other}\""))),
     }
 }
 
@@ -192,10 +192,10 @@ fn assign(session: &mut Session, set: &Set) -> Result<Outcome, PgError> {
                 && session.engine.snapshot().role(&fold(role)).is_none()
             {
                 let message = format!("role \"{}\" does not exist", fold(role));
-                return Err(PgError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+                return Err(PgError::with_state(SqlState::INVALID_PARAMETER_VALUE, message));
             }
             if role_name.as_ref().is_some_and(|role| fold(role) != session.user) {
-                return Err(PgError::new(SqlState::FEATURE_NOT_SUPPORTED, "changing the role of a session is not supported"));
+                return Err(PgError::with_state(SqlState::FEATURE_NOT_SUPPORTED, "changing the role of a session is not supported"));
             }
             return Ok(Outcome::done("SET"));
         }
@@ -206,7 +206,7 @@ fn assign(session: &mut Session, set: &Set) -> Result<Outcome, PgError> {
             };
             if !own {
                 let message = "changing the user of a session is not supported";
-                return Err(PgError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
+                return Err(PgError::with_state(SqlState::FEATURE_NOT_SUPPORTED, message));
             }
             return Ok(Outcome::done("SET"));
         }
@@ -238,7 +238,7 @@ fn session_value(settings: &Settings, name: &str) -> String {
 }
 
 fn warning(code: SqlState, message: &str) -> PgError {
-    let mut notice = PgError::new(code, message);
+    let mut notice = PgError::with_state(code, message);
     notice.severity = Severity::Warning;
     notice
 }
@@ -309,12 +309,12 @@ fn end_block(session: &mut Session, commit: bool, chain: bool) -> Outcome {
 }
 
 fn no_such_savepoint(name: &str) -> PgError {
-    PgError::new(SqlState::INVALID_SAVEPOINT_SPECIFICATION, format!("savepoint \"{name}\" does not exist"))
+    PgError::with_state(SqlState::INVALID_SAVEPOINT_SPECIFICATION, format!("savepoint \"{name}\" does not exist"))
 }
 
 fn block_only(statement: &str) -> PgError {
     let message = format!("{statement} can only be used in transaction blocks");
-    PgError::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, message)
+    PgError::with_state(SqlState::NO_ACTIVE_SQL_TRANSACTION, message)
 }
 
 fn savepoint(session: &mut Session, name: &str) -> Result<Outcome, PgError> {
@@ -353,7 +353,7 @@ fn discard(session: &mut Session, what: &DiscardObject) -> Result<Outcome, PgErr
     if matches!(what, DiscardObject::ALL) {
         if !matches!(session.transaction, Transaction::Idle) {
             let message = "DISCARD ALL cannot run inside a transaction block";
-            return Err(PgError::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
+            return Err(PgError::with_state(SqlState::ACTIVE_SQL_TRANSACTION, message));
         }
         session.portals.clear();
         session.statements.clear();
@@ -374,7 +374,7 @@ async fn prepare(
 ) -> Result<Outcome, PgError> {
     if session.statements.contains_key(name) {
         let message = format!("prepared statement \"{name}\" already exists");
-        return Err(PgError::new(SqlState::DUPLICATE_PREPARED_STATEMENT, message));
+        return Err(PgError::with_state(SqlState::DUPLICATE_PREPARED_STATEMENT, message));
     }
     let declared = types.iter().map(|data_type| crate::sql::parameter_type(data_type).map(Some));
     let declared = declared.collect::<Result<Vec<_>, _>>()?;
@@ -403,7 +403,7 @@ pub(crate) fn no_such_statement(name: &str) -> PgError {
     } else {
         format!("prepared statement \"{name}\" does not exist")
     };
-    PgError::new(SqlState::INVALID_SQL_STATEMENT_NAME, message)
+    PgError::with_state(SqlState::INVALID_SQL_STATEMENT_NAME, message)
 }
 
 /// What EXECUTE runs, with its parameters computed.
@@ -423,7 +423,7 @@ pub(crate) async fn execute_target(
         let message = format!("wrong number of parameters for prepared statement \"{name}\"");
         let detail =
             format!("Expected {} parameters but got {}.", prepared.parameters.len(), parameters.len());
-        return Err(PgError::new(SqlState::SYNTAX_ERROR, message).with_detail(detail));
+        return Err(PgError::with_state(SqlState::SYNTAX_ERROR, message).detail(detail));
     }
     let context = session.context();
     let values = crate::sql::constants(&context.state, statement, parameters, &prepared.parameters).await?;
@@ -439,11 +439,11 @@ pub(crate) fn copy_query(statement: &ParsedStatement) -> Result<(ParsedStatement
         return Err(unsupported(&statement.ast));
     };
     if !to {
-        return Err(PgError::new(SqlState::FEATURE_NOT_SUPPORTED, "COPY FROM is not supported"));
+        return Err(PgError::with_state(SqlState::FEATURE_NOT_SUPPORTED, "COPY FROM is not supported"));
     }
     if !matches!(target, CopyTarget::Stdout) {
-        return Err(PgError::new(SqlState::FEATURE_NOT_SUPPORTED, "COPY to a file of the server is not supported")
-            .with_hint("Use COPY TO STDOUT, or psql's \\copy, to have the rows on the client."));
+        return Err(PgError::with_state(SqlState::FEATURE_NOT_SUPPORTED, "COPY to a file of the server is not supported")
+            .hint("Use COPY TO STDOUT, or psql's \\copy, to have the rows on the client."));
     }
     let options = CopyOptions::parse(options, legacy_options)?;
     let query = match source {
@@ -469,11 +469,11 @@ async fn declare(
         return Err(block_only("DECLARE CURSOR"));
     }
     if declaration.scroll == Some(true) {
-        return Err(PgError::new(SqlState::FEATURE_NOT_SUPPORTED, "scrollable cursors are not supported")
-            .with_hint("Declare the cursor without SCROLL and fetch forward."));
+        return Err(PgError::with_state(SqlState::FEATURE_NOT_SUPPORTED, "scrollable cursors are not supported")
+            .hint("Declare the cursor without SCROLL and fetch forward."));
     }
     if session.portals.contains_key(&name) {
-        return Err(PgError::new(SqlState::DUPLICATE_CURSOR, format!("cursor \"{name}\" already exists")));
+        return Err(PgError::with_state(SqlState::DUPLICATE_CURSOR, format!("cursor \"{name}\" already exists")));
     }
     let query =
         ParsedStatement { ast: Ast::Query(query.clone()), text: statement.text.clone(), offset: statement.offset };
@@ -489,7 +489,7 @@ fn cursor<'a>(session: &'a Session, name: &str) -> Result<&'a Portal, PgError> {
 }
 
 fn no_such_cursor(name: &str) -> PgError {
-    PgError::new(SqlState::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist"))
+    PgError::with_state(SqlState::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist"))
 }
 
 async fn fetch(session: &mut Session, name: &str, direction: &FetchDirection) -> Result<Outcome, PgError> {
@@ -501,8 +501,8 @@ async fn fetch(session: &mut Session, name: &str, direction: &FetchDirection) ->
         _ => None,
     };
     let Some(wanted) = wanted else {
-        return Err(PgError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "cursor can only scan forward")
-            .with_hint("Declare it with SCROLL option to enable backward scan."));
+        return Err(PgError::with_state(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "cursor can only scan forward")
+            .hint("Declare it with SCROLL option to enable backward scan."));
     };
     let mut portal = session.portals.remove(name).ok_or_else(|| no_such_cursor(name))?;
     let rows = read(session, &mut portal, wanted).await;
@@ -522,7 +522,7 @@ async fn read(
         let Outcome::Rows { description, cursor, tag, counted } =
             Box::pin(session.run(&prepared, &portal.values)).await?
         else {
-            return Err(PgError::new(SqlState::INTERNAL_ERROR, "a cursor's query gave no rows"));
+            return Err(PgError::with_state(SqlState::INTERNAL_ERROR, "a cursor's query gave no rows"));
         };
         portal.state = PortalState::Open { description, cursor, tag, counted };
     }
@@ -532,7 +532,7 @@ async fn read(
         let description = portal.prepared.description.clone();
         return description
             .map(|description| (description, batches))
-            .ok_or_else(|| PgError::new(SqlState::INTERNAL_ERROR, "a cursor without columns"));
+            .ok_or_else(|| PgError::with_state(SqlState::INTERNAL_ERROR, "a cursor without columns"));
     };
     while left > 0 {
         let batch = cursor.take(left).await;
@@ -570,8 +570,8 @@ fn unsupported(statement: &Ast) -> PgError {
         }
         _ => words.join(" "),
     };
-    PgError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("{command} is not supported"))
-        .with_hint("This version reads: SELECT, WITH, VALUES, TABLE, EXPLAIN, COPY ... TO STDOUT, cursors and settings.")
+    PgError::with_state(SqlState::FEATURE_NOT_SUPPORTED, format!("{command} is not supported"))
+        .hint("This version reads: SELECT, WITH, VALUES, TABLE, EXPLAIN, COPY ... TO STDOUT, cursors and settings.")
 }
 
 /// Whether a prepared statement gives rows to a client that executes it.

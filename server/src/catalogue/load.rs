@@ -96,8 +96,8 @@ fn roles(connection: &Connection) -> CatalogueResult<Vec<Role>> {
     })?;
     read.into_iter()
         .map(|(role, verifier)| {
-            let corrupt = |_| CatalogueError::Corrupt(format!("verifier of role \"{}\"", role.name));
-            let verifier = verifier.map(|text| text.parse()).transpose().map_err(corrupt)?;
+            let corrupt = || CatalogueError::Corrupt(format!("verifier of role \"{}\"", role.name));
+            let verifier = verifier.map(|text| Verifier::parse(&text).ok_or_else(corrupt)).transpose()?;
             Ok(Role { verifier, ..role })
         })
         .collect()

@@ -19,7 +19,6 @@ mod file;
 mod load;
 mod pg_type;
 mod roles;
-mod scram;
 mod shards;
 mod snapshot;
 mod summary_codec;
@@ -39,7 +38,6 @@ pub use error::{CatalogueError, CatalogueResult};
 pub(crate) use pg_type::with_modifier;
 pub use pg_type::{PG_TYPE_KEY, PG_TYPMOD_KEY, PgType};
 pub use roles::RoleOptions;
-pub use scram::{SCRAM_ITERATIONS, ScramVerifier};
 pub use shards::LoadTarget;
 pub use snapshot::{
     CatalogueSnapshot, Column, Database, Role, Schema, Shard, StoredSetting, Table, TableOptions, Worker,

@@ -4,9 +4,9 @@ use rusqlite::params;
 
 use super::error::{CatalogueError, CatalogueResult};
 use super::file::{self, BOOTSTRAP_ROLE_OID};
-use super::scram::ScramVerifier;
 use super::tables::role_oid;
 use super::{Catalogue, no_tables};
+use crate::auth::scram::Verifier;
 
 /// What `CREATE ROLE` and `ALTER ROLE` set; `None` leaves it as it is (and off in a new role).
 #[derive(Debug, Clone, Default)]
@@ -16,7 +16,7 @@ pub struct RoleOptions {
     /// Whether the role may connect.
     pub login: Option<bool>,
     /// What its password is checked against; `Some(None)` takes the password away.
-    pub verifier: Option<Option<ScramVerifier>>,
+    pub verifier: Option<Option<Verifier>>,
 }
 
 impl Catalogue {
@@ -119,7 +119,7 @@ mod tests {
     fn roles_are_created_changed_and_dropped() {
         let catalogue = Catalogue::in_memory().unwrap();
         let verifier =
-            ScramVerifier { iterations: 4_096, salt: vec![1; 16], stored_key: [2; 32], server_key: [3; 32] };
+            Verifier::generate("secret").unwrap();
         let options = RoleOptions {
             login: Some(true),
             verifier: Some(Some(verifier.clone())),

@@ -7,7 +7,7 @@ use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
 use quickdb_storage::{ColumnSummary, ShardId, TableId};
 
 use super::pg_type::PgType;
-use super::scram::ScramVerifier;
+use crate::auth::scram::Verifier;
 use super::{WorkerId, file};
 
 /// The catalogue as it was after some commit. Cheap to clone through its [`Arc`]; a reader that holds one sees no
@@ -156,7 +156,7 @@ pub struct Role {
     /// Whether it may connect.
     pub login: bool,
     /// What a password is checked against; `None` when it has no password.
-    pub verifier: Option<ScramVerifier>,
+    pub verifier: Option<Verifier>,
     /// What `COMMENT ON ROLE` said.
     pub comment: Option<String>,
 }

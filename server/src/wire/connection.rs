@@ -24,8 +24,9 @@ use pgwire::messages::response::EmptyQueryResponse;
 
 use super::copy_out::CopyEncoder;
 use super::interrupt::{ConnectionGuard, Connections, Interrupts};
-use super::params;
-use super::row::{OutputSettings, RowEncoder, field_infos};
+use super::params::{self, InputContext};
+use super::row::{RowEncoder, field_infos};
+use super::settings::OutputSettings;
 use super::socket::{Client, ClientGone, Messages};
 use crate::cursor::{Cursor, Description};
 use crate::error::{PgError, Severity, SqlState};
@@ -33,7 +34,7 @@ use crate::portal::{Portal, PortalState};
 use crate::session::{Outcome, Prepared, Session, Transaction};
 use crate::sql;
 use crate::utility;
-use crate::wire::copy_out::CopyOptions;
+use crate::wire::copy_options::CopyOptions;
 
 /// A connection whose client has been let in.
 pub(crate) struct Connection {
@@ -82,7 +83,7 @@ impl Connection {
                     biased;
                     () = &mut stop => {
                         let message = "terminating connection due to administrator command";
-                        break End::Server(PgError::new(SqlState::ADMIN_SHUTDOWN, message));
+                        break End::Server(PgError::with_state(SqlState::ADMIN_SHUTDOWN, message));
                     }
                     turn = self.turn() => if let Err(end) = turn { break end },
                 }
@@ -101,7 +102,7 @@ impl Connection {
         let message = match self.next_message().await? {
             Ok(message) => message,
             Err(error) => {
-                return Err(End::Server(PgError::new(SqlState::PROTOCOL_VIOLATION, error.to_string())));
+                return Err(End::Server(PgError::with_state(SqlState::PROTOCOL_VIOLATION, error.to_string())));
             }
         };
         match message {
@@ -141,7 +142,7 @@ impl Connection {
             Frontend::Flush(_) => Ok(self.client.flush().await?),
             // Left over from a COPY that failed.
             Frontend::CopyData(_) | Frontend::CopyDone(_) | Frontend::CopyFail(_) => Ok(()),
-            _ => Err(End::Server(PgError::new(SqlState::PROTOCOL_VIOLATION, "unexpected message"))),
+            _ => Err(End::Server(PgError::with_state(SqlState::PROTOCOL_VIOLATION, "unexpected message"))),
         }
     }
 
@@ -160,7 +161,7 @@ impl Connection {
         let next = match self.session.settings().milliseconds(setting) {
             Some(limit) => match tokio::time::timeout(Duration::from_millis(limit), next).await {
                 Ok(next) => next,
-                Err(_) => return Err(End::Server(PgError::new(code, message))),
+                Err(_) => return Err(End::Server(PgError::with_state(code, message))),
             },
             None => next.await,
         };
@@ -244,15 +245,23 @@ impl Connection {
     }
 
     fn output_settings(&self) -> Arc<OutputSettings> {
-        Arc::new(OutputSettings::from_settings(|name| self.session.settings().value(name).to_owned()))
+        let settings = self.session.settings();
+        let names = ["DateStyle", "IntervalStyle", "TimeZone", "extra_float_digits", "bytea_output"];
+        // The values have passed the same checks when they were set.
+        let output = names.into_iter().fold(OutputSettings::default(), |output, name| {
+            output.set(name, settings.value(name)).and_then(Result::ok).unwrap_or(output)
+        });
+        Arc::new(output)
     }
 
     fn row_encoder(&self, description: &Description, formats: &[FieldFormat]) -> Result<RowEncoder, PgError> {
-        RowEncoder::new(&description.schema, formats, self.output_settings())
+        let formats = one_each(formats, description.names.len());
+        Ok(RowEncoder::new(&description.schema, &formats, self.output_settings())?)
     }
 
     async fn row_description(&mut self, description: &Description, formats: &[FieldFormat]) -> Result<(), PgError> {
-        let fields = field_infos(&description.schema, &description.names, formats);
+        let formats = one_each(formats, description.names.len());
+        let fields = field_infos(&description.schema, &description.names, &formats)?;
         let fields = fields.iter().map(Into::into).collect();
         Ok(self.client.feed(Backend::RowDescription(RowDescription::new(fields))).await?)
     }
@@ -272,7 +281,7 @@ impl Connection {
             let Some(batch) = batch else { break };
             sent += batch.num_rows();
             for row in encoder.encode_batch(&batch)? {
-                self.client.feed(Backend::DataRow(row)).await?;
+                self.client.feed(Backend::DataRow(row?)).await?;
             }
         }
         Ok(sent)
@@ -285,13 +294,13 @@ impl Connection {
         options: CopyOptions,
         prepared: &Prepared,
     ) -> Result<usize, PgError> {
-        let mut encoder = CopyEncoder::new(&description.schema, &description.names, options, self.output_settings())?;
-        let columns = i16::try_from(description.schema.fields().len())
-            .map_err(|_| PgError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many columns for COPY"))?;
-        let format = encoder.wire_format();
-        let formats = vec![i16::from(format); description.schema.fields().len()];
+        let mut encoder = CopyEncoder::with_names(&description.schema, description.names, options, self.output_settings())?;
+        let columns = i16::try_from(encoder.column_count())
+            .map_err(|_| PgError::with_state(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many columns for COPY"))?;
+        let format = encoder.format_code();
+        let formats = vec![i16::from(format); encoder.column_count()];
         self.client.feed(Backend::CopyOutResponse(CopyOutResponse::new(format, columns, formats))).await?;
-        if let Some(header) = encoder.header() {
+        if let Some(header) = encoder.header()? {
             self.client.feed(Backend::CopyData(CopyData::new(header))).await?;
         }
         let mut rows = 0;
@@ -300,9 +309,8 @@ impl Connection {
             let batch = batch.map_err(|error| PgError::from_datafusion(error, Some(&prepared.statement.text)))?;
             let Some(batch) = batch else { break };
             rows += batch.num_rows();
-            for data in encoder.encode_batch(&batch)? {
-                self.client.feed(Backend::CopyData(CopyData::new(data))).await?;
-            }
+            let data = encoder.encode_batch(&batch)?;
+            self.client.feed(Backend::CopyData(CopyData::new(data))).await?;
         }
         if let Some(trailer) = encoder.trailer() {
             self.client.feed(Backend::CopyData(CopyData::new(trailer))).await?;
@@ -315,7 +323,7 @@ impl Connection {
         let name = message.name.unwrap_or_default();
         if !name.is_empty() && self.session.statements.contains_key(&name) {
             let text = format!("prepared statement \"{name}\" already exists");
-            return Err(PgError::new(SqlState::DUPLICATE_PREPARED_STATEMENT, text));
+            return Err(PgError::with_state(SqlState::DUPLICATE_PREPARED_STATEMENT, text));
         }
         let declared: Vec<_> = message.type_oids.iter().map(|oid| declared_type(*oid)).collect();
         let mut statements = sql::parse(&message.query)?;
@@ -324,7 +332,7 @@ impl Connection {
             1 => statements.swap_remove(0),
             _ => {
                 let text = "cannot insert multiple commands into a prepared statement";
-                return Err(PgError::new(SqlState::SYNTAX_ERROR, text));
+                return Err(PgError::with_state(SqlState::SYNTAX_ERROR, text));
             }
         };
         let interrupts = Arc::clone(&self.interrupts);
@@ -342,7 +350,7 @@ impl Connection {
         let portal = message.portal_name.unwrap_or_default();
         if !portal.is_empty() && self.session.portals.contains_key(&portal) {
             let text = format!("cursor \"{portal}\" already exists");
-            return Err(PgError::new(SqlState::DUPLICATE_CURSOR, text));
+            return Err(PgError::with_state(SqlState::DUPLICATE_CURSOR, text));
         }
         let expected = prepared.parameters.len();
         if message.parameters.len() != expected {
@@ -350,25 +358,24 @@ impl Connection {
                 "bind message supplies {} parameters, but prepared statement \"{statement}\" requires {expected}",
                 message.parameters.len()
             );
-            return Err(PgError::new(SqlState::PROTOCOL_VIOLATION, text));
+            return Err(PgError::with_state(SqlState::PROTOCOL_VIOLATION, text));
         }
-        let formats = &message.parameter_format_codes;
-        if formats.len() > 1 && formats.len() != expected {
-            let text =
-                format!("bind message has {} parameter formats but {expected} parameters", formats.len());
-            return Err(PgError::new(SqlState::PROTOCOL_VIOLATION, text));
-        }
-        let mut values = Vec::with_capacity(expected);
-        for (index, (bytes, data_type)) in message.parameters.iter().zip(&prepared.parameters).enumerate() {
-            let format = formats.get(index).or_else(|| formats.first().filter(|_| formats.len() == 1));
-            let settings = self.output_settings();
-            values.push(params::decode(bytes.as_deref(), format.copied().unwrap_or(0), data_type, &settings)?);
-        }
+        let formats = params::parameter_formats(&message.parameter_format_codes, expected)?;
+        let context = InputContext {
+            settings: self.output_settings(),
+            now_micros: chrono::Utc::now().timestamp_micros(),
+        };
+        let values = (1..)
+            .zip(message.parameters.iter().zip(formats).zip(&prepared.parameters))
+            .map(|(number, ((bytes, format), data_type))| {
+                params::decode_param(number, bytes.as_deref(), format, data_type.oid(), &context)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
         let columns = prepared.description.as_ref().map_or(0, |description| description.names.len());
         let result_formats = &message.result_column_format_codes;
         if result_formats.len() > 1 && result_formats.len() != columns {
             let text = format!("bind message has {} result formats but query has {columns} columns", result_formats.len());
-            return Err(PgError::new(SqlState::PROTOCOL_VIOLATION, text));
+            return Err(PgError::with_state(SqlState::PROTOCOL_VIOLATION, text));
         }
         let result_formats = result_formats.iter().map(|code| FieldFormat::from(*code)).collect();
         self.session.portals.insert(portal, Portal::new(prepared, values, result_formats));
@@ -457,12 +464,21 @@ impl Connection {
     }
 }
 
+/// Formats as the protocol gives them (none, one for all, one each) as one for each column.
+fn one_each(formats: &[FieldFormat], columns: usize) -> Vec<FieldFormat> {
+    match formats {
+        [] => vec![FieldFormat::Text; columns],
+        [one] => vec![*one; columns],
+        formats => formats.to_vec(),
+    }
+}
+
 fn full_tag(tag: &str, counted: bool, rows: usize) -> String {
     if counted { format!("{tag} {rows}") } else { tag.to_owned() }
 }
 
 fn no_such_portal(name: &str) -> PgError {
-    PgError::new(SqlState::INVALID_CURSOR_NAME, format!("portal \"{name}\" does not exist"))
+    PgError::with_state(SqlState::INVALID_CURSOR_NAME, format!("portal \"{name}\" does not exist"))
 }
 
 /// A type that the client declares for a parameter; 0 and `unknown` leave it to the server.

@@ -39,7 +39,7 @@ impl Interrupts {
         let result = tokio::select! {
             biased;
             () = cancelled.cancelled() => Err(cancelled_by("user request")),
-            () = self.gone.cancelled() => Err(PgError::new(SqlState::CONNECTION_FAILURE, "connection to client lost")),
+            () = self.gone.cancelled() => Err(PgError::with_state(SqlState::CONNECTION_FAILURE, "connection to client lost")),
             () = expired => Err(cancelled_by("statement timeout")),
             result = statement => result,
         };
@@ -56,7 +56,7 @@ impl Interrupts {
 }
 
 fn cancelled_by(what: &str) -> PgError {
-    PgError::new(SqlState::QUERY_CANCELED, format!("canceling statement due to {what}"))
+    PgError::with_state(SqlState::QUERY_CANCELED, format!("canceling statement due to {what}"))
 }
 
 /// The connections of the server by process id, for cancel requests and `pg_stat_activity`.

@@ -132,8 +132,8 @@ impl Client {
 
 /// The fields of an error as the protocol names them.
 pub(crate) fn error_info(error: PgError) -> ErrorInfo {
-    let severity = error.severity.as_str().to_owned();
-    let mut info = ErrorInfo::new(severity.clone(), error.sqlstate.code().to_owned(), error.message);
+    let severity = error.severity.to_string();
+    let mut info = ErrorInfo::new(severity.clone(), error.sqlstate.0.to_owned(), error.message);
     info.severity_nonlocalized = Some(severity);
     info.detail = error.detail;
     info.hint = error.hint;

@@ -13,7 +13,8 @@ use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage, ProtocolVers
 use super::connection::Connection;
 use super::interrupt::{Connections, Interrupts};
 use super::socket::{Socket, error_info, split};
-use crate::auth::scram::{ServerExchange, Verifier};
+use crate::auth::channel_binding::ChannelBinding;
+use crate::auth::scram::{AuthError, Credential, Mechanism, MockSecret, ServerExchange};
 use crate::engine::Engine;
 use crate::error::{PgError, Severity, SqlState};
 use crate::session::Session;
@@ -36,8 +37,10 @@ pub(crate) struct Door {
     pub(crate) auth: Auth,
     /// Refuse clients without TLS.
     pub(crate) require_tls: bool,
-    /// DER of the certificate the clients see, for channel binding.
-    pub(crate) certificate: Option<Vec<u8>>,
+    /// What channel binding says of the certificate that clients see.
+    pub(crate) binding: Option<ChannelBinding>,
+    /// Makes up answers for users who do not exist.
+    pub(crate) mock_secret: MockSecret,
     /// `statement_timeout` of new sessions in milliseconds.
     pub(crate) statement_timeout_ms: u64,
 }
@@ -56,7 +59,7 @@ impl<E: Into<PgError>> From<E> for Refusal {
 }
 
 fn fatal(code: SqlState, message: impl Into<String>) -> PgError {
-    let mut error = PgError::new(code, message);
+    let mut error = PgError::with_state(code, message);
     error.severity = Severity::Fatal;
     error
 }
@@ -109,7 +112,7 @@ async fn handshake(socket: &mut Socket, door: &Door) -> Result<Option<Greeting>,
             greeting.database
         );
         let error = fatal(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, message)
-            .with_hint("This server accepts TLS connections only: connect with sslmode=require or stronger.");
+            .hint("This server accepts TLS connections only: connect with sslmode=require or stronger.");
         return Err(error.into());
     }
     socket.set_state(PgWireConnectionState::AuthenticationInProgress);
@@ -211,30 +214,37 @@ fn command_line_settings(options: &str) -> Result<Vec<(String, String)>, Refusal
 }
 
 async fn scram(socket: &mut Socket, door: &Door, user: &str) -> Result<(), Refusal> {
-    let failed = || fatal(SqlState::INVALID_PASSWORD, format!("password authentication failed for user \"{user}\""));
+    let failed = |error: AuthError| match error {
+        AuthError::WrongPassword => {
+            fatal(SqlState::INVALID_PASSWORD, format!("password authentication failed for user \"{user}\""))
+        }
+        error => {
+            let mut refusal = fatal(SqlState(error.sqlstate()), error.to_string());
+            refusal.detail = error.detail().map(str::to_owned);
+            refusal
+        }
+    };
+    let malformed = |_| fatal(SqlState::PROTOCOL_VIOLATION, "malformed SCRAM message");
     let snapshot = door.engine.snapshot();
-    let verifier: Option<Verifier> = snapshot.role(user).and_then(|role| role.verifier.as_ref()).map(Into::into);
-    let mut mechanisms = Vec::new();
-    let certificate = door.certificate.as_deref().filter(|_| socket.is_secure());
-    if certificate.is_some() {
-        mechanisms.push("SCRAM-SHA-256-PLUS".to_owned());
-    }
-    mechanisms.push("SCRAM-SHA-256".to_owned());
-    authentication(socket, Authentication::SASL(mechanisms.clone())).await?;
-
-    let initial = password_message(socket).await?.into_sasl_initial_response().map_err(|_| failed())?;
-    if !mechanisms.contains(&initial.auth_method) {
-        let message = "client selected an invalid SASL authentication mechanism";
-        return Err(fatal(SqlState::PROTOCOL_VIOLATION, message).into());
-    }
-    let plus = initial.auth_method == "SCRAM-SHA-256-PLUS";
     // A user who does not exist goes through the same exchange, so that nobody can tell the difference.
-    let mut exchange = ServerExchange::new(verifier, user, certificate, plus);
-    let server_first = exchange.client_first(&initial.data.unwrap_or_default()).map_err(|_| failed())?;
+    let credential = match snapshot.role(user).and_then(|role| role.verifier.clone()) {
+        Some(verifier) => Credential::known(verifier),
+        None => Credential::unknown(user, &door.mock_secret),
+    };
+    let binding = door.binding.clone().filter(|_| socket.is_secure());
+    let mechanisms = Mechanism::offered(binding.as_ref()).iter().map(|name| (*name).to_owned()).collect();
+    authentication(socket, Authentication::SASL(mechanisms)).await?;
+
+    let initial = password_message(socket).await?.into_sasl_initial_response().map_err(malformed)?;
+    let mechanism = Mechanism::named(&initial.auth_method).ok_or_else(|| {
+        fatal(SqlState::PROTOCOL_VIOLATION, "client selected an invalid SASL authentication mechanism")
+    })?;
+    let mut exchange = ServerExchange::new(credential, mechanism, binding);
+    let server_first = exchange.client_first(&initial.data.unwrap_or_default()).map_err(failed)?;
     authentication(socket, Authentication::SASLContinue(server_first.into())).await?;
 
-    let response = password_message(socket).await?.into_sasl_response().map_err(|_| failed())?;
-    let server_final = exchange.client_final(&response.data).map_err(|_| failed())?;
+    let response = password_message(socket).await?.into_sasl_response().map_err(malformed)?;
+    let server_final = exchange.client_final(&response.data).map_err(failed)?;
     authentication(socket, Authentication::SASLFinal(server_final.into())).await
 }
 
