@@ -14,6 +14,7 @@ use super::snapshot::{
     arrow_schema,
 };
 use super::summary_codec;
+use crate::auth::scram::Verifier;
 
 /// Which tables a commit touched: the others are taken over from the snapshot before it.
 pub(super) enum Touched {

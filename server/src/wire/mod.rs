@@ -40,3 +40,35 @@ mod zone_abbreviations;
 
 pub use column::{EncodeError, OidLookup, ROW_BYTES_MAX};
 pub use interval_text::Interval;
+
+use crate::error::{PgError, SqlState};
+
+impl From<EncodeError> for PgError {
+    fn from(error: EncodeError) -> Self {
+        PgError::with_state(SqlState(error.sqlstate()), error.to_string())
+    }
+}
+
+impl From<params::InputError> for PgError {
+    fn from(error: params::InputError) -> Self {
+        let mut refusal = PgError::with_state(SqlState(error.sqlstate), error.message);
+        refusal.detail = error.detail;
+        refusal.hint = error.hint;
+        refusal
+    }
+}
+
+impl From<copy_options::CopyError> for PgError {
+    fn from(error: copy_options::CopyError) -> Self {
+        PgError::with_state(SqlState(error.sqlstate), error.to_string())
+    }
+}
+
+impl From<copy_out::CopyOutError> for PgError {
+    fn from(error: copy_out::CopyOutError) -> Self {
+        match error {
+            copy_out::CopyOutError::Encode(error) => error.into(),
+            copy_out::CopyOutError::Copy(error) => error.into(),
+        }
+    }
+}
