@@ -324,7 +324,7 @@ mod tests {
         let text = |text: &str| Bound::Text(text.to_owned());
         let coded = DictionaryMeta { entries: 2, offsets: segment(64, 12), bytes: segment(128, 2) };
         let ints = Layout::Plain { values: segment(192, 40) };
-        let codes = Layout::Dictionary { codes: segment(256, 40) };
+        let texts = Layout::Dictionary { codes: segment(256, 40) };
         let strings = Layout::Strings { offsets: segment(320, 88), bytes: segment(448, 0) };
         let mut bits = chunk(Layout::Bits { values: segment(512, 2) }, 3, None);
         bits.validity = Some(segment(576, 2));
@@ -339,7 +339,7 @@ mod tests {
             dictionaries: vec![None, Some(coded), None, None, None],
             chunks: vec![
                 chunk(ints, 0, Some((Bound::Int(-1), Bound::Int(1)))),
-                chunk(codes, 0, Some((text("a"), text("b")))),
+                chunk(texts, 0, Some((text("a"), text("b")))),
                 chunk(strings, 0, Some((text(""), text("")))),
                 bits,
                 chunk(Layout::AllNull, 10, None),
@@ -367,7 +367,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_together_is_refused() {
-        let refused: [(&str, fn(&mut ShardFooter)); 16] = [
+        type Change = fn(&mut ShardFooter);
+        let refused: [(&str, Change); 16] = [
             ("segments overlap", |f| f.chunks[0].layout = Layout::Plain { values: segment(64, 40) }),
             ("cannot lie at 1048576", |f| {
                 f.chunks[0].layout = Layout::Plain { values: segment(DATA_END, 40) };

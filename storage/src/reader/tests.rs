@@ -8,6 +8,9 @@ use proptest::prelude::*;
 
 const SHARD: ShardId = ShardId(1);
 
+/// Damage to a footer or to the data before it.
+type Change = fn(&mut ShardFooter, &mut Vec<u8>);
+
 /// A shard of 20 rows in memory: text with and without dictionary, integers and Booleans with NULLs.
 fn example() -> Vec<u8> {
     let coded: StringViewArray = (0..20).map(|row| Some(["\u{e4}", "b"][row % 2])).collect();
@@ -80,7 +83,7 @@ fn read_all(shard: &Shard) -> Result<()> {
 
 #[test]
 fn what_checksums_do_not_promise_is_checked() {
-    let cases: [(&str, fn(&mut ShardFooter, &mut Vec<u8>)); 6] = [
+    let cases: [(&str, Change); 6] = [
         ("column \"coded\": row group 0: a code is beyond the 2 values", |footer, bytes| {
             let Layout::Dictionary { codes } = footer.chunks[0].layout else { panic!() };
             bytes[range(codes)][4] = 2;
@@ -120,7 +123,7 @@ fn what_checksums_do_not_promise_is_checked() {
 
 #[test]
 fn verifying_compares_zone_maps_and_zeros() {
-    let cases: [(&str, fn(&mut ShardFooter, &mut Vec<u8>)); 3] = [
+    let cases: [(&str, Change); 3] = [
         ("zone map does not match", |footer, _| {
             footer.chunks[2].zone_map.max = Some(crate::Bound::Int(20));
         }),
