@@ -93,8 +93,8 @@ impl ShardDirectory {
     /// # Errors
     /// [`StorageError::Io`] when the file system does not say.
     pub fn bytes_free(&self) -> Result<u64> {
-        let status = rustix::fs::statvfs(&self.path)
-            .map_err(|error| StorageError::io(&self.path, error.into()))?;
+        let status =
+            rustix::fs::statvfs(&self.path).map_err(|error| StorageError::io(&self.path, error.into()))?;
         Ok(status.f_bavail.saturating_mul(status.f_frsize))
     }
 
@@ -137,7 +137,9 @@ fn shard_of(name: &str, extension: &str) -> Option<ShardId> {
 
 /// Makes creations, renames and removals in a folder durable.
 pub(crate) fn sync_directory(path: &Path) -> Result<()> {
-    File::open(path).and_then(|directory| directory.sync_all()).map_err(|source| StorageError::io(path, source))
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|source| StorageError::io(path, source))
 }
 
 #[cfg(test)]

@@ -82,9 +82,9 @@ impl SegmentWriter {
         &mut self,
         pieces: impl Iterator<Item = &'a [u8]>,
     ) -> Result<SegmentLocation> {
-        const ZEROS: &[u8] = &[0; SEGMENT_ALIGNMENT_BYTES as usize];
-        let gap = self.position.next_multiple_of(SEGMENT_ALIGNMENT_BYTES) - self.position;
-        self.write_raw(ZEROS.get(..usize::try_from(gap).unwrap_or_default()).unwrap_or(ZEROS))?;
+        while !self.position.is_multiple_of(SEGMENT_ALIGNMENT_BYTES) {
+            self.write_raw(&[0])?;
+        }
         let offset = self.position;
         let mut hasher = crc32fast::Hasher::new();
         for piece in pieces {
@@ -96,9 +96,10 @@ impl SegmentWriter {
 
     /// Makes all that was written durable and returns the size of the file.
     pub(crate) fn finish(mut self) -> Result<u64> {
-        self.file.flush().and_then(|()| self.file.get_ref().sync_all()).map_err(|source| {
-            StorageError::io(&self.path, source)
-        })?;
+        self.file
+            .flush()
+            .and_then(|()| self.file.get_ref().sync_all())
+            .map_err(|source| StorageError::io(&self.path, source))?;
         Ok(self.position)
     }
 }

@@ -12,25 +12,38 @@ use arrow::array::{
     Time64MicrosecondArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Field, Schema};
-use quickdb_storage::{
-    Bound, Encoding, ShardDirectory, ShardId, ShardIdentity, ShardWriter, TableId,
-};
+use quickdb_storage::{Bound, Encoding, ShardDirectory, ShardId, ShardIdentity, ShardWriter, TableId};
 
 /// Rows of the fixture: every type, NULLs, the ends of the ranges, NaN, infinities, empty and long strings.
 fn rows() -> RecordBatch {
-    const LONG: &str = "a text that is longer than the twelve bytes of a view and, what is more, than a bound";
+    const LONG: &str =
+        "a text that is longer than the twelve bytes of a view and, what is more, than a bound";
     let columns: Vec<(&str, ArrayRef, bool)> = vec![
         (
             "bool",
             Arc::new(BooleanArray::from(vec![Some(true), None, Some(false), Some(true), Some(true)])),
             true,
         ),
-        ("int2", Arc::new(Int16Array::from(vec![Some(i16::MIN), None, Some(i16::MAX), Some(0), Some(7)])), true),
+        (
+            "int2",
+            Arc::new(Int16Array::from(vec![Some(i16::MIN), None, Some(i16::MAX), Some(0), Some(7)])),
+            true,
+        ),
         ("int4", Arc::new(Int32Array::from(vec![i32::MIN, i32::MAX, -1, 0, 1])), false),
-        ("int8", Arc::new(Int64Array::from(vec![Some(i64::MIN), Some(i64::MAX), None, Some(0), Some(1)])), true),
+        (
+            "int8",
+            Arc::new(Int64Array::from(vec![Some(i64::MIN), Some(i64::MAX), None, Some(0), Some(1)])),
+            true,
+        ),
         (
             "float4",
-            Arc::new(Float32Array::from(vec![Some(-0.0), Some(f32::NAN), None, Some(1.5), Some(f32::INFINITY)])),
+            Arc::new(Float32Array::from(vec![
+                Some(-0.0),
+                Some(f32::NAN),
+                None,
+                Some(1.5),
+                Some(f32::INFINITY),
+            ])),
             true,
         ),
         (
@@ -55,14 +68,54 @@ fn rows() -> RecordBatch {
         ),
         (
             "dictionary",
-            Arc::new(StringViewArray::from(vec![Some("carrier UA"); 4].into_iter().chain([None]).collect::<Vec<_>>())),
+            Arc::new(StringViewArray::from(
+                vec![Some("carrier UA"); 4].into_iter().chain([None]).collect::<Vec<_>>(),
+            )),
             true,
         ),
-        ("text", Arc::new(StringViewArray::from(vec![Some(""), None, Some(LONG), Some("\u{e4}\u{1f30c}"), Some("z")])), true),
-        ("bytea", Arc::new(BinaryViewArray::from(vec![Some(&b""[..]), None, Some(b"\xff\x00"), Some(&[7; 100]), Some(b"x")])), true),
-        ("date", Arc::new(Date32Array::from(vec![Some(0), None, Some(-719_162), Some(20_000), Some(1)])), true),
-        ("time", Arc::new(Time64MicrosecondArray::from(vec![Some(0), None, Some(86_399_999_999), Some(1), Some(2)])), true),
-        ("timestamp", Arc::new(TimestampMicrosecondArray::from(vec![Some(0), None, Some(-1), Some(1 << 50), Some(1)])), true),
+        (
+            "text",
+            Arc::new(StringViewArray::from(vec![
+                Some(""),
+                None,
+                Some(LONG),
+                Some("\u{e4}\u{1f30c}"),
+                Some("z"),
+            ])),
+            true,
+        ),
+        (
+            "bytea",
+            Arc::new(BinaryViewArray::from(vec![
+                Some(&b""[..]),
+                None,
+                Some(b"\xff\x00"),
+                Some(&[7; 100]),
+                Some(b"x"),
+            ])),
+            true,
+        ),
+        (
+            "date",
+            Arc::new(Date32Array::from(vec![Some(0), None, Some(-719_162), Some(20_000), Some(1)])),
+            true,
+        ),
+        (
+            "time",
+            Arc::new(Time64MicrosecondArray::from(vec![
+                Some(0),
+                None,
+                Some(86_399_999_999),
+                Some(1),
+                Some(2),
+            ])),
+            true,
+        ),
+        (
+            "timestamp",
+            Arc::new(TimestampMicrosecondArray::from(vec![Some(0), None, Some(-1), Some(1 << 50), Some(1)])),
+            true,
+        ),
         (
             "timestamptz",
             Arc::new(

@@ -121,16 +121,16 @@ pub(crate) fn every_type(seed: u64, rows: usize, nulls: Nulls) -> RecordBatch {
         ("date", Arc::new(Date32Array::from(column(r, rows, nulls, |r| r.next() as i32)))),
         (
             "time",
-            Arc::new(Time64MicrosecondArray::from(column(r, rows, nulls, |r| r.below(86_400_000_000) as i64))),
+            Arc::new(Time64MicrosecondArray::from(column(r, rows, nulls, |r| {
+                r.below(86_400_000_000) as i64
+            }))),
         ),
-        (
-            "timestamp",
-            Arc::new(TimestampMicrosecondArray::from(column(r, rows, nulls, |r| r.next() as i64))),
-        ),
+        ("timestamp", Arc::new(TimestampMicrosecondArray::from(column(r, rows, nulls, |r| r.next() as i64)))),
         (
             "timestamptz",
             Arc::new(
-                TimestampMicrosecondArray::from(column(r, rows, nulls, |r| r.next() as i64)).with_timezone(utc),
+                TimestampMicrosecondArray::from(column(r, rows, nulls, |r| r.next() as i64))
+                    .with_timezone(utc),
             ),
         ),
         (

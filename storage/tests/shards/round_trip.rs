@@ -9,7 +9,7 @@ use arrow::array::{
 use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, Schema,
-    TimeUnit, Time64MicrosecondType, TimestampMicrosecondType, UInt8Type,
+    Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt8Type,
 };
 use proptest::prelude::*;
 use quickdb_storage::{
@@ -107,8 +107,7 @@ fn check(directory: &ShardDirectory, report: &ShardReport, batch: &RecordBatch) 
     assert_eq!(shard.summaries(), report.columns);
     for (column, expected) in batch.columns().iter().enumerate() {
         for row_group in 0..shard.row_group_count() {
-            let expected =
-                expected.slice(row_group * ROW_GROUP_ROWS, shard.row_group_rows(row_group));
+            let expected = expected.slice(row_group * ROW_GROUP_ROWS, shard.row_group_rows(row_group));
             let chunk = shard.column(row_group, column).unwrap();
             check_null_slots(&chunk);
             check_zone_map(shard.zone_map(row_group, column), &expected);
