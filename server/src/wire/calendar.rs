@@ -32,8 +32,9 @@ pub const DATE_MIN: i32 = -2_440_588;
 pub const DATE_END: i32 = PG_EPOCH_DAYS + 2_145_031_949;
 /// First microsecond of PostgreSQL's timestamps: midnight of [`DATE_MIN`].
 pub const TIMESTAMP_MIN: i64 = DATE_MIN as i64 * MICROS_PER_DAY;
-/// First microsecond after PostgreSQL's timestamps: 1 January 294277.
-pub const TIMESTAMP_END: i64 = PG_EPOCH_MICROS + 9_223_371_331_200_000_000;
+/// First microsecond after the timestamps that are held, in 294247. PostgreSQL counts its 64 bits from 2000 and
+/// holds another thirty years.
+pub const TIMESTAMP_END: i64 = i64::MAX;
 
 /// A day of the calendar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +144,7 @@ mod tests {
         assert_eq!(CivilDate::from_days(DATE_END.into()), CivilDate { year: 5_874_898, month: 1, day: 1 });
         assert_eq!(
             CivilDate::from_days(TIMESTAMP_END / MICROS_PER_DAY),
-            CivilDate { year: 294_277, month: 1, day: 1 }
+            CivilDate { year: 294_247, month: 1, day: 10 }
         );
     }
 

@@ -153,7 +153,7 @@ impl Sums {
         let sign = if negative { -1 } else { 1 };
         let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
         let (whole, rest) = digits.split_at(end);
-        let whole = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| Refusal::Overflow)? };
+        let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| Refusal::Overflow)? };
         let whole = sign * whole;
         let used = unit.unwrap_or(Unit::Second);
         *unit = Some(used);
