@@ -229,12 +229,11 @@ impl Session {
 
     /// What the session's catalogue relations show of the session itself.
     fn facts(&self) -> SessionFacts {
-        let changed = self.settings.all().into_iter().filter(|(definition, _)| {
-            self.settings.value(definition.name) != definition.default
-        });
+        let all = self.settings.all().into_iter();
+        let changed = all.filter(|(setting, _)| self.settings.value(setting.name) != setting.default);
         SessionFacts {
             backend_pid: self.pid,
-            settings: Arc::new(changed.map(|(definition, shown)| (definition.name.to_owned(), shown)).collect()),
+            settings: Arc::new(changed.map(|(setting, shown)| (setting.name.to_owned(), shown)).collect()),
             server_started_us: self.engine.started_at_us,
             client_address: Some((self.address.ip().to_string(), self.address.port())),
             ..SessionFacts::of_user(&self.user, &self.database)

@@ -6,151 +6,36 @@
 use std::collections::BTreeMap;
 
 use crate::error::{PgError, SqlState};
+use crate::pg_catalog::{BuiltinSetting, setting, settings, shown};
 
-/// What values a setting takes and how they are written.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Kind {
-    /// `on` or `off`.
-    Bool,
-    /// A whole number within bounds, in a unit that input may name (`5s`, `64MB`) and output scales to.
-    Integer {
-        /// Smallest value.
-        min: i64,
-        /// Largest value.
-        max: i64,
-        /// Unit of the number.
-        unit: Unit,
-    },
-    /// A number with a fraction.
-    Real,
-    /// One of a few words.
-    Enum(&'static [&'static str]),
-    /// Any text.
-    Text,
-}
-
-/// Units of whole-number settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// A plain number.
-    None,
-    /// Milliseconds.
-    Milliseconds,
-    /// Kibibytes.
-    Kibibytes,
-}
-
-/// One setting as the server knows it.
-#[derive(Debug)]
-pub struct Definition {
-    /// Name as PostgreSQL spells it; compared without case.
-    pub name: &'static str,
-    /// Value of a new session.
-    pub default: &'static str,
-    /// Values it takes.
-    pub kind: Kind,
-    /// Whether a session may change it.
-    pub settable: bool,
-    /// Whether the client is told of each change.
-    pub reported: bool,
-    /// One line on what it is.
-    pub description: &'static str,
-}
-
-const fn define(name: &'static str, default: &'static str, kind: Kind, description: &'static str) -> Definition {
-    Definition { name, default, kind, settable: true, reported: false, description }
-}
-
-const fn reported(name: &'static str, default: &'static str, kind: Kind, description: &'static str) -> Definition {
-    Definition { name, default, kind, settable: true, reported: true, description }
-}
-
-const fn fixed(name: &'static str, default: &'static str, kind: Kind, description: &'static str) -> Definition {
-    Definition { name, default, kind, settable: false, reported: false, description }
-}
-
-const fn fixed_reported(name: &'static str, default: &'static str, kind: Kind, description: &'static str) -> Definition {
-    Definition { name, default, kind, settable: false, reported: true, description }
-}
-
-const MILLISECONDS: Kind = Kind::Integer { min: 0, max: i32::MAX as i64, unit: Unit::Milliseconds };
-const KIBIBYTES: Kind = Kind::Integer { min: 64, max: i32::MAX as i64, unit: Unit::Kibibytes };
-const ISOLATION: Kind = Kind::Enum(&["serializable", "repeatable read", "read committed", "read uncommitted"]);
-const MESSAGE_LEVEL: Kind =
-    Kind::Enum(&["debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"]);
-const ON_OFF: Kind = Kind::Bool;
-
-/// Version of PostgreSQL whose behaviour this server follows, as clients parse it.
-pub const SERVER_VERSION: &str = "15.8";
-/// The same as a number.
-pub const SERVER_VERSION_NUM: &str = "150008";
-
-/// Every setting, sorted by name without case.
-pub static DEFINITIONS: &[Definition] = &[
-    reported("application_name", "", Kind::Text, "name of the client's program"),
-    define("backslash_quote", "safe_encoding", Kind::Enum(&["safe_encoding", "on", "off"]), "whether \\' is allowed in string literals"),
-    define("bytea_output", "hex", Kind::Enum(&["escape", "hex"]), "output format of bytea"),
-    define("check_function_bodies", "on", ON_OFF, "whether routine bodies are checked when created"),
-    reported("client_encoding", "UTF8", Kind::Text, "the client's character set"),
-    define("client_min_messages", "notice", MESSAGE_LEVEL, "message levels that are sent to the client"),
-    define("constraint_exclusion", "partition", Kind::Enum(&["partition", "on", "off"]), "whether constraints are used to optimize queries"),
-    define("cursor_tuple_fraction", "0.1", Kind::Real, "fraction of a cursor's rows that will be retrieved"),
-    reported("DateStyle", "ISO, MDY", Kind::Text, "display format of dates and times"),
-    define("default_statistics_target", "100", Kind::Integer { min: 1, max: 10000, unit: Unit::None }, "default statistics target"),
-    define("default_table_access_method", "heap", Kind::Text, "default table access method of new tables"),
-    define("default_tablespace", "", Kind::Text, "default tablespace of new tables"),
-    define("default_transaction_deferrable", "off", ON_OFF, "default deferrable status of new transactions"),
-    define("default_transaction_isolation", "read committed", ISOLATION, "isolation level of new transactions"),
-    reported("default_transaction_read_only", "off", ON_OFF, "default read-only status of new transactions"),
-    define("enable_seqscan", "on", ON_OFF, "whether sequential scans are planned"),
-    define("escape_string_warning", "on", ON_OFF, "whether backslash escapes in ordinary literals are warned of"),
-    define("extra_float_digits", "1", Kind::Integer { min: -15, max: 3, unit: Unit::None }, "digits displayed for floating-point values"),
-    define("geqo", "on", ON_OFF, "whether genetic query optimization is used"),
-    define("idle_in_transaction_session_timeout", "0", MILLISECONDS, "longest idle time within a transaction"),
-    define("idle_session_timeout", "0", MILLISECONDS, "longest idle time outside a transaction"),
-    fixed_reported("in_hot_standby", "off", ON_OFF, "whether hot standby is active"),
-    fixed_reported("integer_datetimes", "on", ON_OFF, "datetimes are integer based"),
-    reported("IntervalStyle", "postgres", Kind::Enum(&["postgres", "postgres_verbose", "sql_standard", "iso_8601"]), "display format of intervals"),
-    reported("is_superuser", "on", ON_OFF, "whether the current user is a superuser"),
-    define("jit", "off", ON_OFF, "whether just-in-time compilation is used"),
-    fixed("lc_collate", "C", Kind::Text, "collation order"),
-    fixed("lc_ctype", "C.UTF-8", Kind::Text, "character classification"),
-    define("lc_messages", "C", Kind::Text, "language of messages"),
-    define("lc_monetary", "C", Kind::Text, "locale of monetary amounts"),
-    define("lc_numeric", "C", Kind::Text, "locale of numbers"),
-    define("lc_time", "C", Kind::Text, "locale of dates and times"),
-    define("lock_timeout", "0", MILLISECONDS, "longest wait for a lock"),
-    define("maintenance_work_mem", "65536", KIBIBYTES, "memory of maintenance operations"),
-    fixed("max_connections", "100", Kind::Integer { min: 1, max: 262_143, unit: Unit::None }, "largest number of connections"),
-    fixed("max_identifier_length", "63", Kind::Integer { min: 63, max: 63, unit: Unit::None }, "longest identifier"),
-    fixed("max_index_keys", "32", Kind::Integer { min: 32, max: 32, unit: Unit::None }, "most index keys"),
-    define("max_parallel_workers_per_gather", "2", Kind::Integer { min: 0, max: 1024, unit: Unit::None }, "parallel processes per executor node"),
-    define("quote_all_identifiers", "off", ON_OFF, "whether all identifiers are quoted in output"),
-    define("row_security", "on", ON_OFF, "whether row security is applied"),
-    define("search_path", "\"$user\", public", Kind::Text, "schemas searched for unqualified names"),
-    fixed_reported("server_encoding", "UTF8", Kind::Text, "the server's character set"),
-    fixed_reported("server_version", SERVER_VERSION, Kind::Text, "server version"),
-    fixed("server_version_num", SERVER_VERSION_NUM, Kind::Integer { min: 0, max: 999_999, unit: Unit::None }, "server version as a number"),
-    reported("session_authorization", "", Kind::Text, "the session's user"),
-    fixed("ssl", "on", ON_OFF, "whether connections may use TLS"),
-    reported("standard_conforming_strings", "on", ON_OFF, "whether '...' strings treat backslashes literally"),
-    define("statement_timeout", "0", MILLISECONDS, "longest time of a statement"),
-    define("synchronize_seqscans", "on", ON_OFF, "whether sequential scans are synchronized"),
-    define("synchronous_commit", "on", Kind::Enum(&["local", "remote_write", "remote_apply", "on", "off"]), "synchronization level of transactions"),
-    define("tcp_keepalives_idle", "0", Kind::Integer { min: 0, max: i32::MAX as i64, unit: Unit::None }, "seconds before a TCP keepalive"),
-    define("temp_tablespaces", "", Kind::Text, "tablespaces of temporary tables"),
-    reported("TimeZone", "UTC", Kind::Text, "time zone of displayed and interpreted timestamps"),
-    define("timezone_abbreviations", "Default", Kind::Text, "time zone abbreviations"),
-    define("transaction_deferrable", "off", ON_OFF, "deferrable status of the transaction"),
-    define("transaction_isolation", "read committed", ISOLATION, "isolation level of the transaction"),
-    define("transaction_read_only", "off", ON_OFF, "read-only status of the transaction"),
-    define("work_mem", "4096", KIBIBYTES, "memory of a query's operations"),
-    define("xmloption", "content", Kind::Enum(&["content", "document"]), "whether XML data are documents"),
+/// Settings whose changes the client is told of, by the `ParameterStatus` message.
+const REPORTED: [&str; 14] = [
+    "application_name",
+    "client_encoding",
+    "DateStyle",
+    "default_transaction_read_only",
+    "in_hot_standby",
+    "integer_datetimes",
+    "IntervalStyle",
+    "is_superuser",
+    "server_encoding",
+    "server_version",
+    "session_authorization",
+    "standard_conforming_strings",
+    "TimeZone",
+    "search_path",
 ];
 
-/// The definition of a setting, by its name without case.
-pub fn definition(name: &str) -> Option<&'static Definition> {
-    DEFINITIONS.iter().find(|definition| definition.name.eq_ignore_ascii_case(name))
+/// Settings that exist and are in no list, because the session itself keeps them.
+const UNLISTED: [&str; 3] = ["is_superuser", "session_authorization", "role"];
+
+fn is_unlisted(name: &str) -> bool {
+    UNLISTED.iter().any(|unlisted| unlisted.eq_ignore_ascii_case(name))
+}
+
+/// A setting's name as PostgreSQL spells it.
+pub fn spelling(name: &str) -> String {
+    setting(name).map_or_else(|| name.to_ascii_lowercase(), |setting| setting.name.to_owned())
 }
 
 /// The values of one session.
@@ -185,7 +70,8 @@ impl Settings {
     pub fn get(&self, name: &str) -> Option<&str> {
         let key = name.to_ascii_lowercase();
         let own = self.values.get(&key).or_else(|| self.session_defaults.get(&key)).map(String::as_str);
-        own.or_else(|| definition(name).map(|definition| definition.default))
+        own.or_else(|| setting(name).map(|setting| setting.default))
+            .or_else(|| is_unlisted(name).then_some("none"))
     }
 
     /// Current value of a setting that is known to exist, in its base unit.
@@ -199,11 +85,7 @@ impl Settings {
     /// 42704 for a name that is not known.
     pub fn show(&self, name: &str) -> Result<String, PgError> {
         let value = self.get(name).ok_or_else(|| unrecognized(name))?;
-        let unit = match definition(name).map(|definition| definition.kind) {
-            Some(Kind::Integer { unit, .. }) => unit,
-            _ => Unit::None,
-        };
-        Ok(with_unit(value, unit))
+        Ok(shown(value, setting(name).map_or("", |setting| setting.unit)))
     }
 
     /// Checks and sets; gives the definition's spelling of the name and the new value, for reporting.
@@ -211,12 +93,17 @@ impl Settings {
     /// # Errors
     /// 42704 for a name that is not known, 22023 for a value it does not take, 55P02 for one that is fixed.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), PgError> {
-        if let Some(definition) = definition(name)
-            && !definition.settable
-        {
-            return Err(PgError::with_state(SqlState::CANT_CHANGE_RUNTIME_PARAM,
-                format!("parameter \"{}\" cannot be changed", definition.name),
-            ));
+        let context = setting(name).map_or("user", |setting| setting.context);
+        let refusal = match context {
+            "user" | "superuser" if !is_unlisted(name) => None,
+            "postmaster" => Some("cannot be changed without restarting the server"),
+            "sighup" => Some("cannot be changed now"),
+            "backend" | "superuser-backend" => Some("cannot be set after connection start"),
+            _ => Some("cannot be changed"),
+        };
+        if let Some(refusal) = refusal {
+            let message = format!("parameter \"{}\" {refusal}", spelling(name));
+            return Err(PgError::with_state(SqlState::CANT_CHANGE_RUNTIME_PARAM, message));
         }
         let (name, value) = checked(name, value)?;
         self.values.insert(name, value);
@@ -240,20 +127,19 @@ impl Settings {
         self.values.clear();
     }
 
-    /// Every known setting with its current value as SHOW prints it, sorted by name.
-    pub fn all(&self) -> Vec<(&'static Definition, String)> {
-        DEFINITIONS
+    /// Every listed setting with its current value as SHOW prints it, sorted by name.
+    pub fn all(&self) -> Vec<(&'static BuiltinSetting, String)> {
+        let mut all: Vec<_> = settings()
             .iter()
-            .map(|definition| (definition, self.show(definition.name).unwrap_or_default()))
-            .collect()
+            .map(|setting| (setting, self.show(setting.name).unwrap_or_default()))
+            .collect();
+        all.sort_by_key(|(setting, _)| setting.name.to_ascii_lowercase());
+        all
     }
 
     /// Settings that the client is told of, with their values.
     pub fn reported(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        DEFINITIONS
-            .iter()
-            .filter(|definition| definition.reported)
-            .map(|definition| (definition.name, self.value(definition.name)))
+        REPORTED.into_iter().map(|name| (name, self.value(name)))
     }
 
     /// A duration setting in milliseconds, `None` where it is off.
@@ -299,61 +185,69 @@ fn unrecognized(name: &str) -> PgError {
     PgError::with_state(SqlState::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{name}\""))
 }
 
-fn invalid(definition: &Definition, value: &str) -> PgError {
-    PgError::with_state(SqlState::INVALID_PARAMETER_VALUE,
-        format!("invalid value for parameter \"{}\": \"{value}\"", definition.name),
+fn invalid(setting: &BuiltinSetting, value: &str) -> PgError {
+    PgError::with_state(
+        SqlState::INVALID_PARAMETER_VALUE,
+        format!("invalid value for parameter \"{}\": \"{value}\"", setting.name),
     )
 }
 
 /// Key and normal form of a value; a name with a dot is a custom setting and takes anything.
 fn checked(name: &str, value: &str) -> Result<(String, String), PgError> {
     let key = name.to_ascii_lowercase();
-    let Some(definition) = definition(name) else {
-        return if name.contains('.') { Ok((key, value.to_owned())) } else { Err(unrecognized(name)) };
+    let Some(setting) = setting(name) else {
+        let known = name.contains('.') || is_unlisted(name);
+        return if known { Ok((key, value.to_owned())) } else { Err(unrecognized(name)) };
     };
-    let value = match definition.kind {
-        Kind::Bool => match parse_bool(value) {
+    let value = match setting.kind {
+        "bool" => match parse_bool(value) {
             Some(on) => if on { "on" } else { "off" }.to_owned(),
             None => {
-                let message = format!("parameter \"{}\" requires a Boolean value", definition.name);
+                let message = format!("parameter \"{}\" requires a Boolean value", setting.name);
                 return Err(PgError::with_state(SqlState::INVALID_PARAMETER_VALUE, message));
             }
         },
-        Kind::Integer { min, max, unit } => {
-            let number = parse_integer(value, unit).ok_or_else(|| invalid(definition, value))?;
-            if !(min..=max).contains(&number) {
-                let unit = if unit == Unit::Milliseconds { " ms" } else if unit == Unit::Kibibytes { " kB" } else { "" };
-                let message = format!(
-                    "{number}{unit} is outside the valid range for parameter \"{}\" ({min} .. {max})",
-                    definition.name
-                );
-                return Err(PgError::with_state(SqlState::INVALID_PARAMETER_VALUE, message));
-            }
+        "integer" => integer(setting, value)?,
+        "real" => {
+            let number: f64 = value.trim().parse().map_err(|_| invalid(setting, value))?;
             number.to_string()
         }
-        Kind::Real => {
-            let number: f64 = value.trim().parse().map_err(|_| invalid(definition, value))?;
-            number.to_string()
-        }
-        Kind::Enum(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(value)) {
-            Some(word) => (*word).to_owned(),
-            // A Boolean word stands for the matching word of a setting that has on and off.
-            None => match parse_bool(value).map(|on| if on { "on" } else { "off" }) {
-                Some(word) if words.contains(&word) => word.to_owned(),
-                _ => {
-                    let hint = format!("Available values: {}.", words.join(", "));
-                    return Err(invalid(definition, value).hint(hint));
-                }
-            },
-        },
-        Kind::Text => match key.as_str() {
-            "client_encoding" => client_encoding(value).ok_or_else(|| invalid(definition, value))?,
-            "timezone" => time_zone(value).ok_or_else(|| invalid(definition, value))?,
-            "datestyle" => date_style(value).ok_or_else(|| invalid(definition, value))?,
+        "enum" => word(setting, value)?,
+        _ => match key.as_str() {
+            "client_encoding" => client_encoding(value).ok_or_else(|| invalid(setting, value))?,
+            "timezone" => time_zone(value).ok_or_else(|| invalid(setting, value))?,
+            "datestyle" => date_style(value).ok_or_else(|| invalid(setting, value))?,
             _ => value.to_owned(),
         },
     };
     Ok((key, value))
+}
+
+fn integer(setting: &BuiltinSetting, value: &str) -> Result<String, PgError> {
+    let number = parse_integer(value, setting.unit).ok_or_else(|| invalid(setting, value))?;
+    let bound = |text: &str, none| text.parse().unwrap_or(none);
+    let (min, max) = (bound(setting.min, i64::MIN), bound(setting.max, i64::MAX));
+    if !(min..=max).contains(&number) {
+        let unit = if setting.unit.is_empty() { String::new() } else { format!(" {}", setting.unit) };
+        let message = format!(
+            "{number}{unit} is outside the valid range for parameter \"{}\" ({min}{unit} .. {max}{unit})",
+            setting.name
+        );
+        return Err(PgError::with_state(SqlState::INVALID_PARAMETER_VALUE, message));
+    }
+    Ok(number.to_string())
+}
+
+fn word(setting: &BuiltinSetting, value: &str) -> Result<String, PgError> {
+    let words: Vec<&str> = setting.values.split(',').collect();
+    if let Some(word) = words.iter().find(|word| word.eq_ignore_ascii_case(value)) {
+        return Ok((*word).to_owned());
+    }
+    // A Boolean word stands for the matching word of a setting that has on and off.
+    match parse_bool(value).map(|on| if on { "on" } else { "off" }) {
+        Some(word) if words.contains(&word) => Ok(word.to_owned()),
+        _ => Err(invalid(setting, value).hint(format!("Available values: {}.", words.join(", ")))),
+    }
 }
 
 /// PostgreSQL's Boolean words, and their unique prefixes.
@@ -369,43 +263,43 @@ pub fn parse_bool(value: &str) -> Option<bool> {
     }
 }
 
-fn parse_integer(value: &str, unit: Unit) -> Option<i64> {
+/// A whole number in the setting's unit, from input that may name another unit of the same kind.
+fn parse_integer(value: &str, unit: &str) -> Option<i64> {
     let value = value.trim();
     let digits = value.find(|c: char| !(c.is_ascii_digit() || c == '-' || c == '+' || c == '.')).unwrap_or(value.len());
     let (number, suffix) = value.split_at(digits);
     let number: f64 = number.parse().ok()?;
-    let factor = match (unit, suffix.trim()) {
-        (_, "") => 1.0,
-        (Unit::Milliseconds, "us") => 0.001,
-        (Unit::Milliseconds, "ms") => 1.0,
-        (Unit::Milliseconds, "s") => 1e3,
-        (Unit::Milliseconds, "min") => 6e4,
-        (Unit::Milliseconds, "h") => 3.6e6,
-        (Unit::Milliseconds, "d") => 8.64e7,
-        (Unit::Kibibytes, "B") => 1.0 / 1024.0,
-        (Unit::Kibibytes, "kB") => 1.0,
-        (Unit::Kibibytes, "MB") => 1024.0,
-        (Unit::Kibibytes, "GB") => 1_048_576.0,
-        (Unit::Kibibytes, "TB") => 1_073_741_824.0,
-        _ => return None,
+    let factor = match suffix.trim() {
+        "" => 1.0,
+        suffix => unit_size(suffix)? / unit_size(unit)?,
     };
+    let same_kind = suffix.trim().is_empty() || is_time(suffix.trim()) == is_time(unit);
     let scaled = (number * factor).round();
     #[expect(clippy::cast_possible_truncation, reason = "checked to be within 2^53")]
-    (scaled.abs() < 9e15).then_some(scaled as i64)
+    (same_kind && scaled.abs() < 9e15).then_some(scaled as i64)
 }
 
-fn with_unit(value: &str, unit: Unit) -> String {
-    let Ok(number) = value.parse::<i64>() else { return value.to_owned() };
-    let units: &[(i64, &str)] = match unit {
-        Unit::None => return value.to_owned(),
-        Unit::Milliseconds => &[(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms")],
-        Unit::Kibibytes => &[(1_073_741_824, "TB"), (1_048_576, "GB"), (1024, "MB"), (1, "kB")],
-    };
-    if number == 0 {
-        return "0".to_owned();
-    }
-    let fitting = units.iter().find(|(size, _)| number % size == 0);
-    fitting.map_or_else(|| value.to_owned(), |(size, name)| format!("{}{name}", number / size))
+fn is_time(unit: &str) -> bool {
+    matches!(unit, "us" | "ms" | "s" | "min" | "h" | "d")
+}
+
+/// A unit in microseconds or bytes.
+fn unit_size(unit: &str) -> Option<f64> {
+    Some(match unit {
+        "us" => 1.0,
+        "ms" => 1e3,
+        "s" => 1e6,
+        "min" => 6e7,
+        "h" => 3.6e9,
+        "d" => 8.64e10,
+        "B" => 1.0,
+        "kB" => 1024.0,
+        "8kB" => 8192.0,
+        "MB" => 1_048_576.0,
+        "GB" => 1_073_741_824.0,
+        "TB" => 1_099_511_627_776.0,
+        _ => return None,
+    })
 }
 
 fn client_encoding(value: &str) -> Option<String> {
@@ -460,12 +354,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn definitions_are_sorted_and_take_their_own_defaults() {
-        let names: Vec<_> = DEFINITIONS.iter().map(|d| d.name.to_lowercase()).collect();
-        assert!(names.is_sorted(), "{names:?}");
-        for d in DEFINITIONS {
-            let (_, value) = checked(d.name, d.default).unwrap();
-            assert_eq!(value, d.default, "{}", d.name);
+    fn settings_take_their_own_defaults() {
+        for known in settings() {
+            let (_, value) = checked(known.name, known.default).unwrap();
+            assert_eq!(value, known.default, "{}", known.name);
+        }
+        for name in REPORTED {
+            assert!(Settings::default().get(name).is_some(), "{name}");
         }
     }
 

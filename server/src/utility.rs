@@ -108,16 +108,15 @@ fn show(session: &Session, name: &str) -> Result<(Description, RecordBatch), PgE
     let settings = session.settings();
     if name.eq_ignore_ascii_case("all") {
         let (mut names, mut values, mut descriptions) = (Vec::new(), Vec::new(), Vec::new());
-        for (definition, value) in settings.all() {
-            names.push(definition.name.to_owned());
+        for (setting, value) in settings.all() {
+            names.push(setting.name.to_owned());
             values.push(value);
-            descriptions.push(definition.description.to_owned());
+            descriptions.push(setting.category.to_owned());
         }
         return text_batch(&["name", "setting", "description"], vec![names, values, descriptions]);
     }
     let value = settings.show(name)?;
-    let spelling = crate::settings::definition(name).map_or_else(|| name.to_owned(), |d| d.name.to_owned());
-    text_batch(&[spelling.as_str()], vec![vec![value]])
+    text_batch(&[crate::settings::spelling(name).as_str()], vec![vec![value]])
 }
 
 /// The value of a setting as SET writes it; `None` is DEFAULT.

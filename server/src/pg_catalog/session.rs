@@ -209,7 +209,7 @@ impl SessionView {
 }
 
 /// A number of a setting as `SHOW` prints it: in the largest unit that keeps it whole.
-pub(super) fn shown(value: &str, unit: &str) -> String {
+pub(crate) fn shown(value: &str, unit: &str) -> String {
     let Ok(number) = value.parse::<i64>() else {
         return value.to_owned();
     };
