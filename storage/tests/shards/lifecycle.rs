@@ -3,9 +3,21 @@
 use std::sync::Arc;
 use std::thread;
 
-use quickdb_storage::{ColumnChunk, ROW_GROUP_ROWS, ShardDirectory, ShardId, ShardWriter};
+use quickdb_storage::{
+    ColumnChunk, ROW_GROUP_ROWS, Shard, ShardDirectory, ShardId, ShardWriter, StorageError,
+};
 
 use crate::generate::{Nulls, every_type, identity, read, write};
+
+#[test]
+fn users_may_be_on_any_thread() {
+    fn moves<T: Send + 'static>() {}
+    fn is_shared<T: Send + Sync + 'static>() {}
+    moves::<ShardWriter>();
+    is_shared::<Shard>();
+    is_shared::<ShardDirectory>();
+    is_shared::<StorageError>();
+}
 
 #[test]
 fn threads_share_one_shard() {
