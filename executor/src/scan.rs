@@ -269,7 +269,6 @@ impl ExecutionPlan for ShardScanExec {
         let mut statistics = statistics.to_inexact();
         if args.partition().is_some() {
             let share = |count: usize| count.div_ceil(self.target.partitions);
-            statistics.num_rows = statistics.num_rows.with_estimated_selectivity(1.0);
             statistics.num_rows = match statistics.num_rows {
                 Precision::Exact(rows) | Precision::Inexact(rows) => Precision::Inexact(share(rows)),
                 Precision::Absent => Precision::Absent,
@@ -283,19 +282,6 @@ impl ExecutionPlan for ShardScanExec {
                 statistics.total_byte_size.with_estimated_selectivity(FILTER_SELECTIVITY);
         }
         Ok(Arc::new(statistics))
-    }
-
-    fn supports_limit_pushdown(&self) -> bool {
-        false
-    }
-
-    fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
-        Some(Arc::new(Self { limit, metrics: ExecutionPlanMetricsSet::new(), ..self.clone() }))
-    }
-
-    fn fetch(&self) -> Option<usize> {
-        // The limit is one of each partition, so that the node as a whole may give more: it promises nothing.
-        None
     }
 
     fn handle_child_pushdown_result(

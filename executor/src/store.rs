@@ -82,7 +82,7 @@ impl ShardStore {
             _ => ErrorKind::Internal,
         };
         let message = format!("{error} on worker \"{}\"", self.worker);
-        ExecError::new(kind, message).at(self.worker.clone()).into_datafusion()
+        ExecError::new(kind, message).on_worker(self.worker.clone()).into_datafusion()
     }
 }
 

@@ -126,7 +126,7 @@ fn validity(counts: &[i64]) -> Option<NullBuffer> {
 /// The states of an accumulator of ours as an array of `data_type`.
 ///
 /// # Errors
-/// `NumericOverflow` when a sum does not fit that type.
+/// `NumericOutOfRange` when a sum does not fit that type.
 fn values(
     accumulator: Option<&Accumulator>,
     data_type: &DataType,
