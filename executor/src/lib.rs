@@ -14,6 +14,7 @@ pub mod codec;
 pub mod cpu;
 pub mod error;
 pub mod fused;
+mod live_filter;
 mod predicate;
 mod prune;
 mod row_group;

@@ -62,7 +62,7 @@ impl Argument {
             (Self::Column(a), Self::Column(b))
             | (Self::Presence(a), Self::Presence(b))
             | (Self::Ids(a, _), Self::Ids(b, _)) => a == b,
-            (Self::Expr(a), Self::Expr(b)) => a.columns == b.columns && a.expr == b.expr,
+            (Self::Expr(a), Self::Expr(b)) => a.columns == b.columns && a.expr.eq(&b.expr),
             _ => false,
         }
     }

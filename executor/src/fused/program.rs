@@ -24,13 +24,14 @@ use super::dictionary::GlobalDictionary;
 use super::group_keys::{KeyContext, KeySpace};
 use super::shared::SharedExprs;
 use super::states::State;
+use crate::live_filter::LiveFilter;
 use crate::predicate::{NarrowExpr, Predicate};
 use crate::store::ShardStore;
 
 /// Everything that the ranges of one fused aggregate share.
 pub(super) struct Program {
     /// The query's filter.
-    pub(super) predicate: Predicate,
+    pub(super) filter: LiveFilter,
     /// The filters of single aggregates; lane `i + 1` holds the rows that pass filter `i`.
     pub(super) filters: Vec<Predicate>,
     /// How rows find their groups.
@@ -130,7 +131,7 @@ impl Program {
         let Compiler { filter_exprs, arguments, argument_types, slots, .. } = compiler;
         let foreign = slots.iter().any(|slot| matches!(slot.operation, Operation::Foreign(_)));
         Ok(Self {
-            predicate: Predicate::new(filter, table_schema)?,
+            filter: LiveFilter::new(filter, table_schema)?,
             filters: filter_exprs
                 .iter()
                 .map(|filter| Predicate::new(Some(filter), table_schema))

@@ -10,6 +10,7 @@ use datafusion::logical_expr::EmitTo;
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use quickdb_kernels::{KeyTable, bitmap, gather};
+use quickdb_storage::Shard;
 use tokio_util::sync::CancellationToken;
 
 use super::accumulators::{Accumulator, Operation};
@@ -23,6 +24,7 @@ use crate::error::{ErrorKind, ExecError};
 use crate::predicate::Predicate;
 use crate::row_group::RowGroup;
 use crate::selection::{CHUNK_ROWS, Selection};
+use crate::store::ShardStore;
 
 /// Groups of one range of rows.
 enum Groups {
@@ -113,15 +115,26 @@ impl PartialTable {
     pub(super) fn read(
         &mut self,
         program: &Program,
-        row_groups: impl Iterator<Item = RowGroup>,
+        row_groups: impl Iterator<Item = (Arc<ShardStore>, Arc<Shard>, usize)>,
         cancel: &CancellationToken,
     ) -> Result<()> {
         let mut scratch = Scratch::default();
-        for row_group in row_groups {
+        for (store, shard, row_group) in row_groups {
             cpu::check(cancel)?;
+            let changing = program.filter.snapshot()?;
+            if let Some(changing) = &changing
+                && !changing.pruner.keeps(&shard, row_group)?
+            {
+                program.metrics.row_groups_pruned.add(1);
+                continue;
+            }
+            let row_group = RowGroup::new(store, shard, row_group);
             for start in (0..row_group.rows()).step_by(CHUNK_ROWS) {
                 let mut selection = Selection::all(CHUNK_ROWS.min(row_group.rows() - start));
-                program.predicate.select(&row_group, start, &mut selection)?;
+                program.filter.fixed.select(&row_group, start, &mut selection)?;
+                if let Some(changing) = &changing {
+                    changing.predicate.select(&row_group, start, &mut selection)?;
+                }
                 if selection.kept() > 0 {
                     self.read_chunk(program, &row_group, start, selection, &mut scratch)?;
                 }
