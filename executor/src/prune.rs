@@ -32,6 +32,13 @@ impl Pruner {
         Self { predicate, schema: Arc::clone(schema) }
     }
 
+    /// Whether a row group of `shard` may hold matching rows.
+    pub(crate) fn keeps(&self, shard: &Shard, row_group: usize) -> Result<bool> {
+        let Some(predicate) = &self.predicate else { return Ok(true) };
+        let kept = predicate.prune(&ZoneMaps { shard, schema: &self.schema, row_groups: &[row_group] })?;
+        Ok(kept.first().copied().unwrap_or(true))
+    }
+
     /// The row groups of `shard` that may hold matching rows, in order.
     pub(crate) fn keep(&self, shard: &Shard) -> Result<Vec<usize>> {
         let row_groups: Vec<usize> =

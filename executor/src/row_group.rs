@@ -49,6 +49,11 @@ impl RowGroup {
         self.rows
     }
 
+    /// How many columns the table has.
+    pub(crate) fn column_count(&self) -> usize {
+        self.chunks.len()
+    }
+
     /// Bytes of the columns read so far.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.get()

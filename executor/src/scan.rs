@@ -16,7 +16,7 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::{collect_columns, conjunction};
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion::physical_expr_common::physical_expr::is_volatile;
-use datafusion::physical_plan::coop::cooperative;
+use datafusion::physical_plan::coop::make_cooperative;
 use datafusion::physical_plan::execution_plan::{
     Boundedness, EmissionType, SchedulingType, apply_expression_roots,
 };
@@ -34,7 +34,7 @@ use quickdb_storage::{Shard, ShardId, TableId};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::cpu;
-use crate::predicate::Predicate;
+use crate::live_filter::{LiveFilter, fixed_part};
 use crate::prune::Pruner;
 use crate::row_group::{RowGroup, check_schema};
 use crate::selection::{CHUNK_ROWS, Selection};
@@ -228,20 +228,19 @@ impl ExecutionPlan for ShardScanExec {
             store,
             schema: self.schema(),
             projection: self.projection.clone(),
-            predicate: Predicate::new(self.filter.as_ref(), &self.target.table_schema)?,
+            filter: LiveFilter::new(self.filter.as_ref(), &self.target.table_schema)?,
+            row_groups_pruned: MetricBuilder::new(&self.metrics).counter("row_groups_pruned", partition),
             row_groups_read: MetricBuilder::new(&self.metrics).counter("row_groups_read", partition),
             bytes_read: MetricBuilder::new(&self.metrics).counter("bytes_read", partition),
             baseline: BaselineMetrics::new(&self.metrics, partition),
             limit: self.limit,
         });
-        let pruned = MetricBuilder::new(&self.metrics).counter("row_groups_pruned", partition);
         let cancel = CancellationToken::new();
-        let assigned =
-            assigned_row_groups(self.clone(), Arc::clone(&reader), partition, pruned, cancel.clone());
+        let assigned = assigned_row_groups(self.clone(), Arc::clone(&reader), partition, cancel.clone());
         let batches = read_row_groups(Arc::clone(&reader), assigned, cancel.clone());
         let batches = limited(batches, self.limit, cancel.drop_guard());
         let stream = RecordBatchStreamAdapter::new(self.schema(), Box::pin(batches));
-        Ok(Box::pin(cooperative(Box::pin(stream) as SendableRecordBatchStream)))
+        Ok(make_cooperative(Box::pin(stream)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -269,7 +268,6 @@ impl ExecutionPlan for ShardScanExec {
         let mut statistics = statistics.to_inexact();
         if args.partition().is_some() {
             let share = |count: usize| count.div_ceil(self.target.partitions);
-            statistics.num_rows = statistics.num_rows.with_estimated_selectivity(1.0);
             statistics.num_rows = match statistics.num_rows {
                 Precision::Exact(rows) | Precision::Inexact(rows) => Precision::Inexact(share(rows)),
                 Precision::Absent => Precision::Absent,
@@ -283,19 +281,6 @@ impl ExecutionPlan for ShardScanExec {
                 statistics.total_byte_size.with_estimated_selectivity(FILTER_SELECTIVITY);
         }
         Ok(Arc::new(statistics))
-    }
-
-    fn supports_limit_pushdown(&self) -> bool {
-        false
-    }
-
-    fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
-        Some(Arc::new(Self { limit, metrics: ExecutionPlanMetricsSet::new(), ..self.clone() }))
-    }
-
-    fn fetch(&self) -> Option<usize> {
-        // The limit is one of each partition, so that the node as a whole may give more: it promises nothing.
-        None
     }
 
     fn handle_child_pushdown_result(
@@ -333,9 +318,10 @@ struct Reader {
     store: Arc<ShardStore>,
     schema: SchemaRef,
     projection: Vec<usize>,
-    predicate: Predicate,
+    filter: LiveFilter,
     limit: Option<usize>,
     row_groups_read: Count,
+    row_groups_pruned: Count,
     bytes_read: Count,
     baseline: BaselineMetrics,
 }
@@ -365,7 +351,6 @@ async fn assigned_row_groups(
     scan: ShardScanExec,
     reader: Arc<Reader>,
     partition: usize,
-    pruned: Count,
     cancel: CancellationToken,
 ) -> Result<Vec<(Arc<Shard>, usize)>> {
     let token = cancel.clone();
@@ -373,26 +358,14 @@ async fn assigned_row_groups(
         let _timer = reader.baseline.elapsed_compute().timer();
         // Filters that change while the query runs would prune differently in each partition, so that a row group
         // could be read twice or not at all: all partitions must count the same ones.
-        let fixed = scan.filter.as_ref().and_then(fixed_part);
+        let fixed = fixed_part(scan.filter.as_ref());
         let (kept, others) = surviving_row_groups(&reader.store, &scan.target, fixed.as_ref(), &token)?;
         if partition == 0 {
-            pruned.add(others);
+            reader.row_groups_pruned.add(others);
         }
         Ok(kept.into_iter().skip(partition).step_by(scan.target.partitions).collect())
     })
     .await
-}
-
-/// The conjuncts of `filter` that do not change while the query runs.
-pub(crate) fn fixed_part(filter: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
-    use datafusion::physical_expr::utils::split_conjunction;
-    use datafusion::physical_expr_common::physical_expr::is_dynamic_physical_expr;
-    let fixed: Vec<_> = split_conjunction(filter)
-        .into_iter()
-        .filter(|expr| !is_dynamic_physical_expr(expr))
-        .cloned()
-        .collect();
-    (!fixed.is_empty()).then(|| conjunction(fixed))
 }
 
 fn read_row_groups(
@@ -447,12 +420,22 @@ impl Reader {
     ) -> Result<Vec<RecordBatch>> {
         cpu::check(cancel)?;
         let _timer = self.baseline.elapsed_compute().timer();
+        let changing = self.filter.snapshot()?;
+        if let Some(changing) = &changing
+            && !changing.pruner.keeps(&shard, row_group)?
+        {
+            self.row_groups_pruned.add(1);
+            return Ok(vec![]);
+        }
         let row_group = RowGroup::new(Arc::clone(&self.store), shard, row_group);
         let mut whole = Selection::default();
         let limit = self.limit.unwrap_or(usize::MAX);
         for start in (0..row_group.rows()).step_by(CHUNK_ROWS) {
             let mut chunk = Selection::all(CHUNK_ROWS.min(row_group.rows() - start));
-            self.predicate.select(&row_group, start, &mut chunk)?;
+            self.filter.fixed.select(&row_group, start, &mut chunk)?;
+            if let Some(changing) = &changing {
+                changing.predicate.select(&row_group, start, &mut chunk)?;
+            }
             whole.append(&chunk);
             if whole.kept() >= limit {
                 break;

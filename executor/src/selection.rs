@@ -1,6 +1,6 @@
 //! The rows of one chunk that a predicate keeps.
 
-use arrow::array::BooleanArray;
+use arrow::array::{Array, BooleanArray};
 use arrow::buffer::{BooleanBuffer, Buffer};
 use quickdb_kernels::bitmap;
 

@@ -189,7 +189,7 @@ impl Accumulator {
     /// Takes in values of one argument.
     ///
     /// # Errors
-    /// `NumericOverflow` when a sum does not fit 128 bits.
+    /// `NumericOutOfRange` when a sum does not fit 128 bits.
     pub(super) fn update(&mut self, values: &Values) -> Result<()> {
         match self {
             Self::Count(counts) => match &values.rows {
@@ -240,7 +240,7 @@ impl Accumulator {
     /// Adds the states of `other`: its group `g` is our group `map[g]`, or `g` where there is no map.
     ///
     /// # Errors
-    /// `NumericOverflow` when a sum does not fit its accumulator.
+    /// `NumericOutOfRange` when a sum does not fit its accumulator.
     pub(super) fn merge(&mut self, other: Self, map: &[u32]) -> Result<()> {
         fn keep<T: Number>(end: End, states: &mut [T], others: &[T], map: &[u32]) {
             match end {

@@ -9,10 +9,9 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Column};
 use quickdb_storage::{ColumnChunk, ShardId};
 
+use super::chunk::ChunkRows;
 use super::dictionary::GlobalDictionary;
 use crate::predicate::NarrowExpr;
-use crate::row_group::RowGroup;
-use crate::selection::Selection;
 
 /// One argument of one or several aggregates.
 #[derive(Debug, Clone)]
@@ -28,27 +27,32 @@ pub(super) enum Argument {
 }
 
 impl Argument {
-    /// The values for rows of `row_group` from `start` on, as many as `selection` is about; true when they are of the
-    /// selected rows only.
-    pub(super) fn resolve(
-        &self,
-        row_group: &RowGroup,
-        start: usize,
-        selection: &Selection,
-    ) -> Result<(ArrayRef, bool)> {
+    /// The values for a chunk; true when they are of the selected rows only.
+    pub(super) fn resolve(&self, rows: &ChunkRows<'_>) -> Result<(ArrayRef, bool)> {
         match self {
-            Self::Column(column) => Ok((row_group.array(*column)?.slice(start, selection.rows()), false)),
-            Self::Ids(column, dictionary) => {
-                Ok((Arc::new(ids(row_group, *column, dictionary, start, selection.rows())?), false))
-            }
+            Self::Column(column) => Ok((rows.whole(*column)?, false)),
+            Self::Ids(column, dictionary) => Ok((Arc::new(ids(rows, *column, dictionary)?), false)),
             Self::Presence(column) => {
-                let array = match row_group.chunk(*column)? {
-                    ColumnChunk::Array(array) => array.slice(start, selection.rows()),
-                    ColumnChunk::Dictionary { codes, .. } => Arc::new(codes.slice(start, selection.rows())),
+                let array = match rows.row_group.chunk(*column)? {
+                    ColumnChunk::Array(array) => array.slice(rows.start, rows.selection.rows()),
+                    ColumnChunk::Dictionary { codes, .. } => {
+                        Arc::new(codes.slice(rows.start, rows.selection.rows()))
+                    }
                 };
                 Ok((array, false))
             }
-            Self::Expr(expr) => Ok((expr.evaluate(row_group, start, selection)?, true)),
+            Self::Expr(expr) => Ok((rows.evaluate(expr)?, true)),
+        }
+    }
+
+    /// The values of the selected rows only.
+    pub(super) fn packed(&self, rows: &ChunkRows<'_>) -> Result<ArrayRef> {
+        if let Self::Column(column) = self {
+            return rows.packed(*column);
+        }
+        match self.resolve(rows)? {
+            (array, true) => Ok(array),
+            (array, false) => rows.pack(&array),
         }
     }
 
@@ -58,26 +62,20 @@ impl Argument {
             (Self::Column(a), Self::Column(b))
             | (Self::Presence(a), Self::Presence(b))
             | (Self::Ids(a, _), Self::Ids(b, _)) => a == b,
-            (Self::Expr(a), Self::Expr(b)) => a.columns == b.columns && a.expr == b.expr,
+            (Self::Expr(a), Self::Expr(b)) => a.columns == b.columns && a.expr.eq(&b.expr),
             _ => false,
         }
     }
 }
 
-/// The ids of the values of a text column, NULL where they are.
-pub(super) fn ids(
-    row_group: &RowGroup,
-    column: usize,
-    dictionary: &GlobalDictionary,
-    start: usize,
-    rows: usize,
-) -> Result<UInt32Array> {
-    let ColumnChunk::Dictionary { codes, .. } = row_group.chunk(column)? else {
+/// The ids of the values of a text column for all rows of a chunk, NULL where they are.
+pub(super) fn ids(rows: &ChunkRows<'_>, column: usize, dictionary: &GlobalDictionary) -> Result<UInt32Array> {
+    let ColumnChunk::Dictionary { codes, .. } = rows.row_group.chunk(column)? else {
         // Only a chunk that is all NULL has no codes: the dictionary would not have been built otherwise.
-        return Ok(UInt32Array::new_null(rows));
+        return Ok(UInt32Array::new_null(rows.selection.rows()));
     };
-    let codes = codes.slice(start, rows);
-    let shard: ShardId = row_group.shard().identity().shard;
+    let codes = codes.slice(rows.start, rows.selection.rows());
+    let shard: ShardId = rows.row_group.shard().identity().shard;
     let Some(ids) = dictionary.ids(shard) else { return Ok(codes) };
     let translated: Vec<u32> =
         codes.values().iter().map(|&code| ids.get(code as usize).copied().unwrap_or(0)).collect();

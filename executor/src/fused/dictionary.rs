@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, StringViewArray};
 use datafusion::error::Result;
-use quickdb_storage::{ColumnChunk, Encoding, Shard, ShardId};
+use quickdb_storage::{Encoding, Shard, ShardId};
 use rayon::slice::ParallelSliceMut;
 
 use crate::store::ShardStore;
@@ -100,9 +100,9 @@ fn shard_dictionaries(
         if parts.last().is_some_and(|(last, _)| *last == id) {
             continue;
         }
-        match shard.column(*row_group, column).map_err(|error| store.explain(error))? {
-            ColumnChunk::Dictionary { dictionary, .. } => parts.push((id, dictionary)),
-            ColumnChunk::Array(_) => return Ok(None),
+        match shard.dictionary(column).map_err(|error| store.explain(error))? {
+            Some(dictionary) => parts.push((id, dictionary)),
+            None => return Ok(None),
         }
     }
     Ok(Some(parts))

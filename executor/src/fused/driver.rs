@@ -19,8 +19,8 @@ use super::states;
 use super::table::PartialTable;
 use crate::cpu;
 use crate::error::{ErrorKind, ExecError};
-use crate::row_group::RowGroup;
-use crate::scan::{fixed_part, surviving_row_groups};
+use crate::live_filter::fixed_part;
+use crate::scan::surviving_row_groups;
 use crate::store::ShardStore;
 
 /// Ranges that the rows of a query are cut into at most, where tables are small: enough to keep the threads of one
@@ -48,12 +48,13 @@ struct Shared {
     turns: Semaphore,
 }
 
-/// Runs a fused aggregate and returns its partial states. Dropping the future cancels the work.
+/// Runs a fused aggregate and returns its partial states with the memory that they are accounted for. Dropping the
+/// future cancels the work.
 pub(super) async fn run(
     node: ShardAggregateExec,
     context: Arc<TaskContext>,
     metrics: ProgramMetrics,
-) -> Result<Vec<RecordBatch>> {
+) -> Result<(Vec<RecordBatch>, MemoryReservation)> {
     let store = ShardStore::of(&context)?;
     let cancel = CancellationToken::new();
     let _guard = cancel.clone().drop_guard();
@@ -80,7 +81,7 @@ fn prepare(
 ) -> Result<(Shared, Vec<Range>)> {
     let _timer = metrics.elapsed.timer();
     let scan = node.scan();
-    let fixed = scan.filter.as_ref().and_then(fixed_part);
+    let fixed = fixed_part(scan.filter.as_ref());
     let (row_groups, pruned) = surviving_row_groups(&store, &scan.target, fixed.as_ref(), &cancel)?;
     metrics.row_groups_pruned.add(pruned);
     let program = Program::new(
@@ -144,9 +145,8 @@ async fn read(shared: Arc<Shared>, range: Range) -> Result<PartialTable> {
     cpu::run(&owner.cancel, move || {
         let _timer = shared.program.metrics.elapsed.timer();
         let mut table = PartialTable::new(&shared.program, shared.reservation())?;
-        let row_groups = range
-            .into_iter()
-            .map(|(shard, row_group)| RowGroup::new(Arc::clone(&shared.store), shard, row_group));
+        let row_groups =
+            range.into_iter().map(|(shard, row_group)| (Arc::clone(&shared.store), shard, row_group));
         table.read(&shared.program, row_groups, &shared.cancel)?;
         Ok(table)
     })

@@ -10,7 +10,7 @@ use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
-use datafusion::physical_plan::coop::cooperative;
+use datafusion::physical_plan::coop::make_cooperative;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
@@ -155,13 +155,18 @@ impl ExecutionPlan for ShardAggregateExec {
         };
         let batches = driver::run(self.clone(), context, metrics);
         let batches = stream::once(batches)
-            .map_ok(|batches| stream::iter(batches.into_iter().map(Ok)))
-            .try_flatten()
-            .inspect_ok(move |batch| {
-                baseline.record_output(batch.num_rows());
-            });
+            .map_ok(move |(batches, reservation)| {
+                let baseline = baseline.clone();
+                stream::iter(batches.into_iter().map(move |batch| {
+                    // The batches are views of one, whose memory stays accounted for until the last is gone.
+                    let _held = &reservation;
+                    baseline.record_output(batch.num_rows());
+                    Ok(batch)
+                }))
+            })
+            .try_flatten();
         let stream = RecordBatchStreamAdapter::new(Arc::clone(&self.schema), Box::pin(batches));
-        Ok(Box::pin(cooperative(Box::pin(stream) as SendableRecordBatchStream)))
+        Ok(make_cooperative(Box::pin(stream)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

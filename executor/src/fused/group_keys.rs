@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, UInt32Array};
 use arrow::buffer::NullBuffer;
-use arrow::compute::{filter, take};
+use arrow::compute::take;
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Field, Int16Type, Int32Type, Int64Type, Schema, SchemaRef,
     Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
@@ -20,10 +20,9 @@ use datafusion::physical_expr::PhysicalExpr;
 use quickdb_storage::{Bound, Shard};
 
 use super::arguments::{Argument, ids, plain_column};
+use super::chunk::ChunkRows;
 use super::dictionary::GlobalDictionary;
 use crate::predicate::NarrowExpr;
-use crate::row_group::RowGroup;
-use crate::selection::Selection;
 use crate::store::ShardStore;
 
 /// Tables of up to this many slots are indexed by the key without a thought: 64k counts are half a megabyte, which
@@ -78,7 +77,7 @@ enum Source {
 /// Keys that DataFusion's group values tell apart.
 #[derive(Debug)]
 pub(super) struct General {
-    columns: Vec<(Argument, DataType)>,
+    columns: Vec<Argument>,
     /// The columns as group values see them: ids instead of text where there is a dictionary.
     pub(super) schema: SchemaRef,
 }
@@ -86,7 +85,10 @@ pub(super) struct General {
 /// What is known about the rows of a query when its keys are planned.
 pub(super) struct KeyContext<'a> {
     pub(super) store: &'a ShardStore,
+    /// The table's columns, then those of shared expressions.
     pub(super) schema: &'a Schema,
+    /// How many columns the table has.
+    pub(super) column_count: usize,
     pub(super) row_groups: &'a [(Arc<Shard>, usize)],
     pub(super) rows: u64,
 }
@@ -114,24 +116,23 @@ impl KeySpace {
                 || (keys_max <= SLOTS_MAX && keys_max.saturating_mul(ROWS_PER_SLOT) <= context.rows);
             return Ok(Self::Coded(Coded { dimensions, keys_max, direct }));
         }
-        let mut columns = vec![];
+        let (mut columns, mut fields) = (vec![], vec![]);
         for (expr, dimension) in exprs.iter().zip(dimensions) {
-            let data_type = expr.data_type(context.schema)?;
+            let mut data_type = expr.data_type(context.schema)?;
             let argument = match dimension.map(|dimension| dimension.source) {
-                Some(Source::Ids { column, dictionary }) => Argument::Ids(column, dictionary),
+                Some(Source::Ids { column, dictionary }) => {
+                    data_type = DataType::UInt32;
+                    Argument::Ids(column, dictionary)
+                }
                 _ => match plain_column(expr, context.schema) {
-                    Some((column, _)) => Argument::Column(column),
-                    None => Argument::Expr(NarrowExpr::new(expr, context.schema)?),
+                    Some((column, _)) if column < context.column_count => Argument::Column(column),
+                    _ => Argument::Expr(NarrowExpr::new(expr, context.schema)?),
                 },
             };
-            columns.push((argument, data_type));
+            fields.push(Field::new(format!("key{}", fields.len()), data_type, true));
+            columns.push(argument);
         }
-        let fields = columns.iter().enumerate().map(|(number, (argument, data_type))| {
-            let data_type =
-                if matches!(argument, Argument::Ids(..)) { DataType::UInt32 } else { data_type.clone() };
-            Field::new(format!("key{number}"), data_type, true)
-        });
-        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let schema = Arc::new(Schema::new(fields));
         Ok(Self::General(General { columns, schema }))
     }
 }
@@ -144,7 +145,8 @@ impl Dimension {
         dictionary: &mut impl FnMut(usize) -> Result<Option<Arc<GlobalDictionary>>>,
     ) -> Result<Option<Self>> {
         let data_type = expr.data_type(context.schema)?;
-        let Some((column, _)) = plain_column(expr, context.schema) else {
+        let stored = plain_column(expr, context.schema).filter(|(column, _)| *column < context.column_count);
+        let Some((column, _)) = stored else {
             if data_type != DataType::Boolean {
                 return Ok(None);
             }
@@ -179,15 +181,14 @@ impl Dimension {
     }
 
     /// Turns each key `k` into `k * radix + code` of the same selected row.
-    fn push(&self, rows: &KeyRows<'_>, keys: &mut [u64]) -> Result<()> {
-        let KeyRows { row_group, start, selection, indices } = rows;
+    fn push(&self, rows: &ChunkRows<'_>, indices: Option<&[u32]>, keys: &mut [u64]) -> Result<()> {
         match &self.source {
             Source::Ids { column, dictionary } => {
-                let ids = ids(row_group, *column, dictionary, *start, selection.rows())?;
+                let ids = ids(rows, *column, dictionary)?;
                 self.push_codes(ids.values(), ids.nulls(), indices, keys, u64::from);
             }
             Source::Integer { column, least } => {
-                let array = row_group.array(*column)?.slice(*start, selection.rows());
+                let array = rows.whole(*column)?;
                 match &self.data_type {
                     DataType::Int16 => self.push_integers::<Int16Type>(&array, *least, indices, keys),
                     DataType::Int32 => self.push_integers::<Int32Type>(&array, *least, indices, keys),
@@ -203,19 +204,19 @@ impl Dimension {
                 }
             }
             Source::Flag { argument } => {
-                let (array, packed) = argument.resolve(row_group, *start, selection)?;
+                let (array, packed) = argument.resolve(rows)?;
                 let Some(flags) = array.as_boolean_opt() else {
                     return internal_err!("a flag key is no Boolean");
                 };
                 let bytes: Vec<u8> = flags.values().iter().map(u8::from).collect();
-                let indices = if packed { None } else { *indices };
-                self.push_codes(&bytes, flags.nulls(), &indices, keys, u64::from);
+                let indices = if packed { None } else { indices };
+                self.push_codes(&bytes, flags.nulls(), indices, keys, u64::from);
             }
         }
         Ok(())
     }
 
-    fn push_integers<T>(&self, array: &ArrayRef, least: i64, indices: &Option<&[u32]>, keys: &mut [u64])
+    fn push_integers<T>(&self, array: &ArrayRef, least: i64, indices: Option<&[u32]>, keys: &mut [u64])
     where
         T: ArrowPrimitiveType,
         T::Native: Into<i64>,
@@ -229,7 +230,7 @@ impl Dimension {
         &self,
         values: &[T],
         nulls: Option<&NullBuffer>,
-        indices: &Option<&[u32]>,
+        indices: Option<&[u32]>,
         keys: &mut [u64],
         code: impl Fn(T) -> u64,
     ) {
@@ -242,7 +243,7 @@ impl Dimension {
                 }
             }
             (Some(indices), None) => {
-                for (key, &index) in keys.iter_mut().zip(*indices) {
+                for (key, &index) in keys.iter_mut().zip(indices) {
                     let value = values.get(index as usize).copied();
                     *key = *key * radix + value.map_or(0, |value| shift + code(value));
                 }
@@ -253,7 +254,7 @@ impl Dimension {
                 }
             }
             (Some(indices), Some(nulls)) => {
-                for (key, &index) in keys.iter_mut().zip(*indices) {
+                for (key, &index) in keys.iter_mut().zip(indices) {
                     let value =
                         values.get(index as usize).copied().filter(|_| nulls.is_valid(index as usize));
                     *key = *key * radix + value.map_or(0, |value| shift + code(value));
@@ -334,21 +335,18 @@ fn integer_bounds(row_groups: &[(Arc<Shard>, usize)], column: usize) -> Option<(
     })
 }
 
-/// The selected rows of a chunk whose keys are asked for.
-pub(super) struct KeyRows<'a> {
-    pub(super) row_group: &'a RowGroup,
-    pub(super) start: usize,
-    pub(super) selection: &'a Selection,
-    /// The positions of the selected rows; `None` when all are selected.
-    pub(super) indices: Option<&'a [u32]>,
-}
-
 impl Coded {
     /// Replaces `keys` by the keys of the selected rows.
-    pub(super) fn keys(&self, rows: &KeyRows<'_>, keys: &mut Vec<u64>) -> Result<()> {
+    /// `indices` are their positions, where not all are selected.
+    pub(super) fn keys(
+        &self,
+        rows: &ChunkRows<'_>,
+        indices: Option<&[u32]>,
+        keys: &mut Vec<u64>,
+    ) -> Result<()> {
         keys.clear();
         keys.resize(rows.selection.kept(), 0);
-        self.dimensions.iter().try_for_each(|dimension| dimension.push(rows, keys))
+        self.dimensions.iter().try_for_each(|dimension| dimension.push(rows, indices, keys))
     }
 
     /// The key columns of `keys`.
@@ -369,19 +367,8 @@ impl Coded {
 
 impl General {
     /// The key columns of the selected rows, as group values see them.
-    pub(super) fn columns(&self, rows: &KeyRows<'_>) -> Result<Vec<ArrayRef>> {
-        let KeyRows { row_group, start, selection, .. } = rows;
-        self.columns
-            .iter()
-            .map(|(argument, _)| {
-                let (array, packed) = argument.resolve(row_group, *start, selection)?;
-                if packed || selection.is_all() {
-                    Ok(array)
-                } else {
-                    Ok(filter(array.as_ref(), &selection.to_mask())?)
-                }
-            })
-            .collect()
+    pub(super) fn columns(&self, rows: &ChunkRows<'_>) -> Result<Vec<ArrayRef>> {
+        self.columns.iter().map(|argument| argument.packed(rows)).collect()
     }
 
     /// The key columns as the query sees them.
@@ -389,7 +376,7 @@ impl General {
         self.columns
             .iter()
             .zip(columns)
-            .map(|((argument, _), column)| match (argument, column.as_primitive_opt()) {
+            .map(|(argument, column)| match (argument, column.as_primitive_opt()) {
                 (Argument::Ids(_, dictionary), Some(ids)) => text_of(dictionary, ids),
                 _ => Ok(column),
             })

@@ -5,17 +5,16 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef};
 use quickdb_kernels::bitmap;
 
-use crate::selection::Selection;
+use super::chunk::ChunkRows;
 
 /// The selected rows of a chunk and the group of each.
-#[derive(Debug, Default)]
-pub(super) struct Lane {
+pub(super) struct Lane<'a> {
     /// Which rows of the chunk.
-    pub(super) selection: Selection,
+    pub(super) rows: ChunkRows<'a>,
     /// Their positions in the chunk; empty where all rows are selected or nothing is grouped.
-    pub(super) indices: Vec<u32>,
+    pub(super) indices: Arc<Vec<u32>>,
     /// The group of each selected row; empty where nothing is grouped.
-    pub(super) groups: Vec<u32>,
+    pub(super) groups: Arc<Vec<u32>>,
 }
 
 /// Values for an accumulator: which rows of `array` count, and for which groups.
@@ -41,27 +40,26 @@ pub(super) enum Rows {
 impl Values {
     /// The rows of `array` that are selected by `lane` and not NULL. `packed` says that `array` holds the selected
     /// rows only.
-    pub(super) fn new(array: ArrayRef, packed: bool, lane: &Lane, grouped: bool) -> Self {
+    pub(super) fn new(array: ArrayRef, packed: bool, lane: &Lane<'_>, grouped: bool) -> Self {
         let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
         let valid = nulls.map(|nulls| {
             let mut words = vec![0; bitmap::words_for(array.len())];
             bitmap::copy_from_bytes(&mut words, nulls.validity(), nulls.offset(), array.len());
             words
         });
-        let whole = packed || lane.selection.is_all();
+        let whole = packed || lane.rows.selection.is_all();
         let rows = match (grouped, whole, valid) {
             (false, true, None) => Rows::All,
             (false, true, Some(valid)) => Rows::Masked(Arc::new(valid)),
-            (false, false, None) => Rows::Masked(Arc::new(lane.selection.words().to_vec())),
+            (false, false, None) => Rows::Masked(Arc::new(lane.rows.selection.words().to_vec())),
             (false, false, Some(mut valid)) => {
-                bitmap::and(&mut valid, lane.selection.words());
+                bitmap::and(&mut valid, lane.rows.selection.words());
                 Rows::Masked(Arc::new(valid))
             }
-            (true, true, None) => Rows::Grouped { indices: None, groups: Arc::new(lane.groups.clone()) },
-            (true, false, None) => Rows::Grouped {
-                indices: Some(Arc::new(lane.indices.clone())),
-                groups: Arc::new(lane.groups.clone()),
-            },
+            (true, true, None) => Rows::Grouped { indices: None, groups: Arc::clone(&lane.groups) },
+            (true, false, None) => {
+                Rows::Grouped { indices: Some(Arc::clone(&lane.indices)), groups: Arc::clone(&lane.groups) }
+            }
             (true, true, Some(valid)) => {
                 let mut indices = vec![];
                 bitmap::indices(&valid, &mut indices);

@@ -20,6 +20,7 @@
 
 mod accumulators;
 mod arguments;
+mod chunk;
 mod dictionary;
 mod driver;
 mod exec;
@@ -28,6 +29,7 @@ mod group_keys;
 mod lane;
 mod program;
 mod rule;
+mod shared;
 mod states;
 mod table;
 

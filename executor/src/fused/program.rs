@@ -22,18 +22,22 @@ use super::accumulators::{End, Operation, has_extremes};
 use super::arguments::{Argument, plain_column, widened_column};
 use super::dictionary::GlobalDictionary;
 use super::group_keys::{KeyContext, KeySpace};
+use super::shared::SharedExprs;
 use super::states::State;
+use crate::live_filter::LiveFilter;
 use crate::predicate::{NarrowExpr, Predicate};
 use crate::store::ShardStore;
 
 /// Everything that the ranges of one fused aggregate share.
 pub(super) struct Program {
     /// The query's filter.
-    pub(super) predicate: Predicate,
+    pub(super) filter: LiveFilter,
     /// The filters of single aggregates; lane `i + 1` holds the rows that pass filter `i`.
     pub(super) filters: Vec<Predicate>,
     /// How rows find their groups.
     pub(super) keys: KeySpace,
+    /// Expressions that several keys and arguments contain.
+    pub(super) shared: Vec<NarrowExpr>,
     /// What accumulators read; each is resolved once per chunk and lane.
     arguments: Vec<Argument>,
     /// The types of the arguments as an aggregate sees them.
@@ -88,7 +92,23 @@ impl Program {
         metrics: ProgramMetrics,
     ) -> Result<Self> {
         let rows = row_groups.iter().map(|(shard, index)| shard.row_group_rows(*index) as u64).sum();
-        let context = KeyContext { store, schema: table_schema, row_groups, rows };
+        let key_exprs = aggregate.group_expr().input_exprs();
+        let arguments = aggregate.aggr_expr().iter().flat_map(|aggregate| aggregate.expressions());
+        let roots: Vec<_> = key_exprs.iter().cloned().chain(arguments).collect();
+        // A cast that a kernel does while it reads is no work to be shared.
+        let roots: Vec<_> =
+            roots.into_iter().filter(|root| widened_column(root, table_schema).is_none()).collect();
+        let mut shared = SharedExprs::new(&roots, table_schema);
+        let key_exprs = key_exprs.iter().map(|expr| shared.rewrite(expr)).collect::<Result<Vec<_>>>()?;
+        let mut arguments = vec![];
+        for aggregate in aggregate.aggr_expr() {
+            let rewritten =
+                aggregate.expressions().iter().map(|expr| shared.rewrite(expr)).collect::<Result<Vec<_>>>();
+            arguments.push(rewritten?);
+        }
+        let SharedExprs { exprs: shared, schema: extended, .. } = shared;
+        let column_count = table_schema.fields().len();
+        let context = KeyContext { store, schema: &extended, column_count, row_groups, rows };
         let mut compiler = Compiler {
             context,
             dictionaries: HashMap::new(),
@@ -97,26 +117,28 @@ impl Program {
             argument_types: vec![],
             slots: vec![],
         };
-        let keys = compiler.keys(&aggregate.group_expr().input_exprs())?;
+        let keys = compiler.keys(&key_exprs)?;
         let direct = matches!(&keys, KeySpace::Coded(coded) if coded.direct);
         if direct {
             compiler.slot(Operation::CountRows, vec![], 0);
         }
         let mut states = vec![];
-        for (aggregate, filter) in aggregate.aggr_expr().iter().zip(aggregate.filter_expr()) {
+        let aggregates = aggregate.aggr_expr().iter().zip(aggregate.filter_expr());
+        for ((aggregate, filter), arguments) in aggregates.zip(&arguments) {
             let lane = filter.as_ref().map_or(0, |filter| compiler.lane(filter));
-            states.push(compiler.aggregate(aggregate, lane)?);
+            states.push(compiler.aggregate(aggregate, arguments, lane)?);
         }
         let Compiler { filter_exprs, arguments, argument_types, slots, .. } = compiler;
         let foreign = slots.iter().any(|slot| matches!(slot.operation, Operation::Foreign(_)));
         Ok(Self {
-            predicate: Predicate::new(filter, table_schema)?,
+            filter: LiveFilter::new(filter, table_schema)?,
             filters: filter_exprs
                 .iter()
                 .map(|filter| Predicate::new(Some(filter), table_schema))
                 .collect::<Result<_>>()?,
             sparse_states: direct && !foreign,
             keys,
+            shared,
             arguments,
             argument_types,
             slots,
@@ -166,10 +188,20 @@ impl Compiler<'_> {
         })
     }
 
+    /// The column of the table that `expr` is.
+    fn stored(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<(usize, DataType)> {
+        plain_column(expr, self.context.schema).filter(|(column, _)| *column < self.context.column_count)
+    }
+
+    /// The same under a cast that kernels do while they read.
+    fn widened(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<(usize, DataType)> {
+        widened_column(expr, self.context.schema).filter(|(column, _)| *column < self.context.column_count)
+    }
+
     /// An expression as an argument, in the type that it has.
     fn plain(&mut self, expr: &Arc<dyn PhysicalExpr>) -> Result<(usize, DataType)> {
         let data_type = expr.data_type(self.context.schema)?;
-        let argument = match plain_column(expr, self.context.schema) {
+        let argument = match self.stored(expr) {
             Some((column, _)) => Argument::Column(column),
             None => Argument::Expr(NarrowExpr::new(expr, self.context.schema)?),
         };
@@ -178,7 +210,7 @@ impl Compiler<'_> {
 
     /// An expression as the argument of a sum, without the casts that the kernels do while they read.
     fn summand(&mut self, expr: &Arc<dyn PhysicalExpr>) -> Result<(usize, DataType)> {
-        match widened_column(expr, self.context.schema) {
+        match self.widened(expr) {
             Some((column, data_type)) => {
                 Ok((self.argument(Argument::Column(column), data_type.clone()), data_type))
             }
@@ -211,8 +243,13 @@ impl Compiler<'_> {
     }
 
     /// The accumulators of one aggregate, and how its states come from them.
-    fn aggregate(&mut self, aggregate: &Arc<AggregateFunctionExpr>, lane: usize) -> Result<State> {
-        let kernel = match aggregate.expressions().as_slice() {
+    fn aggregate(
+        &mut self,
+        aggregate: &Arc<AggregateFunctionExpr>,
+        exprs: &[Arc<dyn PhysicalExpr>],
+        lane: usize,
+    ) -> Result<State> {
+        let kernel = match exprs {
             [argument] if !aggregate.is_distinct() => self.kernel(aggregate, argument, lane)?,
             _ => None,
         };
@@ -220,8 +257,8 @@ impl Compiler<'_> {
             return Ok(state);
         }
         let mut arguments = vec![];
-        for argument in aggregate.expressions() {
-            arguments.push(self.plain(&argument)?.0);
+        for expr in exprs {
+            arguments.push(self.plain(expr)?.0);
         }
         Ok(State::Foreign { slot: self.slot(Operation::Foreign(Arc::clone(aggregate)), arguments, lane) })
     }
@@ -293,7 +330,7 @@ impl Compiler<'_> {
         if state_types != [&data_type] {
             return Ok(None);
         }
-        if let Some((column, DataType::Utf8View)) = plain_column(expr, self.context.schema) {
+        if let Some((column, DataType::Utf8View)) = self.stored(expr) {
             let Some(dictionary) = dictionary(&mut self.dictionaries, &self.context, column)? else {
                 return Ok(None);
             };

@@ -11,6 +11,7 @@ use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Date32Type, Int32Type, Time64MicrosecondType, TimestampMicrosecondType};
 use datafusion::common::internal_err;
 use datafusion::error::Result;
+use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::EmitTo;
 
 use super::accumulators::{Accumulator, overflow};
@@ -33,7 +34,10 @@ pub(super) enum State {
 }
 
 /// The batches of a finished table: keys, then the states of every aggregate.
-pub(super) fn batches(program: &Program, mut finished: Finished) -> Result<Vec<RecordBatch>> {
+pub(super) fn batches(
+    program: &Program,
+    mut finished: Finished,
+) -> Result<(Vec<RecordBatch>, MemoryReservation)> {
     let mut columns = std::mem::take(&mut finished.keys);
     if finished.groups > 0 {
         for state in &program.states {
@@ -53,7 +57,9 @@ pub(super) fn batches(program: &Program, mut finished: Finished) -> Result<Vec<R
     let rows = finished.groups;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     let batch = RecordBatch::try_new_with_options(Arc::clone(&program.schema), columns, &options)?;
-    Ok((0..rows).step_by(CHUNK_ROWS).map(|start| batch.slice(start, CHUNK_ROWS.min(rows - start))).collect())
+    let batches =
+        (0..rows).step_by(CHUNK_ROWS).map(|start| batch.slice(start, CHUNK_ROWS.min(rows - start))).collect();
+    Ok((batches, finished.reservation))
 }
 
 fn state_columns<'a>(
@@ -126,7 +132,7 @@ fn validity(counts: &[i64]) -> Option<NullBuffer> {
 /// The states of an accumulator of ours as an array of `data_type`.
 ///
 /// # Errors
-/// `NumericOverflow` when a sum does not fit that type.
+/// `NumericOutOfRange` when a sum does not fit that type.
 fn values(
     accumulator: Option<&Accumulator>,
     data_type: &DataType,

@@ -10,17 +10,21 @@ use datafusion::logical_expr::EmitTo;
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use quickdb_kernels::{KeyTable, bitmap, gather};
+use quickdb_storage::Shard;
 use tokio_util::sync::CancellationToken;
 
 use super::accumulators::{Accumulator, Operation};
 use super::arguments::no_values;
-use super::group_keys::{KeyRows, KeySpace};
+use super::chunk::ChunkRows;
+use super::group_keys::KeySpace;
 use super::lane::{Lane, Values};
 use super::program::{Program, Slot};
 use crate::cpu;
 use crate::error::{ErrorKind, ExecError};
+use crate::predicate::Predicate;
 use crate::row_group::RowGroup;
 use crate::selection::{CHUNK_ROWS, Selection};
+use crate::store::ShardStore;
 
 /// Groups of one range of rows.
 enum Groups {
@@ -111,15 +115,26 @@ impl PartialTable {
     pub(super) fn read(
         &mut self,
         program: &Program,
-        row_groups: impl Iterator<Item = RowGroup>,
+        row_groups: impl Iterator<Item = (Arc<ShardStore>, Arc<Shard>, usize)>,
         cancel: &CancellationToken,
     ) -> Result<()> {
         let mut scratch = Scratch::default();
-        for row_group in row_groups {
+        for (store, shard, row_group) in row_groups {
             cpu::check(cancel)?;
+            let changing = program.filter.snapshot()?;
+            if let Some(changing) = &changing
+                && !changing.pruner.keeps(&shard, row_group)?
+            {
+                program.metrics.row_groups_pruned.add(1);
+                continue;
+            }
+            let row_group = RowGroup::new(store, shard, row_group);
             for start in (0..row_group.rows()).step_by(CHUNK_ROWS) {
                 let mut selection = Selection::all(CHUNK_ROWS.min(row_group.rows() - start));
-                program.predicate.select(&row_group, start, &mut selection)?;
+                program.filter.fixed.select(&row_group, start, &mut selection)?;
+                if let Some(changing) = &changing {
+                    changing.predicate.select(&row_group, start, &mut selection)?;
+                }
                 if selection.kept() > 0 {
                     self.read_chunk(program, &row_group, start, selection, &mut scratch)?;
                 }
@@ -140,17 +155,20 @@ impl PartialTable {
         scratch: &mut Scratch,
     ) -> Result<()> {
         let grouped = !matches!(self.groups, Groups::One);
-        let mut base = Lane { selection, ..Lane::default() };
+        let rows = ChunkRows::new(row_group, start, selection, &program.shared);
+        let (mut indices, mut groups) = (vec![], vec![]);
         if grouped {
-            if !base.selection.is_all() {
-                bitmap::indices(base.selection.words(), &mut base.indices);
+            let all = rows.selection.is_all();
+            if !all {
+                bitmap::indices(rows.selection.words(), &mut indices);
             }
-            self.find_groups(program, row_group, start, &mut base, scratch)?;
-            self.make_room();
+            let positions = (!all).then_some(indices.as_slice());
+            groups = self.find_groups(program, &rows, positions, scratch)?;
         }
-        let mut lanes = vec![base];
+        self.make_room();
+        let mut lanes = vec![Lane { rows, indices: Arc::new(indices), groups: Arc::new(groups) }];
         for filter in &program.filters {
-            let lane = filtered_lane(filter, row_group, start, lanes.first(), grouped)?;
+            let lane = filtered_lane(program, filter, lanes.first(), grouped)?;
             lanes.push(lane);
         }
         let mut known: Vec<Option<Values>> = vec![None; program.argument_types.len() * lanes.len()];
@@ -159,11 +177,13 @@ impl PartialTable {
                 return internal_err!("aggregate without its filter");
             };
             match &slot.operation {
-                Operation::CountRows => accumulator.count_rows(lane.selection.kept(), &lane.groups, grouped),
-                Operation::Foreign(_) => {
-                    update_foreign(program, slot, accumulator, (row_group, start), lane, scratch)?;
+                Operation::CountRows => {
+                    accumulator.count_rows(lane.rows.selection.kept(), &lane.groups, grouped)
                 }
-                _ if lane.selection.kept() == 0 => {}
+                Operation::Foreign(_) => {
+                    update_foreign(program, slot, accumulator, lane, scratch)?;
+                }
+                _ if lane.rows.selection.kept() == 0 => {}
                 _ => {
                     let &[argument] = slot.arguments.as_slice() else {
                         return internal_err!("an aggregate with a kernel has one argument");
@@ -173,8 +193,7 @@ impl PartialTable {
                         return internal_err!("aggregate without its argument");
                     };
                     if cell.is_none() {
-                        let (array, packed) =
-                            program.argument(argument)?.resolve(row_group, start, &lane.selection)?;
+                        let (array, packed) = program.argument(argument)?.resolve(&lane.rows)?;
                         *cell = Some(Values::new(array, packed, lane, grouped));
                     }
                     if let Some(values) = cell {
@@ -186,38 +205,35 @@ impl PartialTable {
         Ok(())
     }
 
-    /// Finds the group of every selected row, making new ones.
+    /// The group of every selected row; new ones are made.
     fn find_groups(
         &mut self,
         program: &Program,
-        row_group: &RowGroup,
-        start: usize,
-        lane: &mut Lane,
+        rows: &ChunkRows<'_>,
+        positions: Option<&[u32]>,
         scratch: &mut Scratch,
-    ) -> Result<()> {
-        let Lane { selection, indices, groups } = lane;
-        let indices = if selection.is_all() { None } else { Some(indices.as_slice()) };
-        let rows = KeyRows { row_group, start, selection, indices };
+    ) -> Result<Vec<u32>> {
+        let mut groups = Vec::with_capacity(rows.selection.kept());
         match (&program.keys, &mut self.groups) {
             (KeySpace::Coded(coded), found) => {
-                coded.keys(&rows, &mut scratch.keys)?;
+                coded.keys(rows, positions, &mut scratch.keys)?;
                 match found {
                     #[expect(clippy::cast_possible_truncation, reason = "there are at most a million slots")]
                     Groups::Slots(_) => groups.extend(scratch.keys.iter().map(|&key| key as u32)),
                     Groups::Dense { lookup, keys } => {
                         groups.extend(scratch.keys.iter().map(|&key| dense_id(lookup, keys, key)));
                     }
-                    Groups::Hashed(table) => table.ids(&scratch.keys, groups),
+                    Groups::Hashed(table) => table.ids(&scratch.keys, &mut groups),
                     _ => return internal_err!("coded keys without their table"),
                 }
             }
             (KeySpace::General(general), Groups::General(values)) => {
-                values.intern(&general.columns(&rows)?, &mut scratch.ids)?;
+                values.intern(&general.columns(rows)?, &mut scratch.ids)?;
                 groups.extend(scratch.ids.iter().map(|&id| u32::try_from(id).unwrap_or(u32::MAX)));
             }
             _ => return internal_err!("keys without their table"),
         }
-        Ok(())
+        Ok(groups)
     }
 
     /// How many group ids are in use.
@@ -323,28 +339,29 @@ fn dense_id(lookup: &mut [u32], keys: &mut Vec<u64>, key: u64) -> u32 {
 }
 
 /// The rows of the chunk that pass an aggregate's own filter too.
-fn filtered_lane(
-    filter: &crate::predicate::Predicate,
-    row_group: &RowGroup,
-    start: usize,
-    base: Option<&Lane>,
+fn filtered_lane<'a>(
+    program: &'a Program,
+    filter: &Predicate,
+    base: Option<&Lane<'a>>,
     grouped: bool,
-) -> Result<Lane> {
+) -> Result<Lane<'a>> {
     let Some(base) = base else { return internal_err!("chunk without rows") };
-    let mut selection = base.selection.clone();
-    filter.select(row_group, start, &mut selection)?;
-    let mut lane = Lane { selection, ..Lane::default() };
+    let ChunkRows { row_group, start, selection: all, .. } = &base.rows;
+    let mut selection = all.clone();
+    filter.select(row_group, *start, &mut selection)?;
+    let (mut indices, mut groups) = (vec![], vec![]);
     if grouped {
-        bitmap::indices(lane.selection.words(), &mut lane.indices);
-        if base.selection.is_all() {
-            gather::gather(&base.groups, &lane.indices, &mut lane.groups);
+        bitmap::indices(selection.words(), &mut indices);
+        if all.is_all() {
+            gather::gather(&base.groups, &indices, &mut groups);
         } else {
             let mut positions = vec![];
-            gather::positions_kept(&base.indices, lane.selection.words(), &mut positions);
-            gather::gather(&base.groups, &positions, &mut lane.groups);
+            gather::positions_kept(&base.indices, selection.words(), &mut positions);
+            gather::gather(&base.groups, &positions, &mut groups);
         }
     }
-    Ok(lane)
+    let rows = ChunkRows::new(row_group, *start, selection, &program.shared);
+    Ok(Lane { rows, indices: Arc::new(indices), groups: Arc::new(groups) })
 }
 
 /// Hands a foreign aggregate its arguments; also without rows, so that it learns how many groups there are.
@@ -352,22 +369,16 @@ fn update_foreign(
     program: &Program,
     slot: &Slot,
     accumulator: &mut Accumulator,
-    (row_group, start): (&RowGroup, usize),
-    lane: &Lane,
+    lane: &Lane<'_>,
     scratch: &mut Scratch,
 ) -> Result<()> {
     let mut arrays = vec![];
     for &argument in &slot.arguments {
-        let (array, packed) = program.argument(argument)?.resolve(row_group, start, &lane.selection)?;
-        arrays.push(if packed || lane.selection.is_all() {
-            array
-        } else {
-            arrow::compute::filter(array.as_ref(), &lane.selection.to_mask())?
-        });
+        arrays.push(program.argument(argument)?.packed(&lane.rows)?);
     }
     scratch.ids.clear();
     if lane.groups.is_empty() {
-        scratch.ids.resize(lane.selection.kept(), 0);
+        scratch.ids.resize(lane.rows.selection.kept(), 0);
     } else {
         scratch.ids.extend(lane.groups.iter().map(|&group| group as usize));
     }
@@ -378,9 +389,8 @@ fn update_foreign(
 pub(super) fn out_of_memory(error: DataFusionError) -> DataFusionError {
     match error {
         DataFusionError::ResourcesExhausted(why) => {
-            let mut error = ExecError::new(ErrorKind::OutOfMemory, "out of memory while grouping rows");
-            error.detail = Some(why);
-            error.into_datafusion()
+            let message = "out of memory while grouping rows";
+            ExecError::new(ErrorKind::OutOfMemory, message).with_detail(why).into_datafusion()
         }
         other => other,
     }
