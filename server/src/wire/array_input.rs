@@ -38,8 +38,7 @@ pub(super) fn parse_array(text: &str) -> Result<Vec<ArrayNode>, InputError> {
     if !is_rectangular(&root) {
         return Err(malformed("Multidimensional arrays must have sub-arrays with matching dimensions."));
     }
-    // Whatever its braces, an array without elements has no dimensions.
-    Ok(if has_leaf(&root) { root } else { Vec::new() })
+    Ok(root)
 }
 
 /// 54000 for more dimensions than PostgreSQL has.
@@ -87,7 +86,8 @@ impl Reader<'_> {
         self.next();
         let mut nodes = Vec::new();
         self.skip_blanks();
-        if self.peek() == Some('}') {
+        // Only the array as a whole may be empty.
+        if self.peek() == Some('}') && depth == 1 {
             self.next();
             return Ok(nodes);
         }
@@ -160,13 +160,6 @@ impl Reader<'_> {
     }
 }
 
-fn has_leaf(nodes: &[ArrayNode]) -> bool {
-    nodes.iter().any(|node| match node {
-        ArrayNode::List(inner) => has_leaf(inner),
-        _ => true,
-    })
-}
-
 /// The lengths of all dimensions along the first elements; `None` where other elements have others.
 fn dimensions(nodes: &[ArrayNode]) -> Option<Vec<usize>> {
     let mut lens = vec![nodes.len()];
@@ -198,7 +191,6 @@ mod tests {
     #[test]
     fn elements_are_read_with_their_quotes_and_escapes() {
         assert_eq!(parse_array(" { } ").unwrap(), vec![]);
-        assert_eq!(parse_array("{{},{}}").unwrap(), vec![]);
         assert_eq!(
             parse_array("{ a b , \"c,\\\"d\" ,null,\"NULL\",x\\ , \\null }").unwrap(),
             vec![text("a b"), text("c,\"d"), ArrayNode::Null, text("NULL"), text("x "), text("null")]
@@ -220,6 +212,8 @@ mod tests {
             "{,1}",
             "{1}}",
             "{{1},2}",
+            "{{}}",
+            "{{1},{}}",
             "{{1},{1,2}}",
             "{\"a}",
             "{a\"b\"}",

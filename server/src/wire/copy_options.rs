@@ -373,7 +373,6 @@ mod tests {
             ("(FORMAT csv, FORCE_NULL (a))", "0A000", "COPY force null only available using COPY FROM"),
             ("(FORCE_QUOTE (a))", "0A000", "COPY force quote available only in CSV mode"),
             ("(ENCODING 'foo')", "22023", "argument to option \"encoding\" must be a valid encoding name"),
-            ("(DELIMITER 'é')", "0A000", "COPY delimiter must be a single one-byte character"),
             ("(FORMAT csv, FORMAT csv)", "42601", "conflicting or redundant options"),
             ("(FORMAT binary, HEADER)", "0A000", "cannot specify HEADER in BINARY mode"),
             ("(FORMAT binary, DELIMITER ',')", "42601", "cannot specify DELIMITER in BINARY mode"),

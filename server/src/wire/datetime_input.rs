@@ -363,7 +363,10 @@ impl Decoder<'_> {
         for number in parts.into_iter().filter(|part| !is_word(part)) {
             self.number(number)?;
         }
-        if self.has(mask::DATE) { Ok(()) } else { Err(Refusal::BadFormat) }
+        // Nothing but a zone may stand in front of a date with separators.
+        let others = self.found & !(mask::DAY_OF_YEAR | mask::ZONE);
+        let only_date = others == mask::DATE || self.wanted == Wanted::Time && self.has(mask::DATE);
+        if only_date { Ok(()) } else { Err(Refusal::BadFormat) }
     }
 
     fn number_field(&mut self, text: &str) -> Decoded {

@@ -79,6 +79,7 @@ const ALL_SECONDS: u32 = 0b111;
 /// The sums of all fields.
 #[derive(Debug, Default)]
 struct Sums {
+    years: i64,
     months: i64,
     days: i64,
     micros: i64,
@@ -101,16 +102,20 @@ impl Sums {
         let mut sums = Self::default();
         let mut found = 0_u32;
         let mut unit = None;
+        // A number straight in front of `ago` has no unit.
+        let mut unit_is_ago = false;
         let mut ago = false;
         // Units come behind their numbers, so the text is read from its end.
         for field in fields.iter().rev() {
             let fields_of = match field.kind {
                 FieldKind::Time => {
+                    unit_is_ago = false;
                     sums.add_clock(&field.text)?;
                     unit = Some(Unit::Day);
                     Unit::Hour.bit() | Unit::Minute.bit() | ALL_SECONDS
                 }
                 FieldKind::Signed if field.text.contains(':') => {
+                    unit_is_ago = false;
                     let mut clock = Self::default();
                     clock.add_clock(field.text.get(1..).unwrap_or_default())?;
                     let micros = if field.text.starts_with('-') { -clock.micros } else { clock.micros };
@@ -118,11 +123,15 @@ impl Sums {
                     unit = Some(Unit::Day);
                     Unit::Hour.bit() | Unit::Minute.bit() | ALL_SECONDS
                 }
+                FieldKind::Signed | FieldKind::Date | FieldKind::Number if unit_is_ago => {
+                    return Err(Refusal::BadFormat);
+                }
                 FieldKind::Signed | FieldKind::Date | FieldKind::Number => {
                     sums.add_number(&field.text, &mut unit)?
                 }
                 FieldKind::Word | FieldKind::SignedWord => {
-                    if field.text == "ago" {
+                    unit_is_ago = field.text == "ago";
+                    if unit_is_ago {
                         ago = true;
                     } else {
                         unit = Some(Unit::named(&field.text).ok_or(Refusal::BadFormat)?);
@@ -233,13 +242,16 @@ impl Sums {
                     Unit::Millennium => 1_000,
                     _ => 1,
                 };
-                sum(&mut self.months, 12 * years)?;
+                sum(&mut self.years, years)?;
                 #[expect(clippy::cast_precision_loss, reason = "at most 12,000")]
                 let months = (fraction * (12 * years) as f64).round_ties_even() as i64;
                 self.months = self.months.checked_add(months).ok_or(Refusal::Overflow)?;
                 Ok(())
             }
-        }
+        }?;
+        // Each of these is 32 bits wide in PostgreSQL.
+        let fits = [self.years, self.months, self.days].into_iter().all(|sum| i32::try_from(sum).is_ok());
+        if fits { Ok(()) } else { Err(Refusal::Overflow) }
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "fractions of a day at most")]
@@ -288,7 +300,7 @@ impl Sums {
     }
 
     fn negate(&mut self) -> Decoded {
-        for part in [&mut self.months, &mut self.days, &mut self.micros] {
+        for part in [&mut self.years, &mut self.months, &mut self.days, &mut self.micros] {
             *part = part.checked_neg().ok_or(Refusal::Overflow)?;
         }
         Ok(())
@@ -300,13 +312,15 @@ impl Sums {
         let mut rest = text.strip_prefix('P').filter(|rest| !rest.is_empty()).ok_or(Refusal::BadFormat)?;
         let mut sums = Self::default();
         let mut in_time = false;
+        // Fields of this half so far: without designators, and with.
         let mut part_idx = 0;
+        let mut has_designator = false;
         while !rest.is_empty() {
             if let Some(time) = rest.strip_prefix('T') {
-                if in_time || time.is_empty() {
+                if in_time {
                     return Err(Refusal::BadFormat);
                 }
-                (rest, in_time, part_idx) = (time, true, 0);
+                (rest, in_time, part_idx, has_designator) = (time, true, 0, false);
                 continue;
             }
             let end = rest
@@ -325,13 +339,13 @@ impl Sums {
                 (true, Some('M')) => Unit::Minute,
                 (true, Some('S')) => Unit::Second,
                 // The alternative form has its units by position.
-                (false, Some('-' | 'T') | None) => match part_idx {
+                (false, Some('-' | 'T') | None) if !has_designator => match part_idx {
                     0 => Unit::Year,
                     1 => Unit::Month,
                     2 => Unit::Day,
                     _ => return Err(Refusal::BadFormat),
                 },
-                (true, Some(':') | None) => match part_idx {
+                (true, Some(':') | None) if !has_designator => match part_idx {
                     0 => Unit::Hour,
                     1 => Unit::Minute,
                     2 => Unit::Second,
@@ -341,6 +355,8 @@ impl Sums {
             };
             sums.add(unit, amount)?;
             part_idx += 1;
+            has_designator |=
+                designator.is_some_and(|designator| designator.is_ascii_uppercase() && designator != 'T');
             rest = match designator {
                 Some('T') => after,
                 Some(_) => after.get(1..).unwrap_or_default(),
@@ -352,7 +368,7 @@ impl Sums {
 
     fn interval(&self) -> Option<Interval> {
         Some(Interval {
-            months: i32::try_from(self.months).ok()?,
+            months: i32::try_from(self.years * 12 + self.months).ok()?,
             days: i32::try_from(self.days).ok()?,
             micros: self.micros,
         })

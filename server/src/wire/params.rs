@@ -387,7 +387,10 @@ fn from_binary(param_number: usize, mut bytes: &[u8], type_oid: u32) -> Result<S
             let invalid = |_| InputError::new("22P03", "invalid digit in external \"numeric\" value");
             decimal(&Numeric::from_binary(std::mem::take(bytes)).map_err(invalid)?)?
         }
-        oid::CHAR => string(&char::from(bytes.try_get_u8().map_err(too_short)?).to_string()),
+        oid::CHAR => match bytes.try_get_u8().map_err(too_short)? {
+            0 => string(""),
+            byte => string(&char::from(byte).to_string()),
+        },
         oid::BYTEA => ScalarValue::BinaryView(Some(std::mem::take(bytes).to_vec())),
         oid::UUID => {
             let mut uuid = [0; 16];
