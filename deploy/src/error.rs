@@ -88,6 +88,10 @@ pub(crate) enum Error {
     #[error("cannot load the table {table}: {}", chain(source.as_ref()))]
     Load { table: &'static str, source: Box<dyn StdError + Send + Sync> },
 
+    /// A bundled table has other rows after loading than before.
+    #[error("the table {table} has {found} rows after loading instead of {expected}")]
+    RowCount { table: &'static str, found: u64, expected: u64 },
+
     /// A worker process cannot be started at all.
     #[error("cannot run {} for {worker}: {source}", program.display())]
     SpawnWorker { worker: String, program: PathBuf, source: io::Error },

@@ -20,8 +20,7 @@ pub(crate) fn start(level: &str) {
 /// Checks a level or a list of them, such as `info` or `warn,quickdb_executor=debug`.
 pub(crate) fn parse_level(text: &str) -> Result<String, String> {
     // A bare word that is no level would select a part of the program of that name, which is never what was meant.
-    let bare_words_are_levels =
-        text.split(',').filter(|part| !part.contains('=')).all(|part| part.parse::<LevelFilter>().is_ok());
+    let bare_words_are_levels = text.split(',').filter(|part| !part.contains('=')).all(|part| is_level(part));
     if bare_words_are_levels && EnvFilter::builder().parse(text).is_ok() {
         return Ok(text.to_owned());
     }
@@ -29,13 +28,18 @@ pub(crate) fn parse_level(text: &str) -> Result<String, String> {
         .to_owned())
 }
 
-/// The same for a configuration file.
+/// Reads a level in a configuration file, checked like one on the command line.
 pub(crate) fn deserialize_level<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<String, D::Error> {
     let text = <String as serde::Deserialize>::deserialize(deserializer)?;
     parse_level(&text)
         .map_err(|message| serde::de::Error::custom(format!("invalid log level {text:?}: {message}")))
+}
+
+/// Whether a word is a level. `LevelFilter` takes the empty word for one.
+fn is_level(word: &str) -> bool {
+    !word.trim().is_empty() && word.parse::<LevelFilter>().is_ok()
 }
 
 #[cfg(test)]

@@ -125,6 +125,9 @@ async fn load(master: &RunningMaster, worker_count: u16) -> Result<(), Error> {
         }
         let begin = Instant::now();
         let row_count = master.load_table(table, shard_count).await?;
+        if row_count != table.row_count {
+            return Err(Error::RowCount { table: table.name, found: row_count, expected: table.row_count });
+        }
         console::note(&format!(
             "loaded {:<9} {row_count:>7} rows in {:.2} s",
             table.name,
