@@ -77,7 +77,7 @@ fn rows<T>(
     sql: &str,
     read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> CatalogueResult<Vec<T>> {
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare(sql)?;
     Ok(statement.query_map([], read)?.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -109,7 +109,7 @@ fn read_tables(connection: &Connection, only: Option<TableId>) -> CatalogueResul
     // A NULL parameter asks for all rows.
     let only = only.map(|table| stored(table.0)).transpose()?;
     let mut columns = HashMap::<u64, Vec<Column>>::new();
-    let mut statement = connection.prepare_cached(
+    let mut statement = connection.prepare(
         "SELECT table_id, name, type, not_null, comment FROM columns
          WHERE ?1 IS NULL OR table_id = ?1 ORDER BY table_id, position",
     )?;
@@ -126,7 +126,7 @@ fn read_tables(connection: &Connection, only: Option<TableId>) -> CatalogueResul
         });
     }
     let mut shards = read_shards(connection, only)?;
-    let mut statement = connection.prepare_cached(
+    let mut statement = connection.prepare(
         "SELECT tables.id, tables.oid, tables.schema, schemas.name, tables.name, tables.owner, tables.comment,
                 created_at, distribute_by, sort_by, replicas
          FROM tables JOIN schemas ON schemas.oid = tables.schema
@@ -161,7 +161,7 @@ fn read_tables(connection: &Connection, only: Option<TableId>) -> CatalogueResul
 
 fn read_shards(connection: &Connection, only: Option<i64>) -> CatalogueResult<HashMap<u64, Vec<Shard>>> {
     let mut workers = HashMap::<u64, Vec<WorkerId>>::new();
-    let mut statement = connection.prepare_cached(
+    let mut statement = connection.prepare(
         "SELECT shard, worker FROM shard_replicas
          WHERE ?1 IS NULL OR shard IN (SELECT id FROM shards WHERE table_id = ?1) ORDER BY shard, ordinal",
     )?;
@@ -170,7 +170,7 @@ fn read_shards(connection: &Connection, only: Option<i64>) -> CatalogueResult<Ha
         workers.entry(counted(row, 0)?).or_default().push(WorkerId(row.get(1)?));
     }
     let mut shards = HashMap::<u64, Vec<Shard>>::new();
-    let mut statement = connection.prepare_cached(
+    let mut statement = connection.prepare(
         "SELECT id, table_id, rows, bytes, checksum, summaries FROM shards
          WHERE ?1 IS NULL OR table_id = ?1 ORDER BY id",
     )?;

@@ -140,7 +140,7 @@ fn insert_shard(
         return Err(CatalogueError::InvalidShard { shard, what });
     }
     let inserted = connection
-        .prepare_cached(
+        .prepare(
             "INSERT INTO shards (id, table_id, rows, bytes, checksum, summaries) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (id) DO NOTHING",
         )?
@@ -162,7 +162,7 @@ fn insert_replicas(connection: &Connection, shard: ShardId, workers: &[WorkerId]
     if workers.is_empty() {
         return Err(CatalogueError::InvalidShard { shard, what: "no worker holds it".into() });
     }
-    let mut insert = connection.prepare_cached(
+    let mut insert = connection.prepare(
         "INSERT INTO shard_replicas (shard, ordinal, worker)
          SELECT ?1, ?2, id FROM workers WHERE id = ?3 ON CONFLICT DO NOTHING",
     )?;

@@ -266,7 +266,7 @@ pub(super) fn insert_table(
             table.options.replicas,
         ],
     )?;
-    let mut insert = connection.prepare_cached(
+    let mut insert = connection.prepare(
         "INSERT INTO columns (table_id, position, name, type, not_null, comment)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, BinaryViewBuilder, BooleanBuilder, Decimal128Builder, Float32Builder, Float64Builder,
     Int16Builder, Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, ListArray, RecordBatch,
-    RecordBatchOptions, StringViewBuilder, StructArray, TimestampMicrosecondBuilder, new_null_array,
+    RecordBatchOptions, StringViewBuilder, TimestampMicrosecondBuilder, new_null_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, FieldRef, IntervalMonthDayNano};
@@ -24,8 +24,6 @@ pub(super) enum Datum {
     Float(f64),
     Text(Cow<'static, str>),
     List(Vec<Datum>),
-    /// The fields of a composite value.
-    Record(Vec<Datum>),
 }
 
 impl Datum {
@@ -256,18 +254,6 @@ pub(super) fn array(field: &FieldRef, values: &[Datum]) -> Result<ArrayRef> {
                 flat,
                 Some(nulls),
             )?)
-        }
-        DataType::Struct(fields) => {
-            let nulls = values.iter().map(|value| !matches!(value, Datum::Null)).collect::<Vec<_>>();
-            let columns = fields.iter().enumerate().map(|(index, field)| {
-                let parts = values.iter().map(|value| match value {
-                    Datum::Record(parts) => parts.get(index).cloned().unwrap_or(Datum::Null),
-                    _ => Datum::Null,
-                });
-                array(field, &parts.collect::<Vec<_>>())
-            });
-            let columns = columns.collect::<Result<Vec<_>>>()?;
-            Arc::new(StructArray::try_new(fields.clone(), columns, Some(NullBuffer::from(nulls)))?)
         }
         data_type if values.iter().all(|value| matches!(value, Datum::Null)) => {
             new_null_array(data_type, values.len())

@@ -3,7 +3,7 @@
 use super::Kind::{Bool, Int, Text};
 use super::{CatalogueFunction, argument, oid, strict, text};
 use crate::pg_catalog::builtin::BuiltinFunction;
-use crate::pg_catalog::error::{FunctionError, FunctionResult, Mistake};
+use crate::pg_catalog::error::{FunctionError, Mistake};
 use crate::pg_catalog::identifier;
 use crate::pg_catalog::rows::Datum;
 use crate::pg_catalog::session::SessionView;

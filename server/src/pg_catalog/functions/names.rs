@@ -211,7 +211,7 @@ fn quote_literal(value: &Datum) -> String {
         Datum::Int(number) => format!("'{number}'"),
         Datum::Bool(flag) => format!("'{flag}'"),
         Datum::Float(number) => format!("'{number}'"),
-        Datum::Null | Datum::List(_) | Datum::Record(_) => "NULL".into(),
+        Datum::Null | Datum::List(_) => "NULL".into(),
     }
 }
 

@@ -64,7 +64,7 @@ fn namespaces(view: &SessionView, rows: &mut Rows) {
 }
 
 /// A table's `WITH` options as `pg_class.reloptions` has them.
-pub(in crate::pg_catalog) fn options(table: &Table) -> Datum {
+fn options(table: &Table) -> Datum {
     let mut options = Vec::new();
     if let Some(distribute_by) = &table.options.distribute_by {
         options.push(format!("distribute_by={distribute_by}"));

@@ -17,7 +17,7 @@ pub(in crate::pg_catalog) const SOURCES: &[((&str, &str), RowSource)] = &[
 ];
 
 /// The OID of a function's language.
-pub(in crate::pg_catalog) fn language(function: &BuiltinFunction) -> u32 {
+fn language(function: &BuiltinFunction) -> u32 {
     match function.language {
         "s" => 14,
         "c" => 13,

@@ -4,7 +4,7 @@ use super::types::{describe, namespace_of};
 use super::{SCHEMA, database, listed, yes_or_no};
 use crate::pg_catalog::acl::SYSTEM_OWNER;
 use crate::pg_catalog::builtin;
-use crate::pg_catalog::rows::{Datum, Rows};
+use crate::pg_catalog::rows::Rows;
 use crate::pg_catalog::session::SessionView;
 
 pub(super) fn schemata(view: &SessionView, rows: &mut Rows) {
