@@ -157,6 +157,7 @@ impl QuickdbCodec {
             table_name: message.table_name,
             table_schema,
             shards: message.shards.into_iter().map(ShardId).collect(),
+            worker: None,
             partitions: size(message.partitions)?,
         };
         let projection = message.projection.into_iter().map(size).collect::<Result<_>>()?;

@@ -148,7 +148,7 @@ pub(crate) fn is_shard_leaf(plan: &Arc<dyn ExecutionPlan>) -> bool {
 
 fn shards_of(plan: &Arc<dyn ExecutionPlan>) -> Option<&[ShardId]> {
     let scan = plan.downcast_ref::<ShardScanExec>().map(|scan| scan.target.shards.as_slice());
-    scan.or_else(|| plan.downcast_ref::<ShardAggregateExec>().map(|aggregate| aggregate.target().shards.as_slice()))
+    scan.or_else(|| plan.downcast_ref::<ShardAggregateExec>().map(|aggregate| aggregate.scan().target.shards.as_slice()))
 }
 
 /// A leaf whose rows are in the plan or made by it, and so exist once: VALUES, series, the master's tables.

@@ -60,6 +60,8 @@ pub struct ScanTarget {
     pub table_schema: SchemaRef,
     /// The shards, in the order in which their rows are taken.
     pub shards: Vec<ShardId>,
+    /// Name of the worker that reads them, for people, where that is decided.
+    pub worker: Option<String>,
     /// Output partitions.
     pub partitions: usize,
 }
@@ -123,9 +125,9 @@ impl ShardScanExec {
 
     /// The same scan of other shards, for one worker: schema and partition count stay.
     #[must_use]
-    pub fn with_shards(&self, shards: Vec<ShardId>) -> Self {
+    pub fn with_shards(&self, shards: Vec<ShardId>, worker: Option<String>) -> Self {
         Self {
-            target: ScanTarget { shards, ..self.target.clone() },
+            target: ScanTarget { shards, worker, ..self.target.clone() },
             metrics: ExecutionPlanMetricsSet::new(),
             ..self.clone()
         }
@@ -167,23 +169,28 @@ impl ShardScanExec {
     }
 }
 
-/// Writes shard numbers as `[1, 2, 3]`, and counts the rest of a long list.
-pub(crate) fn write_shards(f: &mut fmt::Formatter<'_>, shards: &[ShardId]) -> fmt::Result {
-    const SHOWN_MAX: usize = 8;
-    write!(f, "shards=[")?;
-    for (position, shard) in shards.iter().take(SHOWN_MAX).enumerate() {
-        write!(f, "{}{}", if position == 0 { "" } else { ", " }, shard.0)?;
-    }
-    match shards.len().checked_sub(SHOWN_MAX) {
-        Some(more @ 1..) => write!(f, ", and {more} more]"),
-        _ => write!(f, "]"),
+/// `schema.table on worker shards=[1, 2, 3]`; a long list of shards is counted from some point on.
+impl fmt::Display for ScanTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN_MAX: usize = 8;
+        f.write_str(&self.table_name)?;
+        if let Some(worker) = &self.worker {
+            write!(f, " on {worker}")?;
+        }
+        write!(f, " shards=[")?;
+        for (position, shard) in self.shards.iter().take(SHOWN_MAX).enumerate() {
+            write!(f, "{}{}", if position == 0 { "" } else { ", " }, shard.0)?;
+        }
+        match self.shards.len().checked_sub(SHOWN_MAX) {
+            Some(more @ 1..) => write!(f, ", and {more} more]"),
+            _ => write!(f, "]"),
+        }
     }
 }
 
 impl DisplayAs for ShardScanExec {
     fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ShardScanExec: {} ", self.target.table_name)?;
-        write_shards(f, &self.target.shards)?;
+        write!(f, "ShardScanExec: {}", self.target)?;
         write!(f, " projection=[{}]", self.column_names().join(", "))?;
         if let Some(filter) = &self.filter {
             write!(f, " filter={filter}")?;

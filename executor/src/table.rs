@@ -142,6 +142,7 @@ impl TableProvider for ShardTable {
             table_name: self.name.clone(),
             table_schema: Arc::clone(&self.schema),
             shards: self.shards.iter().map(|shard| shard.shard).collect(),
+            worker: None,
             partitions: self.partitions,
         };
         let projection = match projection {

@@ -22,7 +22,7 @@ use quickdb_storage::ShardId;
 
 use super::driver;
 use super::program::ProgramMetrics;
-use crate::scan::{ShardScanExec, write_shards};
+use crate::scan::ShardScanExec;
 
 /// A partial aggregate over the rows that a [`ShardScanExec`] would read.
 ///
@@ -69,8 +69,8 @@ impl ShardAggregateExec {
 
     /// The same aggregate over other shards, for one worker: schema and partition count stay.
     #[must_use]
-    pub fn with_shards(&self, shards: Vec<ShardId>) -> Self {
-        Self { scan: self.scan.with_shards(shards), metrics: ExecutionPlanMetricsSet::new(), ..self.clone() }
+    pub fn with_shards(&self, shards: Vec<ShardId>, worker: Option<String>) -> Self {
+        Self { scan: self.scan.with_shards(shards, worker), metrics: ExecutionPlanMetricsSet::new(), ..self.clone() }
     }
 
     /// What is read, and under which filter. Its projection means nothing here.
@@ -90,8 +90,7 @@ impl ShardAggregateExec {
 
 impl DisplayAs for ShardAggregateExec {
     fn fmt_as(&self, _format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ShardAggregateExec: {} ", self.scan.target.table_name)?;
-        write_shards(f, &self.scan.target.shards)?;
+        write!(f, "ShardAggregateExec: {}", self.scan.target)?;
         let groups = self.aggregate.group_expr();
         if !groups.is_empty() {
             let keys: Vec<String> = groups.expr().iter().map(|(expr, _)| expr.to_string()).collect();
