@@ -53,9 +53,12 @@ where
     let mut failure = None;
     while let Some(batch) = batches.next().await {
         match batch {
-            // A writer that has stopped listening has failed: its own error says why.
-            Ok(batch) if to_writer.send(batch).await.is_err() => break,
-            Ok(_) => {}
+            Ok(batch) => {
+                // A writer that has stopped listening has failed: its own error says why.
+                if to_writer.send(batch).await.is_err() {
+                    break;
+                }
+            }
             Err(error) => {
                 failure = Some(error.into());
                 break;

@@ -155,7 +155,7 @@ fn worker_session(query: WorkerQueryContext, store: Arc<ShardStore>, channels: W
         .with_distributed_channel_resolver(channels)
         .with_distributed_user_codec(QuickdbCodec);
     builder.config().get_or_insert_default().set_extension(store);
-    let builder = crate::functions::register(builder);
+    let builder = crate::functions::add_to(builder);
     Ok(builder.build())
 }
 

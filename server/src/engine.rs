@@ -82,7 +82,7 @@ impl Engine {
             config.set_extension(Arc::clone(store));
         }
         let builder = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
-        let builder = crate::sql::configure(quickdb_executor::functions::register(builder));
+        let builder = crate::sql::configure(quickdb_executor::functions::add_to(builder));
         let builder = builder.with_physical_optimizer_rule(Arc::new(FuseAggregates::default()));
         let builder = match &backend {
             Backend::Embedded { .. } => builder,

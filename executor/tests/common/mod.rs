@@ -157,11 +157,16 @@ impl TestCluster {
                     workers: vec![id],
                     rows: report.rows,
                     bytes: report.bytes,
-                    columns: Arc::new(report.columns),
+                    columns: report.columns,
                 });
             }
-            let provider =
-                ShardTable::new(format!("public.{name}"), table, batch.schema(), Arc::new(placements), 2);
+            let provider = ShardTable {
+                name: format!("public.{name}"),
+                table,
+                schema: batch.schema(),
+                shards: Arc::new(placements),
+                partitions: 2,
+            };
             context.register_table(name, Arc::new(provider)).unwrap();
         }
         Self { workers, cluster, owners: Arc::new(owners), tls, context, _directory: directory }
@@ -187,7 +192,7 @@ impl TestCluster {
 fn state(cluster: Option<&Arc<Cluster>>) -> SessionState {
     let config = SessionConfig::new().with_target_partitions(2);
     let builder = SessionStateBuilder::new().with_config(config).with_default_features();
-    let builder = quickdb_executor::functions::register(builder);
+    let builder = quickdb_executor::functions::add_to(builder);
     match cluster {
         None => builder.build(),
         Some(cluster) => {
