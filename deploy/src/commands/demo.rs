@@ -42,8 +42,8 @@ const MEMORY_BYTES_MIN: u64 = 256 << 20;
 /// Whatever keeps it from starting.
 pub(crate) async fn run(args: DemoArgs, around: Surroundings) -> Result<(), Error> {
     around.start_log(LOG_LEVEL_DEFAULT);
-    let directory = DataDirectory::open(&args.data_dir, Role::Demo)?;
     listen::probe(args.listen, "--listen")?;
+    let directory = DataDirectory::open(&args.data_dir, Role::Demo)?;
     if args.workers == 0 {
         let layout = directory.path().join("embedded");
         atomic_file::create_private_folder(&layout)?;
@@ -90,7 +90,7 @@ fn settings(
         limits: &limits,
     };
     let mut settings = client_side.settings(workers, around)?;
-    settings.data_dir = layout.to_owned();
+    layout.clone_into(&mut settings.data_dir);
     Ok(settings)
 }
 

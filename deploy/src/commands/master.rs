@@ -26,8 +26,8 @@ pub(crate) async fn run(args: MasterArgs, around: Surroundings) -> Result<(), Er
         });
     }
     let identity = cluster_identity(&config.cluster)?;
-    let directory = DataDirectory::open(&config.data_dir, Role::Master)?;
     listen::probe(config.listen, "listen")?;
+    let directory = DataDirectory::open(&config.data_dir, Role::Master)?;
     let workers = config
         .workers
         .iter()
