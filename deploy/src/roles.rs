@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use quickdb_executor::worker::Worker;
-use quickdb_server::Master;
+use quickdb_executor::worker::{WorkerConfig, WorkerServer};
+use quickdb_server::{Auth, Master, MasterConfig, TableLoad, TlsIdentity, Workers};
 
 use crate::certificates::Identity;
 use crate::dataset::BundledTable;
@@ -22,9 +22,9 @@ pub(crate) struct ClusterIdentity {
 impl ClusterIdentity {
     fn into_tls(self) -> quickdb_executor::tls::ClusterTls {
         quickdb_executor::tls::ClusterTls {
-            ca_pem: self.authority_pem,
-            cert_pem: self.identity.certificate_pem,
-            key_pem: self.identity.key_pem,
+            ca_pem: self.authority_pem.into_bytes(),
+            cert_pem: self.identity.certificate_pem.into_bytes(),
+            key_pem: self.identity.key_pem.into_bytes(),
         }
     }
 }
@@ -84,37 +84,28 @@ impl RunningMaster {
     /// [`Error::PortInUse`] and [`Error::Role`].
     pub(crate) async fn start(settings: MasterSettings) -> Result<Self, Error> {
         let MasterSettings { listen, listen_setting, .. } = settings;
-        let auth = match settings.password {
-            Some(password) => quickdb_server::Auth::Scram { password },
-            None => quickdb_server::Auth::Trust,
-        };
         let workers = match settings.workers {
-            WorkersOf::Embedded(dir) => quickdb_server::Workers::Embedded { dir },
-            WorkersOf::Remote(addresses, identity) => quickdb_server::Workers::Remote(
-                addresses
-                    .into_iter()
-                    .map(|WorkerAddress { id, name, address }| quickdb_server::WorkerEndpoint {
-                        id,
-                        name,
-                        address,
-                    })
-                    .collect(),
-                identity.into_tls(),
-            ),
+            WorkersOf::Embedded(shards_dir) => Workers::Embedded { shards_dir },
+            WorkersOf::Remote(addresses, identity) => Workers::Remote {
+                workers: addresses.into_iter().map(|worker| (worker.name, worker.address)).collect(),
+                tls: identity.into_tls(),
+            },
         };
-        let config = quickdb_server::MasterConfig {
+        let config = MasterConfig {
             listen,
-            data_dir: settings.data_dir,
-            tls: Some(quickdb_server::TlsIdentity {
-                cert_pem: settings.tls.certificate_pem,
-                key_pem: settings.tls.key_pem,
+            catalogue: settings.data_dir.join("catalogue.sqlite"),
+            spill_dir: settings.data_dir.join("spill"),
+            tls: Some(TlsIdentity {
+                cert_pem: settings.tls.certificate_pem.into_bytes(),
+                key_pem: settings.tls.key_pem.into_bytes(),
             }),
             require_tls: settings.require_tls,
-            auth,
-            workers,
-            max_connections: settings.max_connections,
+            auth: if settings.password.is_some() { Auth::Scram } else { Auth::Trust },
+            password: settings.password,
             statement_timeout_ms: settings.statement_timeout_ms,
-            memory_limit_bytes: settings.memory_limit_bytes,
+            workers,
+            max_connections: settings.max_connections as usize,
+            memory_limit_bytes: usize::try_from(settings.memory_limit_bytes).unwrap_or(usize::MAX),
             threads: settings.threads,
         };
         let master = Master::start(config)
@@ -129,14 +120,8 @@ impl RunningMaster {
     }
 
     /// Whether the catalogue has a bundled table.
-    ///
-    /// # Errors
-    /// [`Error::Load`] when the catalogue cannot be read.
-    pub(crate) async fn has_table(&self, table: &BundledTable) -> Result<bool, Error> {
-        self.0
-            .has_table(table.name)
-            .await
-            .map_err(|error| Error::Load { table: table.name, source: Box::new(error) })
+    pub(crate) fn has_table(&self, table: &BundledTable) -> bool {
+        self.0.has_table("public", table.name)
     }
 
     /// Creates a bundled table and loads it into `shard_count` shards, spread evenly over the workers: all of it or,
@@ -146,16 +131,17 @@ impl RunningMaster {
     /// [`Error::BundledData`] and [`Error::Load`].
     pub(crate) async fn load_table(&self, table: &BundledTable, shard_count: usize) -> Result<u64, Error> {
         let batches = table.open()?;
-        self.0
-            .load_table(quickdb_server::TableLoad {
-                name: table.name.to_owned(),
-                schema: batches.schema(),
-                batches: Box::new(batches),
-                comment: Some(table.comment.to_owned()),
-                shard_count,
-            })
-            .await
-            .map_err(|error| Error::Load { table: table.name, source: Box::new(error) })
+        let schema = batches.schema();
+        let failed = |source| Error::Load { table: table.name, source };
+        let batches = batches.collect::<Result<Vec<_>, _>>().map_err(|error| failed(Box::new(error)))?;
+        let load = TableLoad {
+            name: table.name.to_owned(),
+            comment: Some(table.comment.to_owned()),
+            schema,
+            batches,
+            shard_count,
+        };
+        self.0.load_table(load).await.map_err(|error| failed(Box::new(error)))
     }
 
     /// Takes no new connections, lets running statements finish, and stops.
@@ -181,7 +167,7 @@ pub(crate) struct WorkerSettings {
 }
 
 /// A worker that accepts tasks.
-pub(crate) struct RunningWorker(Worker);
+pub(crate) struct RunningWorker(WorkerServer);
 
 impl RunningWorker {
     /// Starts a worker. It accepts tasks when this returns.
@@ -190,15 +176,15 @@ impl RunningWorker {
     /// [`Error::PortInUse`] and [`Error::Role`].
     pub(crate) async fn start(settings: WorkerSettings) -> Result<Self, Error> {
         let listen = settings.listen;
-        let config = quickdb_executor::worker::WorkerConfig {
-            listen,
-            data_dir: settings.shards_dir,
+        let config = WorkerConfig {
             name: settings.name,
+            listen,
+            spill_dir: settings.shards_dir.with_file_name("spill"),
+            shards_dir: settings.shards_dir,
             tls: settings.tls.into_tls(),
-            threads: settings.threads,
-            memory_limit_bytes: settings.memory_limit_bytes,
+            memory_limit_bytes: usize::try_from(settings.memory_limit_bytes).unwrap_or(usize::MAX),
         };
-        let worker = Worker::start(config)
+        let worker = WorkerServer::start(config)
             .await
             .map_err(|error| Error::from_role("worker", listen, "listen", Box::new(error)))?;
         Ok(Self(worker))

@@ -1,1 +1,40 @@
-//! .
+//! The worker of quickdb: the plan nodes that read shards, the functions that run beside the data, and both
+//! ends of the protocol between master and workers.
+//!
+//! ```text
+//!        master                                             worker
+//!  ┌───────────────────┐                              ┌─────────────────────┐
+//!  │ logical plan      │                              │ worker   (tonic)    │
+//!  │   ▼ fused         │   plans   codec ─ mTLS ────▶ │   ▼                 │
+//!  │ ShardAggregate    │                              │ ShardScan/Aggregate │
+//!  │   ▼ pinning       │                              │   ▼ cpu (rayon)     │
+//!  │ one task a worker │ ◀──── partial states ─────── │ kernels over store  │
+//!  │ shards ───────────┼─── new shards, by Flight ──▶ │ shard_service       │
+//!  └───────────────────┘                              └─────────────────────┘
+//! ```
+//!
+//! An embedded worker is the same nodes in the master's process, with its [`store::ShardStore`] in the
+//! session and no network.
+
+#![forbid(unsafe_code)]
+
+pub mod cluster;
+pub mod codec;
+pub mod cpu;
+pub mod error;
+pub mod functions;
+pub mod fused;
+mod live_filter;
+pub mod pinning;
+mod predicate;
+mod prune;
+mod row_group;
+pub mod scan;
+mod selection;
+mod shard_protocol;
+mod shard_service;
+pub mod shards;
+pub mod store;
+pub mod table;
+pub mod tls;
+pub mod worker;

@@ -1,1 +1,36 @@
-//! .
+//! The master of quickdb: what PostgreSQL's clients talk to.
+//!
+//! ```text
+//!  socket ─▶ wire ─▶ session ─▶ sql ─▶ engine ─▶ executor ─▶ workers
+//!             │        │          │       │
+//!             │        │          │       └ catalogue (SQLite): tables, shards, roles
+//!             │        │          └ text ▶ AST ▶ rewrites ▶ logical plan, errors ▶ SQLSTATE
+//!             │        └ settings, transaction, prepared statements, portals, pg_catalog
+//!             └ startup, TLS, SCRAM, messages, text and binary forms of values
+//! ```
+//!
+//! This crate alone knows the PostgreSQL protocol and SQLSTATE; it never touches a shard file itself.
+
+#![forbid(unsafe_code)]
+
+pub mod auth;
+pub mod catalogue;
+mod cursor;
+mod engine;
+pub mod error;
+mod execution;
+mod explain;
+mod master;
+mod namespace;
+pub mod pg_catalog;
+mod portal;
+mod session;
+pub mod settings;
+pub mod sql;
+mod sqlstate;
+mod tables;
+mod utility;
+pub mod wire;
+
+pub use master::{Master, MasterConfig, ServerError, TableLoad, TlsIdentity, Workers};
+pub use wire::startup::Auth;

@@ -1,0 +1,109 @@
+//! One numbering for the values of a text column in all shards of a query.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, StringViewArray};
+use datafusion::error::Result;
+use quickdb_storage::{Encoding, Shard, ShardId};
+use rayon::slice::ParallelSliceMut;
+
+use crate::store::ShardStore;
+
+/// Dictionaries of several shards are put together while they have at most this many entries in all; beyond, sorting
+/// them takes longer (about 0.1 s per million) than grouping by the strings themselves gains.
+const ENTRIES_MAX: usize = 4 << 20;
+
+/// The values of a text column in all shards of a query, sorted by their bytes, so that ids compare as the strings.
+#[derive(Debug)]
+pub(super) struct GlobalDictionary {
+    values: Arc<StringViewArray>,
+    /// For each shard the id of every code of its own dictionary; absent where the code is the id.
+    ids: HashMap<ShardId, Vec<u32>>,
+}
+
+impl GlobalDictionary {
+    /// The dictionary of `column` over all chunks that a query reads; `None` when a chunk has none or they are too
+    /// large to be put together.
+    pub(super) fn build(
+        store: &ShardStore,
+        row_groups: &[(Arc<Shard>, usize)],
+        column: usize,
+    ) -> Result<Option<Self>> {
+        let Some(parts) = shard_dictionaries(store, row_groups, column)? else { return Ok(None) };
+        if let [(_, only)] = parts.as_slice() {
+            return Ok(Some(Self { values: Arc::clone(only), ids: HashMap::new() }));
+        }
+        let entries_count: usize = parts.iter().map(|(_, dictionary)| dictionary.len()).sum();
+        if entries_count > ENTRIES_MAX {
+            return Ok(None);
+        }
+        let mut entries: Vec<(&str, usize, usize)> = Vec::with_capacity(entries_count);
+        for (part, (_, dictionary)) in parts.iter().enumerate() {
+            entries.extend((0..dictionary.len()).map(|code| (dictionary.value(code), part, code)));
+        }
+        entries.par_sort_unstable();
+        let mut ids: Vec<Vec<u32>> = parts.iter().map(|(_, dictionary)| vec![0; dictionary.len()]).collect();
+        let mut values: Vec<&str> = vec![];
+        for (value, part, code) in entries {
+            if values.last() != Some(&value) {
+                values.push(value);
+            }
+            let id = u32::try_from(values.len() - 1).unwrap_or(u32::MAX);
+            if let Some(slot) = ids.get_mut(part).and_then(|ids| ids.get_mut(code)) {
+                *slot = id;
+            }
+        }
+        let values = Arc::new(StringViewArray::from_iter_values(values));
+        let ids = parts.iter().map(|(shard, _)| *shard).zip(ids).collect();
+        Ok(Some(Self { values, ids }))
+    }
+
+    /// How many different values there are.
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The values by id.
+    pub(super) fn values(&self) -> &Arc<StringViewArray> {
+        &self.values
+    }
+
+    /// The id of each code of a shard's dictionary; `None` when they are the same.
+    pub(super) fn ids(&self, shard: ShardId) -> Option<&[u32]> {
+        self.ids.get(&shard).map(Vec::as_slice)
+    }
+
+    /// Bytes of the translation tables.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.ids.values().map(|ids| ids.len() * size_of::<u32>()).sum()
+    }
+}
+
+type ShardDictionaries = Vec<(ShardId, Arc<StringViewArray>)>;
+
+/// The dictionary of each shard that has one; `None` when a chunk holds its strings in another way. A shard of which
+/// every chunk is NULL has none and needs none.
+fn shard_dictionaries(
+    store: &ShardStore,
+    row_groups: &[(Arc<Shard>, usize)],
+    column: usize,
+) -> Result<Option<ShardDictionaries>> {
+    let mut parts: ShardDictionaries = vec![];
+    for (shard, row_group) in row_groups {
+        match shard.encoding(*row_group, column) {
+            Encoding::AllNull => continue,
+            Encoding::Dictionary => {}
+            _ => return Ok(None),
+        }
+        let id = shard.identity().shard;
+        if parts.last().is_some_and(|(last, _)| *last == id) {
+            continue;
+        }
+        match shard.dictionary(column).map_err(|error| store.explain(error))? {
+            Some(dictionary) => parts.push((id, dictionary)),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(parts))
+}

@@ -1,0 +1,305 @@
+//! Everything that datafusion-distributed must be told because the data lies where it lies.
+//!
+//! The crate plans as if any task could read any data. Here task *i* of a stage over shards is worker *i*'s,
+//! reads worker *i*'s shards and runs on worker *i*:
+//!
+//! ```text
+//!  desired_tasks   shard leaf: one task per worker       anything else in memory: one task
+//!  scale_up        shard leaf: one variant per worker    anything else: [leaf, empty, empty, ...]
+//!  route           stage over shards: task i on worker i other stages: tasks over the workers in order
+//! ```
+//!
+//! The planner may still settle on another task count for a stage, because of a neighbour that allows one
+//! task only. The count is never trusted: [`scale_up`] refuses it and [`check`] looks at the finished plan
+//! once more. A refused plan is made again with [`GatherShards`], which brings each scan to the consumer
+//! first: slower, and right for every shape. A one-partition leaf gave silently wrong rows in such plans,
+//! so leaves advertise two partitions at least; the nodes themselves see to that.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, plan_err};
+use datafusion::config::ConfigOptions;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_expr::Partitioning;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use datafusion_distributed::{
+    DesiredTaskCountEvent, DesiredTaskCountEventResponse, DistributedExt, DistributedLeafExec, DistributedMetricsFormat,
+    NetworkBoundaryExt,
+    RouteTasksEvent, RouteTasksEventResponse, ScaleUpLeafNodeEvent, ScaleUpLeafNodeEventResponse,
+    SessionStateBuilderExt,
+};
+use quickdb_storage::ShardId;
+
+use crate::cluster::Cluster;
+use crate::codec::QuickdbCodec;
+use crate::error::{ErrorKind, ExecError};
+use crate::fused::ShardAggregateExec;
+use crate::scan::ShardScanExec;
+use crate::table::WorkerId;
+
+/// Marks the error of a plan that has to be made again with [`GatherShards`].
+const NOT_PINNED: &str = "quickdb: a stage over shards does not have one task per worker";
+
+/// Where the shards of one query lie: a session-configuration extension on the master.
+#[derive(Debug)]
+pub struct QueryPlacement {
+    cluster: Arc<Cluster>,
+    /// Workers of each shard; the first one that is a member of the cluster reads it.
+    owners: Arc<HashMap<ShardId, Vec<WorkerId>>>,
+}
+
+impl QueryPlacement {
+    /// The placement of a catalogue snapshot on a cluster.
+    pub fn new(cluster: Arc<Cluster>, owners: Arc<HashMap<ShardId, Vec<WorkerId>>>) -> Self {
+        Self { cluster, owners }
+    }
+
+    /// Cuts a leaf's shards into one list per task.
+    ///
+    /// # Errors
+    /// A shard that no worker of the cluster holds.
+    fn split(&self, shards: &[ShardId]) -> Result<Vec<Vec<ShardId>>> {
+        let mut tasks = vec![Vec::new(); self.cluster.task_count()];
+        for shard in shards {
+            let owners = self.owners.get(shard).map(Vec::as_slice).unwrap_or_default();
+            let Some(task) = owners.iter().find_map(|owner| self.cluster.index_of(*owner)) else {
+                let message = format!("no worker of this cluster holds shard {shard}");
+                return Err(ExecError::new(ErrorKind::ShardMissing, message).into_datafusion());
+            };
+            if let Some(list) = tasks.get_mut(task) {
+                list.push(*shard);
+            }
+        }
+        Ok(tasks)
+    }
+}
+
+/// Teaches a session to plan for a cluster. The session's configuration must later be given a
+/// [`QueryPlacement`] (see [`with_placement`]).
+///
+/// # Errors
+/// The builder refuses a setting.
+pub fn configure(builder: SessionStateBuilder, cluster: &Arc<Cluster>) -> Result<SessionStateBuilder> {
+    let builder = builder
+        .with_distributed_worker_resolver(ClusterResolver(Arc::clone(cluster)))
+        .with_distributed_planner()
+        .with_distributed_user_codec(QuickdbCodec)
+        .with_distributed_channel_resolver(cluster.channels().clone())
+        .with_distributed_desired_task_count_handler(desired_tasks)
+        .with_distributed_scale_up_leaf_node_handler(scale_up)
+        .with_distributed_route_tasks_handler(route)
+        .with_distributed_max_tasks_per_stage(cluster.task_count())?
+        // On by default; it lets a union's children run in some of the tasks only, wherever their data is.
+        .with_distributed_children_isolator_unions(false)?
+        // Metrics cost each query up to half a millisecond; EXPLAIN ANALYZE turns them on.
+        .with_distributed_metrics_collection(false)?
+        // Partial states and rows cross one switch: compressing them costs more than sending them.
+        .with_distributed_compression(None)?;
+    Ok(builder)
+}
+
+/// The same session for one query: with where its shards lie, and metrics where they are asked for.
+///
+/// # Errors
+/// The session was not made by [`configure`].
+pub fn with_placement(state: &mut SessionState, placement: QueryPlacement, metrics: bool) -> Result<()> {
+    let config = state.config_mut();
+    config.set_extension(Arc::new(placement));
+    config.set_distributed_metrics_collection(metrics)
+}
+
+/// The distributed physical plan of a logical plan; [`configure`] and [`with_placement`] come first.
+///
+/// # Errors
+/// Those of planning.
+pub async fn plan(state: &SessionState, logical: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    let planned = state.create_physical_plan(logical).await.and_then(check);
+    match planned {
+        Err(error) if error.to_string().contains(NOT_PINNED) => {
+            let gathering = SessionStateBuilder::new_from_existing(state.clone())
+                .with_physical_optimizer_rule(Arc::new(GatherShards))
+                .build();
+            gathering.create_physical_plan(logical).await.and_then(check)
+        }
+        planned => planned,
+    }
+}
+
+/// The workers' addresses, as the distributed planner asks for them.
+struct ClusterResolver(Arc<Cluster>);
+
+impl datafusion_distributed::WorkerResolver for ClusterResolver {
+    fn get_urls(&self) -> Result<Vec<url::Url>> {
+        self.0.get_urls()
+    }
+}
+
+/// Whether a node reads shards.
+pub(crate) fn is_shard_leaf(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<ShardScanExec>() || plan.is::<ShardAggregateExec>()
+}
+
+fn shards_of(plan: &Arc<dyn ExecutionPlan>) -> Option<&[ShardId]> {
+    let scan = plan.downcast_ref::<ShardScanExec>().map(|scan| scan.target.shards.as_slice());
+    scan.or_else(|| plan.downcast_ref::<ShardAggregateExec>().map(|aggregate| aggregate.scan().target.shards.as_slice()))
+}
+
+/// A leaf whose rows are in the plan or made by it, and so exist once: VALUES, series, the master's tables.
+fn is_other_leaf(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.children().is_empty()
+        && !is_shard_leaf(plan)
+        && !plan.is::<DistributedLeafExec>()
+        // The working table of a recursive query belongs to the task that runs the recursion.
+        && plan.name() != "WorkTableExec"
+}
+
+fn desired_tasks(event: DesiredTaskCountEvent<'_>) -> Option<Result<DesiredTaskCountEventResponse>> {
+    if is_other_leaf(event.plan) {
+        // Without an answer the planner takes one task as the most for the whole stage.
+        return Some(Ok(DesiredTaskCountEventResponse::desired(1)));
+    }
+    if !is_shard_leaf(event.plan) {
+        return None;
+    }
+    let placement = event.session_config.get_extension::<QueryPlacement>()?;
+    Some(Ok(DesiredTaskCountEventResponse::desired(placement.cluster.task_count())))
+}
+
+fn scale_up(event: ScaleUpLeafNodeEvent<'_>) -> Option<Result<ScaleUpLeafNodeEventResponse>> {
+    if is_other_leaf(event.plan) {
+        return (event.task_count > 1).then(|| once(event.plan, event.task_count));
+    }
+    let shards = shards_of(event.plan)?;
+    let placement = event.session_config.get_extension::<QueryPlacement>()?;
+    if event.task_count != placement.cluster.task_count() {
+        return Some(plan_err!("{NOT_PINNED}"));
+    }
+    Some(one_variant_per_worker(event.plan, shards, &placement))
+}
+
+fn one_variant_per_worker(
+    plan: &Arc<dyn ExecutionPlan>,
+    shards: &[ShardId],
+    placement: &QueryPlacement,
+) -> Result<ScaleUpLeafNodeEventResponse> {
+    let mut variants: Vec<Arc<dyn ExecutionPlan>> = Vec::with_capacity(placement.cluster.task_count());
+    for (task, shards) in placement.split(shards)?.into_iter().enumerate() {
+        let worker = placement.cluster.worker_of_task(task).map(|worker| worker.name.clone());
+        variants.push(if let Some(scan) = plan.downcast_ref::<ShardScanExec>() {
+            Arc::new(scan.with_shards(shards, worker))
+        } else if let Some(aggregate) = plan.downcast_ref::<ShardAggregateExec>() {
+            Arc::new(aggregate.with_shards(shards, worker))
+        } else {
+            return plan_err!("{} does not read shards", plan.name());
+        });
+    }
+    DistributedLeafExec::try_new(Arc::clone(plan), variants)
+        .map(|leaf| ScaleUpLeafNodeEventResponse::new(Arc::new(leaf)))
+}
+
+/// The leaf in the first task, nothing in the others.
+fn once(plan: &Arc<dyn ExecutionPlan>, task_count: usize) -> Result<ScaleUpLeafNodeEventResponse> {
+    let partitions = plan.output_partitioning().partition_count();
+    let empty: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(plan.schema()).with_partitions(partitions));
+    let others = std::iter::repeat_n(empty, task_count.saturating_sub(1));
+    DistributedLeafExec::try_new(Arc::clone(plan), std::iter::once(Arc::clone(plan)).chain(others))
+        .map(|leaf| ScaleUpLeafNodeEventResponse::new(Arc::new(leaf)))
+}
+
+fn route(event: RouteTasksEvent<'_>) -> Option<Result<RouteTasksEventResponse>> {
+    let placement = event.task_ctx.session_config().get_extension::<QueryPlacement>()?;
+    // Stages without shards go to the workers in the same order: any worker will do, the same one each time.
+    let urls = (0..event.task_count).map(|task| placement.cluster.url_of_task(task)).collect();
+    Some(Ok(RouteTasksEventResponse::new(urls)))
+}
+
+/// Passes a plan whose every shard leaf has one variant per task of its stage.
+fn check(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    check_stage(&plan, 1)?;
+    Ok(plan)
+}
+
+fn check_stage(plan: &Arc<dyn ExecutionPlan>, task_count: usize) -> Result<()> {
+    if is_shard_leaf(plan) {
+        return plan_err!("{NOT_PINNED}");
+    }
+    if let Some(leaf) = plan.downcast_ref::<DistributedLeafExec>() {
+        if is_shard_leaf(leaf.original()) && (task_count < 2 || leaf.variants().len() != task_count) {
+            return plan_err!("{NOT_PINNED}");
+        }
+        return Ok(());
+    }
+    if let Some(boundary) = plan.as_network_boundary() {
+        let stage = boundary.input_stage();
+        return match stage.local_plan() {
+            Some(input) => check_stage(input, stage.task_count()),
+            None => Ok(()),
+        };
+    }
+    plan.children().into_iter().try_for_each(|child| check_stage(child, task_count))
+}
+
+/// Brings the rows of each shard leaf into one stream before anything else happens to them, so that what is
+/// above runs in one task and the leaf in a stage of its own.
+#[derive(Debug)]
+struct GatherShards;
+
+impl PhysicalOptimizerRule for GatherShards {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_down(|node| {
+            if !is_shard_leaf(&node) {
+                return Ok(Transformed::no(node));
+            }
+            let partitions = node.output_partitioning().partition_count();
+            let gathered = Arc::new(CoalescePartitionsExec::new(node));
+            let spread = RepartitionExec::try_new(gathered, Partitioning::RoundRobinBatch(partitions))?;
+            Ok(Transformed::new(Arc::new(spread) as _, true, TreeNodeRecursion::Jump))
+        })
+        .data()
+    }
+
+    fn name(&self) -> &'static str {
+        "gather_shards"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// The plan as text, one node a line; a distributed one by stages, with what each task does and where.
+pub fn explain(plan: &Arc<dyn ExecutionPlan>) -> String {
+    datafusion_distributed::display_plan_ascii(plan.as_ref(), false)
+}
+
+/// The plan after it has run, with rows and times; `per_task` keeps the tasks of a stage apart. It waits for
+/// the workers' measurements, so it belongs under a timeout.
+///
+/// # Errors
+/// The measurements do not fit the plan.
+pub async fn explain_analyze(plan: Arc<dyn ExecutionPlan>, per_task: bool) -> Result<String> {
+    let format =
+        if per_task { DistributedMetricsFormat::PerTask } else { DistributedMetricsFormat::Aggregated };
+    datafusion_distributed::explain_analyze(plan, format).await
+}
+
+/// The plan of a query that reads no shards, in a session that plans for a cluster: it runs on the master.
+///
+/// # Errors
+/// Those of planning.
+pub async fn plan_locally(state: &SessionState, logical: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    let logical = state.optimize(logical)?;
+    datafusion::physical_planner::PhysicalPlanner::create_physical_plan(
+        &datafusion::physical_planner::DefaultPhysicalPlanner::default(),
+        &logical,
+        state,
+    )
+    .await
+}

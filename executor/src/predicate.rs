@@ -1,0 +1,397 @@
+//! A filter compiled for row groups: comparisons of a column with a constant run as kernels, predicates on one text
+//! column are evaluated once for each value of its dictionary, and DataFusion evaluates the rest on the rows that are
+//! left.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringViewArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, Schema,
+    SchemaRef, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+};
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::error::Result;
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, IsNotNullExpr, Literal};
+use datafusion::physical_expr::utils::{collect_columns, split_conjunction};
+use quickdb_kernels::{Comparison, bitmap, compare};
+use quickdb_storage::{ColumnChunk, ShardId};
+
+use crate::row_group::RowGroup;
+use crate::selection::{Selection, words_of};
+
+/// A dictionary is worth evaluating as a whole when it has at most this many values, or at most half as many as its
+/// shard has rows: otherwise the rows themselves are fewer.
+const DICTIONARY_VALUES_CHEAP: usize = 65_536;
+
+/// A conjunction of predicates over the columns of one table.
+#[derive(Debug)]
+pub(crate) struct Predicate {
+    conjuncts: Vec<Conjunct>,
+    /// Verdicts for the values of dictionaries, by shard and conjunct.
+    verdicts: Mutex<HashMap<(ShardId, usize), Arc<Verdicts>>>,
+}
+
+#[derive(Debug)]
+enum Conjunct {
+    /// A column compared with a constant.
+    Compare { column: usize, comparison: Comparison, constant: Constant },
+    /// A Boolean column.
+    Flag { column: usize },
+    /// A column that shall not be NULL.
+    IsNotNull { column: usize },
+    /// Any predicate on one text column.
+    Text { column: usize, expr: NarrowExpr },
+    /// Anything else.
+    General { expr: NarrowExpr },
+}
+
+/// A constant in the native type of the column that it is compared with.
+#[derive(Debug, Clone, Copy)]
+enum Constant {
+    Int16(i16),
+    Int32(i32),
+    Date32(i32),
+    Int64(i64),
+    Time64(i64),
+    Timestamp(i64),
+    Float32(f32),
+    Float64(f64),
+    Decimal(i128),
+}
+
+/// An expression over a table, rewritten to the few columns that it reads.
+#[derive(Debug, Clone)]
+pub(crate) struct NarrowExpr {
+    /// The expression over `schema`.
+    pub(crate) expr: Arc<dyn PhysicalExpr>,
+    /// The table's columns that it reads, ascending: column `i` of `schema` is `columns[i]` of the table.
+    pub(crate) columns: Vec<usize>,
+    /// These columns.
+    pub(crate) schema: SchemaRef,
+}
+
+/// What a predicate says of each value of a dictionary, and of NULL.
+#[derive(Debug)]
+struct Verdicts {
+    by_code: Vec<u8>,
+    null: bool,
+}
+
+impl NarrowExpr {
+    /// Rewrites `expr` over the table's `schema`.
+    pub(crate) fn new(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Self> {
+        let mut columns: Vec<usize> = collect_columns(expr).iter().map(Column::index).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        let expr = Arc::clone(expr)
+            .transform_down(|node| {
+                let Some(column) = node.downcast_ref::<Column>() else { return Ok(Transformed::no(node)) };
+                let Ok(position) = columns.binary_search(&column.index()) else {
+                    return Ok(Transformed::no(node));
+                };
+                Ok(Transformed::yes(Arc::new(Column::new(column.name(), position)) as _))
+            })
+            .data()?;
+        let schema = Arc::new(schema.project(&columns)?);
+        Ok(Self { expr, columns, schema })
+    }
+
+    /// Evaluates the expression on rows of `row_group` from `start` on, as many as `selection` is about, of which it
+    /// sees only those that are kept: an array with as many rows as are kept.
+    pub(crate) fn evaluate(
+        &self,
+        row_group: &RowGroup,
+        start: usize,
+        selection: &Selection,
+    ) -> Result<ArrayRef> {
+        let mut batch = row_group.batch(&self.schema, &self.columns, start, selection.rows())?;
+        if !selection.is_all() {
+            batch = if batch.num_columns() == 0 {
+                row_group.batch(&self.schema, &self.columns, start, selection.kept())?
+            } else {
+                filter_record_batch(&batch, &selection.to_mask())?
+            };
+        }
+        self.expr.evaluate(&batch)?.into_array(batch.num_rows())
+    }
+}
+
+impl Predicate {
+    /// Compiles `filter` over the table's `schema`; no filter keeps everything.
+    pub(crate) fn new(filter: Option<&Arc<dyn PhysicalExpr>>, schema: &Schema) -> Result<Self> {
+        let mut conjuncts = filter
+            .map(|filter| {
+                split_conjunction(filter)
+                    .into_iter()
+                    .map(|expr| Conjunct::new(expr, schema))
+                    .collect::<Result<Vec<_>>>()
+            })
+            .transpose()?
+            .unwrap_or_default();
+        // The cheap ones first: the dear ones then see fewer rows.
+        conjuncts.sort_by_key(Conjunct::cost);
+        Ok(Self { conjuncts, verdicts: Mutex::default() })
+    }
+
+    /// Narrows `selection`, which is about rows of `row_group` from `start` on, to the rows that match.
+    pub(crate) fn select(&self, row_group: &RowGroup, start: usize, selection: &mut Selection) -> Result<()> {
+        let rows = selection.rows();
+        let mut words = vec![0; bitmap::words_for(rows)];
+        for (number, conjunct) in self.conjuncts.iter().enumerate() {
+            if selection.kept() == 0 {
+                return Ok(());
+            }
+            match conjunct {
+                Conjunct::Compare { column, comparison, constant } => {
+                    let array = row_group.array(*column)?.slice(start, rows);
+                    constant.compare(&array, *comparison, &mut words);
+                    selection.and(&words);
+                    and_valid(&array, selection, &mut words);
+                }
+                Conjunct::Flag { column } => {
+                    let array = row_group.array(*column)?.slice(start, rows);
+                    words_of(array.as_boolean(), &mut words);
+                    selection.and(&words);
+                }
+                Conjunct::IsNotNull { column } => match row_group.chunk(*column)? {
+                    ColumnChunk::Array(array) => and_valid(&array.slice(start, rows), selection, &mut words),
+                    ColumnChunk::Dictionary { codes, .. } => {
+                        and_valid(&codes.slice(start, rows), selection, &mut words);
+                    }
+                },
+                Conjunct::Text { column, expr } => {
+                    let verdicts = match row_group.chunk(*column)? {
+                        ColumnChunk::Dictionary { codes, dictionary } if is_cheap(dictionary, row_group) => {
+                            Some((
+                                codes.slice(start, rows),
+                                self.verdicts(number, expr, dictionary, row_group)?,
+                            ))
+                        }
+                        _ => None,
+                    };
+                    match verdicts {
+                        Some((codes, verdicts)) => {
+                            compare::lookup(codes.values(), &verdicts.by_code, &mut words);
+                            if let Some(nulls) = codes.nulls() {
+                                let mut valid = vec![0; words.len()];
+                                bitmap::copy_from_bytes(&mut valid, nulls.validity(), nulls.offset(), rows);
+                                for (word, valid) in words.iter_mut().zip(&valid) {
+                                    *word = (*word & valid) | if verdicts.null { !valid } else { 0 };
+                                }
+                                bitmap::clear_tail(&mut words, rows);
+                            }
+                            selection.and(&words);
+                        }
+                        None => narrow(expr, row_group, start, selection)?,
+                    }
+                }
+                Conjunct::General { expr } => narrow(expr, row_group, start, selection)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The verdicts of conjunct `number` for the dictionary of this row group's shard, found once per shard.
+    fn verdicts(
+        &self,
+        number: usize,
+        expr: &NarrowExpr,
+        dictionary: &Arc<StringViewArray>,
+        row_group: &RowGroup,
+    ) -> Result<Arc<Verdicts>> {
+        let key = (row_group.shard().identity().shard, number);
+        let known = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let found = Arc::new(Verdicts::new(expr, dictionary)?);
+        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&found));
+        Ok(found)
+    }
+}
+
+impl Verdicts {
+    fn new(expr: &NarrowExpr, dictionary: &Arc<StringViewArray>) -> Result<Self> {
+        let values = evaluate_text(expr, Arc::clone(dictionary) as ArrayRef)?;
+        let by_code =
+            (0..values.len()).map(|row| u8::from(values.is_valid(row) && values.value(row))).collect();
+        let null = evaluate_text(expr, Arc::new(StringViewArray::new_null(1)))?;
+        Ok(Self { by_code, null: null.is_valid(0) && null.value(0) })
+    }
+}
+
+fn evaluate_text(expr: &NarrowExpr, values: ArrayRef) -> Result<BooleanArray> {
+    // A column may be declared NOT NULL, but the verdict on NULL is asked for all the same.
+    let fields: Vec<_> =
+        expr.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+    let rows = values.len();
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), vec![values])?;
+    Ok(expr.expr.evaluate(&batch)?.into_array(rows)?.as_boolean().clone())
+}
+
+fn is_cheap(dictionary: &StringViewArray, row_group: &RowGroup) -> bool {
+    dictionary.len() <= DICTIONARY_VALUES_CHEAP
+        || dictionary.len() as u64 <= row_group.shard().row_count() / 2
+}
+
+fn narrow(expr: &NarrowExpr, row_group: &RowGroup, start: usize, selection: &mut Selection) -> Result<()> {
+    let verdicts = expr.evaluate(row_group, start, selection)?;
+    match verdicts.as_boolean_opt() {
+        Some(verdicts) => selection.narrow(verdicts),
+        // A bare NULL is never true.
+        None => selection.narrow(&BooleanArray::new_null(verdicts.len())),
+    }
+    Ok(())
+}
+
+fn and_valid(array: &dyn Array, selection: &mut Selection, words: &mut [u64]) {
+    if let Some(nulls) = array.nulls() {
+        bitmap::copy_from_bytes(words, nulls.validity(), nulls.offset(), array.len());
+        selection.and(words);
+    }
+}
+
+impl Conjunct {
+    fn new(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Self> {
+        if let Some(column) = expr.downcast_ref::<Column>()
+            && schema.field(column.index()).data_type() == &DataType::Boolean
+        {
+            return Ok(Self::Flag { column: column.index() });
+        }
+        if let Some(column) =
+            expr.downcast_ref::<IsNotNullExpr>().and_then(|test| test.arg().downcast_ref::<Column>())
+        {
+            return Ok(Self::IsNotNull { column: column.index() });
+        }
+        if let Some(found) =
+            expr.downcast_ref::<BinaryExpr>().and_then(|binary| Self::compare(binary, schema))
+        {
+            return Ok(found);
+        }
+        let expr = NarrowExpr::new(expr, schema)?;
+        Ok(match expr.columns.as_slice() {
+            [column] if schema.field(*column).data_type() == &DataType::Utf8View => {
+                Self::Text { column: *column, expr }
+            }
+            _ => Self::General { expr },
+        })
+    }
+
+    /// `column op constant` or `constant op column`, where a kernel knows the type.
+    fn compare(binary: &BinaryExpr, schema: &Schema) -> Option<Self> {
+        let comparison = match binary.op() {
+            Operator::Eq => Comparison::Equal,
+            Operator::NotEq => Comparison::NotEqual,
+            Operator::Lt => Comparison::Less,
+            Operator::LtEq => Comparison::LessOrEqual,
+            Operator::Gt => Comparison::Greater,
+            Operator::GtEq => Comparison::GreaterOrEqual,
+            _ => return None,
+        };
+        let sides = |a: &Arc<dyn PhysicalExpr>, b: &Arc<dyn PhysicalExpr>| {
+            let column = a.downcast_ref::<Column>()?.index();
+            let value = b.downcast_ref::<Literal>()?.value().clone();
+            Some((column, value))
+        };
+        let (column, value, comparison) = match sides(binary.left(), binary.right()) {
+            Some((column, value)) => (column, value, comparison),
+            None => sides(binary.right(), binary.left())
+                .map(|(column, value)| (column, value, mirrored(comparison)))?,
+        };
+        let constant = Constant::new(&value, schema.field(column).data_type())?;
+        Some(Self::Compare { column, comparison, constant })
+    }
+
+    fn cost(&self) -> u8 {
+        match self {
+            Self::Flag { .. } | Self::IsNotNull { .. } => 0,
+            Self::Compare { .. } => 1,
+            Self::Text { .. } => 2,
+            Self::General { .. } => 3,
+        }
+    }
+}
+
+/// The comparison with its sides exchanged.
+fn mirrored(comparison: Comparison) -> Comparison {
+    match comparison {
+        Comparison::Less => Comparison::Greater,
+        Comparison::LessOrEqual => Comparison::GreaterOrEqual,
+        Comparison::Greater => Comparison::Less,
+        Comparison::GreaterOrEqual => Comparison::LessOrEqual,
+        same => same,
+    }
+}
+
+impl Constant {
+    /// `value`, when it has the type of the column and is not NULL.
+    fn new(value: &ScalarValue, data_type: &DataType) -> Option<Self> {
+        Some(match (value, data_type) {
+            (ScalarValue::Int16(Some(value)), DataType::Int16) => Self::Int16(*value),
+            (ScalarValue::Int32(Some(value)), DataType::Int32) => Self::Int32(*value),
+            (ScalarValue::Int64(Some(value)), DataType::Int64) => Self::Int64(*value),
+            (ScalarValue::Date32(Some(value)), DataType::Date32) => Self::Date32(*value),
+            (ScalarValue::Time64Microsecond(Some(value)), DataType::Time64(TimeUnit::Microsecond)) => {
+                Self::Time64(*value)
+            }
+            // Both sides count from the same instant, so the zones do not matter.
+            (
+                ScalarValue::TimestampMicrosecond(Some(value), zone),
+                DataType::Timestamp(TimeUnit::Microsecond, column_zone),
+            ) if zone.is_some() == column_zone.is_some() => Self::Timestamp(*value),
+            (ScalarValue::Float32(Some(value)), DataType::Float32) => Self::Float32(*value),
+            (ScalarValue::Float64(Some(value)), DataType::Float64) => Self::Float64(*value),
+            (ScalarValue::Decimal128(Some(value), _, scale), DataType::Decimal128(_, column_scale))
+                if scale == column_scale =>
+            {
+                Self::Decimal(*value)
+            }
+            _ => return None,
+        })
+    }
+
+    /// Sets the bits of the rows of `array` that compare as asked; what is set for NULL means nothing.
+    fn compare(self, array: &ArrayRef, comparison: Comparison, words: &mut [u64]) {
+        match self {
+            Self::Int16(constant) => {
+                compare::compare(array.as_primitive::<Int16Type>().values(), comparison, constant, words);
+            }
+            Self::Int32(constant) => {
+                compare::compare(array.as_primitive::<Int32Type>().values(), comparison, constant, words);
+            }
+            Self::Date32(constant) => {
+                compare::compare(array.as_primitive::<Date32Type>().values(), comparison, constant, words);
+            }
+            Self::Int64(constant) => {
+                compare::compare(array.as_primitive::<Int64Type>().values(), comparison, constant, words);
+            }
+            Self::Time64(constant) => {
+                let array = array.as_primitive::<Time64MicrosecondType>();
+                compare::compare(array.values(), comparison, constant, words);
+            }
+            Self::Timestamp(constant) => {
+                let array = array.as_primitive::<TimestampMicrosecondType>();
+                compare::compare(array.values(), comparison, constant, words);
+            }
+            Self::Float32(constant) => {
+                compare::compare(array.as_primitive::<Float32Type>().values(), comparison, constant, words);
+            }
+            Self::Float64(constant) => {
+                compare::compare(array.as_primitive::<Float64Type>().values(), comparison, constant, words);
+            }
+            Self::Decimal(constant) => {
+                compare::compare(
+                    array.as_primitive::<Decimal128Type>().values(),
+                    comparison,
+                    constant,
+                    words,
+                );
+            }
+        }
+    }
+}

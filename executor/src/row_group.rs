@@ -1,0 +1,122 @@
+//! One row group, whose columns are read when they are first asked for.
+
+use std::cell::{Cell, OnceCell};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::error::Result;
+use quickdb_storage::{ColumnChunk, Shard};
+
+use crate::error::{ErrorKind, ExecError};
+use crate::store::ShardStore;
+
+/// A row group of a shard. One thread works on it.
+pub(crate) struct RowGroup {
+    store: Arc<ShardStore>,
+    shard: Arc<Shard>,
+    index: usize,
+    rows: usize,
+    chunks: Vec<OnceCell<ColumnChunk>>,
+    arrays: Vec<OnceCell<ArrayRef>>,
+    bytes: Cell<usize>,
+}
+
+impl RowGroup {
+    /// Row group `index` of `shard`, nothing of it read yet.
+    pub(crate) fn new(store: Arc<ShardStore>, shard: Arc<Shard>, index: usize) -> Self {
+        let columns = shard.schema().fields().len();
+        let rows = shard.row_group_rows(index);
+        store.count_read(shard.identity().shard, rows);
+        Self {
+            store,
+            shard,
+            index,
+            rows,
+            chunks: (0..columns).map(|_| OnceCell::new()).collect(),
+            arrays: (0..columns).map(|_| OnceCell::new()).collect(),
+            bytes: Cell::new(0),
+        }
+    }
+
+    /// The shard that it belongs to.
+    pub(crate) fn shard(&self) -> &Arc<Shard> {
+        &self.shard
+    }
+
+    /// Its rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many columns the table has.
+    pub(crate) fn column_count(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// Bytes of the columns read so far.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.get()
+    }
+
+    /// A column as it is stored: text as codes where it has a dictionary.
+    pub(crate) fn chunk(&self, column: usize) -> Result<&ColumnChunk> {
+        let cell = self.chunks.get(column).ok_or_else(|| missing(column))?;
+        if let Some(chunk) = cell.get() {
+            return Ok(chunk);
+        }
+        let chunk = self.shard.column(self.index, column).map_err(|error| self.store.explain(error))?;
+        let read = match &chunk {
+            ColumnChunk::Array(array) => array.to_data().get_slice_memory_size().unwrap_or(0),
+            ColumnChunk::Dictionary { codes, .. } => codes.len() * size_of::<u32>(),
+        };
+        self.bytes.set(self.bytes.get() + read);
+        Ok(cell.get_or_init(|| chunk))
+    }
+
+    /// A column as an array of its type; text is Utf8View.
+    pub(crate) fn array(&self, column: usize) -> Result<&ArrayRef> {
+        if let ColumnChunk::Array(array) = self.chunk(column)? {
+            return Ok(array);
+        }
+        let cell = self.arrays.get(column).ok_or_else(|| missing(column))?;
+        if let Some(array) = cell.get() {
+            return Ok(array);
+        }
+        let array = self.chunk(column)?.clone().into_array();
+        Ok(cell.get_or_init(|| array))
+    }
+
+    /// `rows` rows from `start` of some columns, without copying.
+    pub(crate) fn batch(
+        &self,
+        schema: &SchemaRef,
+        columns: &[usize],
+        start: usize,
+        rows: usize,
+    ) -> Result<RecordBatch> {
+        let arrays = columns
+            .iter()
+            .map(|&column| Ok(self.array(column)?.slice(start, rows)))
+            .collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)?)
+    }
+}
+
+/// An error unless the columns of `shard` are those of `schema`, in number and type.
+pub(crate) fn check_schema(shard: &Shard, schema: &Schema) -> Result<()> {
+    let stored = shard.schema();
+    let same = stored.fields().len() == schema.fields().len()
+        && stored.fields().iter().zip(schema.fields()).all(|(a, b)| a.data_type() == b.data_type());
+    if same {
+        return Ok(());
+    }
+    let shard = shard.identity().shard;
+    let message = format!("columns of shard {shard} do not match those of its table");
+    Err(ExecError::new(ErrorKind::Internal, message).into_datafusion())
+}
+
+fn missing(column: usize) -> datafusion::error::DataFusionError {
+    ExecError::new(ErrorKind::Internal, format!("shard has no column {column}")).into_datafusion()
+}

@@ -1,0 +1,233 @@
+//! The messages by which the master puts, lists and removes shards on a worker: Arrow Flight carries them,
+//! so that a shard travels as the record batches it is made of.
+//!
+//! | call | request | answer |
+//! |---|---|---|
+//! | `DoPut` | descriptor command [`PutShard`], then the batches | one [`ShardReceipt`] when the shard is durable |
+//! | `DoAction` `list_shards` | nothing | one [`ShardEntry`] per shard |
+//! | `DoAction` `remove_shard` | [`RemoveShard`] | nothing |
+
+use prost::Message;
+use quickdb_storage::{Bound, ColumnSummary, ShardId, ShardIdentity, ShardReport, TableId};
+
+/// Action type: every shard on the worker.
+pub(crate) const LIST_SHARDS: &str = "list_shards";
+/// Action type: forget one shard and delete its file.
+pub(crate) const REMOVE_SHARD: &str = "remove_shard";
+
+/// Names the shard that the following batches make up.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct PutShard {
+    #[prost(uint64, tag = "1")]
+    pub(crate) shard: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) table: u64,
+    #[prost(string, tag = "3")]
+    pub(crate) table_name: String,
+}
+
+/// Names the shard to delete.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct RemoveShard {
+    #[prost(uint64, tag = "1")]
+    pub(crate) shard: u64,
+}
+
+/// One shard on a worker.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ShardEntry {
+    #[prost(uint64, tag = "1")]
+    pub(crate) shard: u64,
+}
+
+/// What the worker wrote.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ShardReceipt {
+    #[prost(message, optional, tag = "1")]
+    identity: Option<PutShard>,
+    #[prost(uint64, tag = "2")]
+    rows: u64,
+    #[prost(uint64, tag = "3")]
+    bytes: u64,
+    #[prost(uint32, tag = "4")]
+    checksum: u32,
+    #[prost(message, repeated, tag = "5")]
+    columns: Vec<Summary>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Summary {
+    #[prost(uint64, tag = "1")]
+    null_count: u64,
+    #[prost(uint64, tag = "2")]
+    nan_count: u64,
+    #[prost(message, optional, tag = "3")]
+    min: Option<Limit>,
+    #[prost(message, optional, tag = "4")]
+    max: Option<Limit>,
+    #[prost(uint64, optional, tag = "5")]
+    distinct: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Limit {
+    #[prost(oneof = "limit::Value", tags = "1, 2, 3, 4, 5")]
+    value: Option<limit::Value>,
+}
+
+mod limit {
+    #[derive(Clone, PartialEq, prost::Oneof)]
+    pub(super) enum Value {
+        #[prost(bool, tag = "1")]
+        Bool(bool),
+        #[prost(sint64, tag = "2")]
+        Int(i64),
+        #[prost(double, tag = "3")]
+        Float(f64),
+        /// Big-endian two's complement, 16 bytes.
+        #[prost(bytes, tag = "4")]
+        Decimal(Vec<u8>),
+        #[prost(string, tag = "5")]
+        Text(String),
+    }
+}
+
+impl From<&ShardIdentity> for PutShard {
+    fn from(identity: &ShardIdentity) -> Self {
+        Self { shard: identity.shard.0, table: identity.table.0, table_name: identity.table_name.clone() }
+    }
+}
+
+impl From<PutShard> for ShardIdentity {
+    fn from(put: PutShard) -> Self {
+        Self { shard: ShardId(put.shard), table: TableId(put.table), table_name: put.table_name }
+    }
+}
+
+impl From<&ShardReport> for ShardReceipt {
+    fn from(report: &ShardReport) -> Self {
+        Self {
+            identity: Some(PutShard::from(&report.identity)),
+            rows: report.rows,
+            bytes: report.bytes,
+            checksum: report.checksum,
+            columns: report.columns.iter().map(Summary::from).collect(),
+        }
+    }
+}
+
+impl ShardReceipt {
+    /// The report, if the receipt is complete.
+    pub(crate) fn into_report(self) -> Option<ShardReport> {
+        Some(ShardReport {
+            identity: self.identity?.into(),
+            rows: self.rows,
+            bytes: self.bytes,
+            checksum: self.checksum,
+            columns: self.columns.into_iter().map(Summary::into_summary).collect::<Option<_>>()?,
+        })
+    }
+}
+
+impl From<&ColumnSummary> for Summary {
+    fn from(summary: &ColumnSummary) -> Self {
+        Self {
+            null_count: summary.null_count,
+            nan_count: summary.nan_count,
+            min: summary.min.as_ref().map(Limit::from),
+            max: summary.max.as_ref().map(Limit::from),
+            distinct: summary.distinct,
+        }
+    }
+}
+
+impl Summary {
+    fn into_summary(self) -> Option<ColumnSummary> {
+        Some(ColumnSummary {
+            null_count: self.null_count,
+            nan_count: self.nan_count,
+            min: self.min.map(Limit::into_bound).transpose()?,
+            max: self.max.map(Limit::into_bound).transpose()?,
+            distinct: self.distinct,
+        })
+    }
+}
+
+trait Transpose<T> {
+    fn transpose(self) -> Option<Option<T>>;
+}
+
+impl<T> Transpose<T> for Option<Option<T>> {
+    /// An absent value is fine, one that cannot be read is not.
+    fn transpose(self) -> Option<Option<T>> {
+        match self {
+            None => Some(None),
+            Some(None) => None,
+            Some(Some(value)) => Some(Some(value)),
+        }
+    }
+}
+
+impl From<&Bound> for Limit {
+    fn from(bound: &Bound) -> Self {
+        let value = match bound {
+            Bound::Bool(value) => limit::Value::Bool(*value),
+            Bound::Int(value) => limit::Value::Int(*value),
+            Bound::Float(value) => limit::Value::Float(*value),
+            Bound::Decimal(value) => limit::Value::Decimal(value.to_be_bytes().to_vec()),
+            Bound::Text(value) => limit::Value::Text(value.clone()),
+        };
+        Self { value: Some(value) }
+    }
+}
+
+impl Limit {
+    fn into_bound(self) -> Option<Bound> {
+        Some(match self.value? {
+            limit::Value::Bool(value) => Bound::Bool(value),
+            limit::Value::Int(value) => Bound::Int(value),
+            limit::Value::Float(value) => Bound::Float(value),
+            limit::Value::Decimal(bytes) => Bound::Decimal(i128::from_be_bytes(bytes.try_into().ok()?)),
+            limit::Value::Text(value) => Bound::Text(value),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_survives_the_trip() {
+        let bounds = [
+            Some(Bound::Bool(true)),
+            Some(Bound::Int(i64::MIN)),
+            Some(Bound::Float(-0.5)),
+            Some(Bound::Decimal(i128::MIN)),
+            Some(Bound::Text("a\u{fffd}".into())),
+            None,
+        ];
+        let columns = bounds
+            .iter()
+            .map(|bound| ColumnSummary {
+                null_count: 1,
+                nan_count: 2,
+                min: bound.clone(),
+                max: bound.clone(),
+                distinct: Some(3),
+            })
+            .collect();
+        let identity = ShardIdentity { shard: ShardId(7), table: TableId(8), table_name: "public.t".into() };
+        let report = ShardReport { identity, rows: 4, bytes: 5, checksum: 6, columns };
+        let bytes = ShardReceipt::from(&report).encode_to_vec();
+        let back = ShardReceipt::decode(bytes.as_slice()).unwrap().into_report().unwrap();
+        assert_eq!(format!("{back:?}"), format!("{report:?}"));
+    }
+
+    #[test]
+    fn a_mutilated_receipt_is_no_report() {
+        let limit = Limit { value: Some(limit::Value::Decimal(vec![1, 2])) };
+        assert!(limit.into_bound().is_none());
+        assert!(ShardReceipt::default().into_report().is_none());
+    }
+}

@@ -1,0 +1,93 @@
+//! The shards of this worker, as plan nodes find them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use quickdb_storage::{Shard, ShardDirectory, ShardId, StorageError};
+
+use crate::error::{ErrorKind, ExecError};
+
+/// What was read of one shard since the worker started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShardReads {
+    /// Row groups handed to a plan node.
+    pub row_groups: u64,
+    /// Rows in them.
+    pub rows: u64,
+}
+
+/// The shards of one worker: an extension of the session configuration under which plan nodes run.
+pub struct ShardStore {
+    worker: String,
+    directory: ShardDirectory,
+    reads: Mutex<BTreeMap<ShardId, ShardReads>>,
+}
+
+impl ShardStore {
+    /// A store over `directory`, for the worker that messages call `worker`.
+    pub fn new(worker: impl Into<String>, directory: ShardDirectory) -> Self {
+        Self { worker: worker.into(), directory, reads: Mutex::default() }
+    }
+
+    /// The worker's name in messages.
+    pub fn worker(&self) -> &str {
+        &self.worker
+    }
+
+    /// The directory with the shards.
+    pub fn directory(&self) -> &ShardDirectory {
+        &self.directory
+    }
+
+    /// What was read of every shard since the start.
+    pub fn reads(&self) -> BTreeMap<ShardId, ShardReads> {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// An open shard.
+    ///
+    /// # Errors
+    /// `ShardMissing` when this worker does not hold it, else the kind of the storage error.
+    pub fn shard(&self, shard: ShardId) -> Result<Arc<Shard>> {
+        self.directory.shard(shard).map_err(|error| self.explain(error))
+    }
+
+    /// The store of the session that runs a plan node.
+    ///
+    /// # Errors
+    /// `ShardMissing` when the session has none: the node was sent to a process that is no worker.
+    pub fn of(context: &TaskContext) -> Result<Arc<Self>> {
+        context.session_config().get_extension::<Self>().ok_or_else(|| {
+            ExecError::new(ErrorKind::ShardMissing, "this process holds no shards").into_datafusion()
+        })
+    }
+
+    pub(crate) fn count_read(&self, shard: ShardId, rows: usize) {
+        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        let reads = reads.entry(shard).or_default();
+        reads.row_groups += 1;
+        reads.rows += rows as u64;
+    }
+
+    /// A storage error as one of ours, naming this worker.
+    pub(crate) fn explain(&self, error: StorageError) -> DataFusionError {
+        let kind = match &error {
+            StorageError::NotFound { .. } => ErrorKind::ShardMissing,
+            StorageError::Corrupt { .. } | StorageError::Malformed { .. } => ErrorKind::Corrupt,
+            StorageError::DiskFull { .. } => ErrorKind::DiskFull,
+            StorageError::Io { .. } => ErrorKind::Io,
+            _ => ErrorKind::Internal,
+        };
+        let message = format!("{error} on worker \"{}\"", self.worker);
+        ExecError::new(kind, message).on_worker(self.worker.clone()).into_datafusion()
+    }
+}
+
+impl fmt::Debug for ShardStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShardStore").field("worker", &self.worker).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,244 @@
+//! A cluster in this process: real workers on loopback behind mutual TLS, real shards on disk, and the same
+//! rows in memory to compare with.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringViewArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::Result;
+use datafusion::datasource::MemTable;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::StreamExt;
+use quickdb_executor::cluster::{Cluster, WorkerEndpoint};
+use quickdb_executor::fused::FuseAggregates;
+use quickdb_executor::pinning::{self, QueryPlacement};
+use quickdb_executor::table::{ShardPlacement, ShardTable, WorkerId};
+use quickdb_executor::shards::ShardHost;
+use quickdb_executor::tls::ClusterTls;
+use quickdb_executor::worker::{WorkerConfig, WorkerServer};
+use quickdb_storage::{ShardId, ShardIdentity, TableId};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+
+/// An authority of its own, and one node certificate of it.
+pub fn certificates() -> ClusterTls {
+    let mut authority = CertificateParams::new(Vec::<String>::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.distinguished_name.push(DnType::CommonName, "quickdb test authority");
+    authority.key_usages.push(KeyUsagePurpose::KeyCertSign);
+    let authority_key = KeyPair::generate().unwrap();
+    let ca_pem = authority.self_signed(&authority_key).unwrap().pem().into_bytes();
+    let issuer = Issuer::new(authority, authority_key);
+    let mut node = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    node.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    let key = KeyPair::generate().unwrap();
+    let cert_pem = node.signed_by(&key, &issuer).unwrap().pem().into_bytes();
+    ClusterTls { ca_pem, cert_pem, key_pem: key.serialize_pem().into_bytes() }
+}
+
+/// A mixing function with no pattern that a query could see (SplitMix64's finalizer).
+fn mix(i: u64) -> u64 {
+    let mut z = i.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+pub const STARS: i64 = 6000;
+pub const VISITS: i64 = 1500;
+
+/// The sharded tables by name, each as one batch.
+pub fn sharded() -> Vec<(&'static str, RecordBatch)> {
+    let ids = 0..STARS;
+    let star = Schema::new(vec![
+        Field::new("id", DataType::Int64, false),
+        Field::new("band", DataType::Int32, false),
+        Field::new("key", DataType::Int64, false),
+        Field::new("flux", DataType::Float64, true),
+        Field::new("n", DataType::Int64, true),
+        Field::new("name", DataType::Utf8View, false),
+    ]);
+    let flux = |i: i64| (i % 97 != 0).then(|| (mix(i as u64 + 7) % 10_000) as f64 / 100.0);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(ids.clone())),
+        Arc::new(Int32Array::from_iter_values(ids.clone().map(|i| (i % 16) as i32))),
+        Arc::new(Int64Array::from_iter_values(ids.clone().map(|i| (mix(i as u64) >> 1) as i64))),
+        Arc::new(Float64Array::from_iter(ids.clone().map(flux))),
+        Arc::new(Int64Array::from_iter(ids.clone().map(|i| (i % 13 != 0).then_some(i % 1000)))),
+        Arc::new(StringViewArray::from_iter_values(ids.map(|i| format!("name-{}", i % 1000)))),
+    ];
+    let star = RecordBatch::try_new(Arc::new(star), columns).unwrap();
+    let ids = 0..VISITS;
+    let visit = Schema::new(vec![
+        Field::new("id", DataType::Int64, false),
+        Field::new("star", DataType::Int64, false),
+        Field::new("weight", DataType::Float64, false),
+    ]);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(ids.clone())),
+        Arc::new(Int64Array::from_iter_values(ids.clone().map(|i| (mix(i as u64 + 99) % STARS as u64) as i64))),
+        Arc::new(Float64Array::from_iter_values(ids.map(|i| i as f64 * 0.5))),
+    ];
+    vec![("star", star), ("visit", RecordBatch::try_new(Arc::new(visit), columns).unwrap())]
+}
+
+fn label() -> Arc<MemTable> {
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("band", DataType::Int32, false),
+        Field::new("text", DataType::Utf8View, false),
+    ]));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int32Array::from_iter_values(0..16)),
+        Arc::new(StringViewArray::from_iter_values((0..16).map(|i| format!("band {i}")))),
+    ];
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
+    Arc::new(MemTable::try_new(schema, vec![vec![batch]]).unwrap())
+}
+
+/// Workers with their shards, and a session that plans for them.
+pub struct TestCluster {
+    pub workers: Vec<WorkerServer>,
+    pub cluster: Arc<Cluster>,
+    pub owners: Arc<HashMap<ShardId, Vec<WorkerId>>>,
+    pub tls: ClusterTls,
+    context: SessionContext,
+    _directory: tempfile::TempDir,
+}
+
+impl TestCluster {
+    /// `count` workers, each with `per_worker` shards of every sharded table.
+    pub async fn start(count: usize, per_worker: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let tls = certificates();
+        let mut workers = Vec::new();
+        let mut endpoints = Vec::new();
+        for index in 0..count {
+            let name = format!("worker-{}", index + 1);
+            let home = directory.path().join(&name);
+            let config = WorkerConfig {
+                name: name.clone(),
+                listen: "127.0.0.1:0".parse().unwrap(),
+                shards_dir: home.join("shards"),
+                spill_dir: home.join("spill"),
+                tls: tls.clone(),
+                memory_limit_bytes: 1 << 30,
+            };
+            let worker = WorkerServer::start(config).await.unwrap();
+            let id = WorkerId(u32::try_from(index).unwrap() + 1);
+            endpoints.push(WorkerEndpoint { id, name, address: worker.local_addr().to_string() });
+            workers.push(worker);
+        }
+        let cluster = Arc::new(Cluster::new(endpoints, &tls).unwrap());
+        let context = SessionContext::new_with_state(state(Some(&cluster)));
+        context.register_table("label", label()).unwrap();
+        let mut owners = HashMap::new();
+        let mut next_shard = 1;
+        for (index, (name, batch)) in sharded().into_iter().enumerate() {
+            let table = TableId(index as u64 + 1);
+            let pieces = count * per_worker;
+            let mut placements = Vec::new();
+            for piece in 0..pieces {
+                let (from, to) = (batch.num_rows() * piece / pieces, batch.num_rows() * (piece + 1) / pieces);
+                let rows = batch.slice(from, to - from);
+                let worker = piece % count;
+                let identity =
+                    ShardIdentity { shard: ShardId(next_shard), table, table_name: format!("public.{name}") };
+                next_shard += 1;
+                let host = ShardHost::remote(&cluster, worker).unwrap();
+                let stream = futures::stream::iter([Ok(rows)]).boxed();
+                let report = host.put(identity, batch.schema(), stream).await.unwrap();
+                let id = cluster.workers()[worker].id;
+                owners.insert(report.identity.shard, vec![id]);
+                placements.push(ShardPlacement {
+                    shard: report.identity.shard,
+                    workers: vec![id],
+                    rows: report.rows,
+                    bytes: report.bytes,
+                    columns: Arc::new(report.columns),
+                });
+            }
+            let provider =
+                ShardTable::new(format!("public.{name}"), table, batch.schema(), Arc::new(placements), 2);
+            context.register_table(name, Arc::new(provider)).unwrap();
+        }
+        Self { workers, cluster, owners: Arc::new(owners), tls, context, _directory: directory }
+    }
+
+    /// The distributed plan of a query, and the session it runs in.
+    pub async fn plan(&self, sql: &str, metrics: bool) -> Result<(SessionState, Arc<dyn ExecutionPlan>)> {
+        let mut state = self.context.state();
+        let logical = state.create_logical_plan(sql).await?;
+        let placement = QueryPlacement::new(Arc::clone(&self.cluster), Arc::clone(&self.owners));
+        pinning::with_placement(&mut state, placement, metrics)?;
+        let plan = pinning::plan(&state, &logical).await?;
+        Ok((state, plan))
+    }
+
+    /// The rows of a query.
+    pub async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>> {
+        let (state, plan) = self.plan(sql, false).await?;
+        collect(plan, state.task_ctx()).await
+    }
+}
+
+fn state(cluster: Option<&Arc<Cluster>>) -> SessionState {
+    let config = SessionConfig::new().with_target_partitions(2);
+    let builder = SessionStateBuilder::new().with_config(config).with_default_features();
+    let builder = quickdb_executor::functions::register(builder);
+    match cluster {
+        None => builder.build(),
+        Some(cluster) => {
+            let builder = builder.with_physical_optimizer_rule(Arc::new(FuseAggregates::default()));
+            pinning::configure(builder, cluster).unwrap().build()
+        }
+    }
+}
+
+/// The same tables in memory, planned by plain DataFusion.
+pub fn local() -> SessionContext {
+    let context = SessionContext::new_with_state(state(None));
+    context.register_table("label", label()).unwrap();
+    for (name, batch) in sharded() {
+        let schema: SchemaRef = batch.schema();
+        context.register_table(name, Arc::new(MemTable::try_new(schema, vec![vec![batch]]).unwrap())).unwrap();
+    }
+    context
+}
+
+/// Rows as sorted text; floats to nine digits, since sums of parts round differently.
+pub fn rows(batches: &[RecordBatch]) -> Vec<String> {
+    let options = FormatOptions::default().with_null("NULL");
+    let mut rows = Vec::new();
+    for batch in batches {
+        let columns: Vec<_> =
+            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+        for row in 0..batch.num_rows() {
+            let cells: Vec<String> = columns
+                .iter()
+                .zip(batch.columns())
+                .map(|(formatter, column)| match column.as_any().downcast_ref::<Float64Array>() {
+                    Some(floats) if floats.is_valid(row) => format!("{:.9e}", floats.value(row)),
+                    _ => formatter.value(row).to_string(),
+                })
+                .collect();
+            rows.push(cells.join("|"));
+        }
+    }
+    rows.sort();
+    rows
+}
+
+/// The statements of a file, each with the number of its line.
+pub fn statements(file: &str) -> Vec<(usize, String)> {
+    let mut statements = Vec::new();
+    for (index, line) in file.lines().enumerate() {
+        let line = line.trim();
+        if !line.is_empty() && !line.starts_with("--") {
+            statements.push((index + 1, line.trim_end_matches(';').to_owned()));
+        }
+    }
+    statements
+}

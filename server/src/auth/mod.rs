@@ -1,0 +1,4 @@
+//! Authentication of clients.
+
+pub mod channel_binding;
+pub mod scram;

@@ -1,0 +1,262 @@
+//! The SQLite file: how it is opened, what it holds, which version it has.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+
+use super::error::{CatalogueError, CatalogueResult};
+
+/// The version of the schema below, kept in `user_version`.
+const VERSION: i64 = 1;
+
+/// `quic`: SQLite's `application_id` of a catalogue, which tells it from any other SQLite file.
+const APPLICATION_ID: i64 = 0x7175_6963;
+
+/// The first OID of a user object, as in PostgreSQL.
+pub(super) const FIRST_USER_OID: u32 = 16_384;
+
+/// The OID of the role that exists from the start, as PostgreSQL's bootstrap superuser.
+pub(super) const BOOTSTRAP_ROLE_OID: u32 = 10;
+
+/// The OID of the schema `public`, as in PostgreSQL.
+pub(super) const PUBLIC_SCHEMA_OID: u32 = 2_200;
+
+/// The database that exists from the start; it takes the first user OID.
+pub(super) const FIRST_DATABASE: &str = "quickdb";
+
+/// The role that exists from the start.
+pub(super) const FIRST_ROLE: &str = "quickdb";
+
+/// The role that owns the schema `public`: whoever owns the database, as in PostgreSQL.
+pub(super) const DATABASE_OWNER_OID: u32 = 6_171;
+
+const SCHEMA: &str = "
+CREATE TABLE counters (
+    name  TEXT PRIMARY KEY,
+    next  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE roles (
+    oid        INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL UNIQUE,
+    superuser  INTEGER NOT NULL,
+    login      INTEGER NOT NULL,
+    verifier   TEXT,
+    comment    TEXT
+) STRICT;
+
+CREATE TABLE databases (
+    oid      INTEGER PRIMARY KEY,
+    name     TEXT NOT NULL UNIQUE,
+    owner    INTEGER NOT NULL REFERENCES roles (oid),
+    comment  TEXT
+) STRICT;
+
+CREATE TABLE schemas (
+    oid       INTEGER PRIMARY KEY,
+    database  INTEGER NOT NULL REFERENCES databases (oid),
+    name      TEXT NOT NULL,
+    owner     INTEGER NOT NULL,
+    comment   TEXT,
+    UNIQUE (database, name)
+) STRICT;
+
+CREATE TABLE tables (
+    id             INTEGER PRIMARY KEY,
+    oid            INTEGER NOT NULL UNIQUE,
+    schema         INTEGER NOT NULL REFERENCES schemas (oid),
+    name           TEXT NOT NULL,
+    owner          INTEGER NOT NULL REFERENCES roles (oid),
+    comment        TEXT,
+    created_at     INTEGER NOT NULL,
+    distribute_by  TEXT,
+    sort_by        TEXT,
+    replicas       INTEGER NOT NULL,
+    UNIQUE (schema, name)
+) STRICT;
+
+CREATE TABLE columns (
+    table_id  INTEGER NOT NULL REFERENCES tables (id) ON DELETE CASCADE,
+    position  INTEGER NOT NULL,
+    name      TEXT NOT NULL,
+    type      TEXT NOT NULL,
+    not_null  INTEGER NOT NULL,
+    comment   TEXT,
+    PRIMARY KEY (table_id, position),
+    UNIQUE (table_id, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE workers (
+    id       INTEGER PRIMARY KEY,
+    name     TEXT NOT NULL UNIQUE,
+    address  TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE shards (
+    id         INTEGER PRIMARY KEY,
+    table_id   INTEGER NOT NULL REFERENCES tables (id) ON DELETE CASCADE,
+    rows       INTEGER NOT NULL,
+    bytes      INTEGER NOT NULL,
+    checksum   INTEGER NOT NULL,
+    summaries  BLOB NOT NULL
+) STRICT;
+CREATE INDEX shards_of_table ON shards (table_id);
+
+CREATE TABLE shard_replicas (
+    shard    INTEGER NOT NULL REFERENCES shards (id) ON DELETE CASCADE,
+    ordinal  INTEGER NOT NULL,
+    worker   INTEGER NOT NULL REFERENCES workers (id),
+    PRIMARY KEY (shard, ordinal),
+    UNIQUE (shard, worker)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX replicas_of_worker ON shard_replicas (worker);
+
+CREATE TABLE settings (
+    database  INTEGER NOT NULL,
+    role      INTEGER NOT NULL,
+    name      TEXT NOT NULL,
+    value     TEXT NOT NULL,
+    PRIMARY KEY (database, role, name)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Opens the catalogue at `path`, creating it where there is no file.
+pub(super) fn open(path: &Path) -> CatalogueResult<Connection> {
+    let foreign = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => CatalogueError::Foreign { path: path.to_path_buf() },
+        _ => CatalogueError::Sqlite(error),
+    };
+    let mut connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    // The version is read before anything is written, so that a foreign file stays as it is.
+    check_version(&connection, path).map_err(|error| match error {
+        CatalogueError::Sqlite(error) => foreign(error),
+        other => other,
+    })?;
+    connection.pragma_update(None, "journal_mode", "wal").map_err(foreign)?;
+    prepare(&mut connection, path)?;
+    Ok(connection)
+}
+
+/// A catalogue that lives in memory, for tests.
+pub(super) fn open_in_memory() -> CatalogueResult<Connection> {
+    let mut connection = Connection::open_in_memory()?;
+    prepare(&mut connection, Path::new(":memory:"))?;
+    Ok(connection)
+}
+
+/// The version of the file: 0 when it is empty.
+fn check_version(connection: &Connection, path: &Path) -> CatalogueResult<i64> {
+    let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application == 0 && version == 0 && tables == 0 {
+        return Ok(0);
+    }
+    if application != APPLICATION_ID {
+        return Err(CatalogueError::Foreign { path: path.to_path_buf() });
+    }
+    if version > VERSION {
+        return Err(CatalogueError::Newer { path: path.to_path_buf(), found: version, known: VERSION });
+    }
+    Ok(version)
+}
+
+fn prepare(connection: &mut Connection, path: &Path) -> CatalogueResult<()> {
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // One process owns the file; a second one (a backup, a look from the shell) may hold it briefly.
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if check_version(&transaction, path)? == 0 {
+        transaction.execute_batch(SCHEMA)?;
+        fill(&transaction)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// What exists from the start: the superuser, its database, the schema `public`.
+fn fill(connection: &Connection) -> CatalogueResult<()> {
+    connection.execute(
+        "INSERT INTO roles (oid, name, superuser, login) VALUES (?1, ?2, 1, 1)",
+        params![BOOTSTRAP_ROLE_OID, FIRST_ROLE],
+    )?;
+    connection.execute(
+        "INSERT INTO databases (oid, name, owner) VALUES (?1, ?2, ?3)",
+        params![FIRST_USER_OID, FIRST_DATABASE, BOOTSTRAP_ROLE_OID],
+    )?;
+    connection.execute(
+        "INSERT INTO schemas (oid, database, name, owner, comment)
+         VALUES (?1, ?2, 'public', ?3, 'standard public schema')",
+        params![PUBLIC_SCHEMA_OID, FIRST_USER_OID, DATABASE_OWNER_OID],
+    )?;
+    for (counter, next) in [("oid", FIRST_USER_OID + 1), ("table", 1), ("shard", 1), ("worker", 0)] {
+        connection.execute("INSERT INTO counters (name, next) VALUES (?1, ?2)", params![counter, next])?;
+    }
+    Ok(())
+}
+
+/// Takes `count` numbers of a counter: the first one. They are never given out again once committed.
+pub(super) fn take(connection: &Connection, counter: &str, count: u64) -> CatalogueResult<u64> {
+    let count =
+        i64::try_from(count).map_err(|_| CatalogueError::Corrupt(format!("{count} numbers at once")))?;
+    let next: i64 = connection.query_row(
+        "UPDATE counters SET next = next + ?2 WHERE name = ?1 RETURNING next",
+        params![counter, count],
+        |row| row.get(0),
+    )?;
+    u64::try_from(next - count).map_err(|_| CatalogueError::Corrupt(format!("counter {counter} is negative")))
+}
+
+/// Takes `count` consecutive OIDs: the first one.
+pub(super) fn take_oids(connection: &Connection, count: u32) -> CatalogueResult<u32> {
+    let first = take(connection, "oid", u64::from(count))?;
+    u32::try_from(first).map_err(|_| CatalogueError::Corrupt("out of OIDs".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opens_its_own_file_again_and_keeps_counting() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalogue.sqlite");
+        let first = take_oids(&open(&path).unwrap(), 3).unwrap();
+        assert_eq!(first, FIRST_USER_OID + 1);
+        assert_eq!(take_oids(&open(&path).unwrap(), 1).unwrap(), first + 3);
+        let connection = open(&path).unwrap();
+        let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+        let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+        assert_eq!(synchronous, 2);
+    }
+
+    #[test]
+    fn refuses_a_file_of_something_else_and_leaves_it_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = folder.path().join("notes.txt");
+        std::fs::write(&text, "x".repeat(5_000)).unwrap();
+        assert!(matches!(open(&text), Err(CatalogueError::Foreign { .. })));
+        assert_eq!(std::fs::read_to_string(&text).unwrap().len(), 5_000);
+
+        let other = folder.path().join("other.sqlite");
+        Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+        assert!(matches!(open(&other), Err(CatalogueError::Foreign { .. })));
+    }
+
+    #[test]
+    fn refuses_a_newer_version_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalogue.sqlite");
+        open(&path).unwrap().pragma_update(None, "user_version", VERSION + 1).unwrap();
+        let error = open(&path).unwrap_err();
+        assert!(matches!(error, CatalogueError::Newer { .. }), "{error}");
+        assert!(error.to_string().contains("use a newer quickdb"));
+    }
+}

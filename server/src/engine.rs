@@ -1,0 +1,219 @@
+//! The master without its sockets: catalogue, workers, planning and running.
+//!
+//! ```text
+//!  LogicalPlan ─┬─ reads shards of a cluster ─▶ pinning::plan ─▶ stages on workers, head here
+//!               └─ anything else ────────────▶ DataFusion ────▶ here, embedded shards included
+//! ```
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::catalog::default_table_source::DefaultTableSource;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result};
+use datafusion::config::ConfigOptions;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionConfig;
+use quickdb_executor::cluster::Cluster;
+use quickdb_executor::error::{ErrorKind, ExecError};
+use quickdb_executor::fused::FuseAggregates;
+use quickdb_executor::pinning::{self, QueryPlacement};
+use quickdb_executor::table::{ShardPlacement, ShardTable, WorkerId};
+use quickdb_executor::shards::ShardHost;
+use quickdb_executor::store::ShardStore;
+use quickdb_storage::ShardId;
+
+use crate::catalogue::{Catalogue, CatalogueSnapshot, Table};
+use crate::execution::{PlanRuntime, RowStream};
+use crate::pg_catalog::FunctionList;
+
+/// Where the shards are.
+pub(crate) enum Backend {
+    /// In this process.
+    Embedded {
+        /// Its number in the catalogue.
+        worker: WorkerId,
+        /// Its shards.
+        store: Arc<ShardStore>,
+    },
+    /// On the workers of a cluster.
+    Cluster(Arc<Cluster>),
+}
+
+/// Everything that sessions share.
+pub(crate) struct Engine {
+    pub(crate) catalogue: Catalogue,
+    pub(crate) backend: Backend,
+    pub(crate) plans: PlanRuntime,
+    /// Functions, rules and memory of every session; sessions add their tables and settings.
+    base: SessionState,
+    functions: Arc<FunctionList>,
+    partitions: usize,
+    /// Microseconds since 1970.
+    pub(crate) started_at_us: i64,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Puts the parts together. `threads` bounds the partitions of a plan and the threads that poll it.
+    pub(crate) fn new(
+        catalogue: Catalogue,
+        backend: Backend,
+        runtime: Arc<RuntimeEnv>,
+        threads: usize,
+    ) -> Result<Self> {
+        // A leaf with one partition gives wrong rows in a distributed plan.
+        let partitions = threads.max(2);
+        let mut config = SessionConfig::from(ConfigOptions::default())
+            .with_target_partitions(partitions)
+            .with_information_schema(false)
+            .with_create_default_catalog_and_schema(false)
+            .with_default_catalog_and_schema(crate::namespace::CATALOG, crate::namespace::SEARCH_PATH_SCHEMA);
+        if let Backend::Embedded { store, .. } = &backend {
+            config.set_extension(Arc::clone(store));
+        }
+        let builder = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
+        let builder = crate::sql::configure(quickdb_executor::functions::register(builder));
+        let builder = builder.with_physical_optimizer_rule(Arc::new(FuseAggregates::default()));
+        let builder = match &backend {
+            Backend::Embedded { .. } => builder,
+            Backend::Cluster(cluster) => pinning::configure(builder, cluster)?,
+        };
+        let plans = PlanRuntime::new(threads)?;
+        let base = builder.build();
+        let functions = Arc::new(FunctionList::of_session(&base));
+        let started_at_us = chrono::Utc::now().timestamp_micros();
+        Ok(Self { catalogue, backend, plans, base, functions, partitions, started_at_us })
+    }
+
+    /// The catalogue as it is now.
+    pub(crate) fn snapshot(&self) -> Arc<CatalogueSnapshot> {
+        self.catalogue.snapshot()
+    }
+
+    /// Functions, rules and memory that every session starts from.
+    pub(crate) fn base_state(&self) -> &SessionState {
+        &self.base
+    }
+
+    /// The functions that sessions can call, for `pg_proc`.
+    pub(crate) fn function_list(&self) -> Arc<FunctionList> {
+        Arc::clone(&self.functions)
+    }
+
+    /// A table of a snapshot for the planner.
+    pub(crate) fn table_provider(&self, table: &Table) -> Arc<ShardTable> {
+        let shards = table
+            .shards
+            .iter()
+            .map(|shard| ShardPlacement {
+                shard: shard.id,
+                workers: shard.workers.clone(),
+                rows: shard.rows,
+                bytes: shard.bytes,
+                columns: shard.columns.to_vec(),
+            })
+            .collect();
+        Arc::new(ShardTable {
+            name: table.full_name(),
+            table: table.id,
+            schema: Arc::clone(table.arrow_schema()),
+            shards: Arc::new(shards),
+            partitions: self.partitions,
+        })
+    }
+
+    /// The physical plan of a logical one over a snapshot. `metrics`: for EXPLAIN ANALYZE.
+    pub(crate) async fn physical_plan(
+        &self,
+        state: &SessionState,
+        snapshot: &CatalogueSnapshot,
+        logical: &LogicalPlan,
+        metrics: bool,
+    ) -> Result<(SessionState, Arc<dyn ExecutionPlan>)> {
+        let mut state = state.clone();
+        if let Backend::Cluster(cluster) = &self.backend
+            && reads_shards(logical)?
+        {
+            let placement = QueryPlacement::new(Arc::clone(cluster), owners(snapshot));
+            pinning::with_placement(&mut state, placement, metrics)?;
+            let plan = pinning::plan(&state, logical).await?;
+            return Ok((state, plan));
+        }
+        let plan = match &self.backend {
+            Backend::Embedded { .. } => state.create_physical_plan(logical).await?,
+            Backend::Cluster(_) => pinning::plan_locally(&state, logical).await?,
+        };
+        Ok((state, plan))
+    }
+
+    /// Runs a query up to its first batch. A worker that turns out to be gone before that gets one more
+    /// chance: it may have been started again since the last query.
+    pub(crate) async fn run(
+        &self,
+        state: &SessionState,
+        snapshot: &CatalogueSnapshot,
+        logical: &LogicalPlan,
+    ) -> Result<RowStream> {
+        let mut retried = false;
+        loop {
+            let (state, plan) = self.physical_plan(state, snapshot, logical, false).await?;
+            let mut rows = self.plans.start(plan, state.task_ctx());
+            match rows.first_error().await {
+                None => return Ok(rows),
+                Some(error) if !retried && lost_worker(&error) => retried = true,
+                Some(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Handles of the workers that new shards can go to, with their numbers in the catalogue.
+    pub(crate) fn hosts(&self) -> Result<Vec<(WorkerId, ShardHost)>> {
+        match &self.backend {
+            Backend::Embedded { worker, store } => Ok(vec![(*worker, ShardHost::Embedded(Arc::clone(store)))]),
+            Backend::Cluster(cluster) => (0..cluster.workers().len())
+                .zip(cluster.workers())
+                .map(|(index, worker)| Ok((worker.id, ShardHost::remote(cluster, index)?)))
+                .collect(),
+        }
+    }
+}
+
+/// Memory pool and spill directory of a master's own part of the queries.
+pub(crate) fn runtime_env(memory_limit_bytes: usize, spill_dir: &Path) -> Result<Arc<RuntimeEnv>> {
+    quickdb_executor::worker::runtime_env(memory_limit_bytes, spill_dir)
+}
+
+fn lost_worker(error: &DataFusionError) -> bool {
+    ExecError::find(error).is_some_and(|error| error.kind == ErrorKind::WorkerLost)
+}
+
+fn owners(snapshot: &CatalogueSnapshot) -> Arc<HashMap<ShardId, Vec<WorkerId>>> {
+    let shards = snapshot.tables().iter().flat_map(|table| &table.shards);
+    Arc::new(shards.map(|shard| (shard.id, shard.workers.clone())).collect())
+}
+
+/// Whether any part of a plan, subqueries included, scans a table of shards.
+fn reads_shards(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(source) = scan.source.downcast_ref::<DefaultTableSource>()
+            && source.table_provider.is::<ShardTable>()
+        {
+            found = true;
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}

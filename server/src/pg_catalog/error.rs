@@ -1,0 +1,75 @@
+//! Errors of the catalogue's functions, in PostgreSQL's words.
+
+use datafusion::error::DataFusionError;
+
+/// What kind of mistake it was; each has one SQLSTATE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mistake {
+    /// 42P01: a relation that is not there.
+    UndefinedTable,
+    /// 42703: a column that is not there.
+    UndefinedColumn,
+    /// 42704: a type, role, setting or other object that is not there.
+    UndefinedObject,
+    /// 42883: a function that is not there.
+    UndefinedFunction,
+    /// 3F000: a schema that is not there.
+    UndefinedSchema,
+    /// 3D000: a database that is not there.
+    UndefinedDatabase,
+    /// 42809: an object of another kind than asked for.
+    WrongObjectType,
+    /// 42725: a name that more than one function has.
+    AmbiguousFunction,
+    /// 22023: an argument with a value that the function does not take.
+    InvalidParameter,
+    /// 42602: a name that cannot be one.
+    InvalidName,
+    /// 0A000: a reference to another database.
+    Unsupported,
+}
+
+impl Mistake {
+    /// PostgreSQL's code of the mistake.
+    pub const fn sqlstate(self) -> &'static str {
+        match self {
+            Self::UndefinedTable => "42P01",
+            Self::UndefinedColumn => "42703",
+            Self::UndefinedObject => "42704",
+            Self::UndefinedFunction => "42883",
+            Self::UndefinedSchema => "3F000",
+            Self::UndefinedDatabase => "3D000",
+            Self::WrongObjectType => "42809",
+            Self::AmbiguousFunction => "42725",
+            Self::InvalidParameter => "22023",
+            Self::InvalidName => "42602",
+            Self::Unsupported => "0A000",
+        }
+    }
+}
+
+/// An error of a catalogue function.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct FunctionError {
+    /// What kind of mistake it was.
+    pub mistake: Mistake,
+    /// PostgreSQL's message.
+    pub message: String,
+}
+
+impl FunctionError {
+    pub(super) fn new(mistake: Mistake, message: impl Into<String>) -> Self {
+        Self { mistake, message: message.into() }
+    }
+}
+
+/// The result of a catalogue function.
+pub(super) type FunctionResult<T> = Result<T, FunctionError>;
+
+/// The one place where errors of this module become DataFusion's.
+impl From<FunctionError> for DataFusionError {
+    fn from(error: FunctionError) -> Self {
+        Self::External(Box::new(error))
+    }
+}

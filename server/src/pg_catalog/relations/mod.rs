@@ -1,0 +1,9 @@
+//! Where the rows of the system relations come from, one file per group.
+
+pub(super) mod classes;
+pub(super) mod cluster;
+pub(super) mod information_schema;
+pub(super) mod live;
+pub(super) mod routines;
+pub(super) mod statistics;
+pub(super) mod types;

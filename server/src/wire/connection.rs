@@ -1,0 +1,487 @@
+//! The protocol after startup: which message does what, and what is sent back.
+//!
+//! ```text
+//!  Query ───────────────────▶ parse ▶ (prepare ▶ run ▶ rows)*            ▶ ReadyForQuery
+//!  Parse ▶ Bind ▶ Execute* ─▶ prepare    values     run, or go on reading  ▶ (Sync) ReadyForQuery
+//! ```
+//!
+//! After an error in the extended protocol everything up to the next Sync is skipped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgwire::api::Type;
+use pgwire::api::results::FieldFormat;
+use pgwire::messages::PgWireBackendMessage as Backend;
+use pgwire::messages::PgWireFrontendMessage as Frontend;
+use pgwire::messages::copy::{CopyData, CopyDone, CopyOutResponse};
+use pgwire::messages::data::{NoData, ParameterDescription, RowDescription};
+use pgwire::messages::extendedquery::{
+    Bind, BindComplete, Close, CloseComplete, Describe, Execute, Parse, ParseComplete, PortalSuspended,
+    TARGET_TYPE_BYTE_PORTAL,
+};
+use pgwire::messages::response::EmptyQueryResponse;
+
+use super::copy_out::CopyEncoder;
+use super::interrupt::{ConnectionGuard, Connections, Interrupts};
+use super::params::{self, InputContext};
+use super::row::{RowEncoder, field_infos};
+use super::settings::OutputSettings;
+use super::socket::{Client, ClientGone, Messages};
+use crate::cursor::{Cursor, Description};
+use crate::error::{PgError, Severity, SqlState};
+use crate::portal::{Portal, PortalState};
+use crate::session::{Outcome, Prepared, Session, Transaction};
+use crate::sql;
+use crate::utility;
+use crate::wire::copy_options::CopyOptions;
+
+/// A connection whose client has been let in.
+pub(crate) struct Connection {
+    client: Client,
+    messages: Messages,
+    session: Session,
+    interrupts: Arc<Interrupts>,
+    /// Skipping to the next Sync.
+    skipping: bool,
+    _entered: ConnectionGuard,
+    _connections: Arc<Connections>,
+}
+
+/// Why a connection ends.
+enum End {
+    /// The client said so, or is gone.
+    Client,
+    /// The server must say why.
+    Server(PgError),
+}
+
+impl From<ClientGone> for End {
+    fn from(_: ClientGone) -> Self {
+        Self::Client
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(
+        client: Client,
+        messages: Messages,
+        session: Session,
+        interrupts: Arc<Interrupts>,
+        entered: ConnectionGuard,
+        connections: Arc<Connections>,
+    ) -> Self {
+        Self { client, messages, session, interrupts, skipping: false, _entered: entered, _connections: connections }
+    }
+
+    /// Serves until the client leaves or `stop` resolves.
+    pub(crate) async fn serve(mut self, stop: impl Future<Output = ()>) {
+        let end = {
+            tokio::pin!(stop);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = &mut stop => {
+                        let message = "terminating connection due to administrator command";
+                        break End::Server(PgError::with_state(SqlState::ADMIN_SHUTDOWN, message));
+                    }
+                    turn = self.turn() => if let Err(end) = turn { break end },
+                }
+            }
+        };
+        if let End::Server(mut error) = end {
+            error.severity = Severity::Fatal;
+            // The client may be gone; there is nobody else to tell.
+            let _ = self.client.error(error).await;
+            let _ = self.client.flush().await;
+        }
+    }
+
+    /// One message.
+    async fn turn(&mut self) -> Result<(), End> {
+        let message = match self.next_message().await? {
+            Ok(message) => message,
+            Err(error) => {
+                return Err(End::Server(PgError::with_state(SqlState::PROTOCOL_VIOLATION, error.to_string())));
+            }
+        };
+        match message {
+            Frontend::Terminate(_) => Err(End::Client),
+            Frontend::Sync(_) => {
+                self.skipping = false;
+                if matches!(self.session.transaction, Transaction::Idle) {
+                    self.session.portals.retain(|_, portal| portal.hold);
+                }
+                Ok(self.ready().await?)
+            }
+            _ if self.skipping => Ok(()),
+            Frontend::Query(query) => {
+                self.simple_query(&query.query).await?;
+                Ok(self.ready().await?)
+            }
+            Frontend::Parse(message) => {
+                let result = self.parse(message).await;
+                self.extended(result).await
+            }
+            Frontend::Bind(message) => {
+                let result = self.bind(message).await;
+                self.extended(result).await
+            }
+            Frontend::Describe(message) => {
+                let result = self.describe(message).await;
+                self.extended(result).await
+            }
+            Frontend::Execute(message) => {
+                let result = self.execute(message).await;
+                self.extended(result).await
+            }
+            Frontend::Close(message) => {
+                let result = self.close(message).await;
+                self.extended(result).await
+            }
+            Frontend::Flush(_) => Ok(self.client.flush().await?),
+            // Left over from a COPY that failed.
+            Frontend::CopyData(_) | Frontend::CopyDone(_) | Frontend::CopyFail(_) => Ok(()),
+            _ => Err(End::Server(PgError::with_state(SqlState::PROTOCOL_VIOLATION, "unexpected message"))),
+        }
+    }
+
+    async fn next_message(&mut self) -> Result<Result<Frontend, pgwire::error::PgWireError>, End> {
+        let (setting, message, code) = match self.session.transaction {
+            Transaction::Idle => {
+                ("idle_session_timeout", "terminating connection due to idle-session timeout", SqlState::IDLE_SESSION_TIMEOUT)
+            }
+            Transaction::Open(_) | Transaction::Failed(_) => (
+                "idle_in_transaction_session_timeout",
+                "terminating connection due to idle-in-transaction timeout",
+                SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+            ),
+        };
+        let next = self.messages.next();
+        let next = match self.session.settings().milliseconds(setting) {
+            Some(limit) => match tokio::time::timeout(Duration::from_millis(limit), next).await {
+                Ok(next) => next,
+                Err(_) => return Err(End::Server(PgError::with_state(code, message))),
+            },
+            None => next.await,
+        };
+        next.ok_or(End::Client)
+    }
+
+    async fn ready(&mut self) -> Result<(), ClientGone> {
+        for (name, value) in self.session.take_changed() {
+            self.client.parameter(&name, &value).await?;
+        }
+        let status = self.session.status();
+        self.client.ready(status).await
+    }
+
+    /// Tells of a failed message of the extended protocol, and skips to the next Sync.
+    async fn extended(&mut self, result: Result<(), PgError>) -> Result<(), End> {
+        if let Err(error) = result {
+            self.session.fail();
+            self.skipping = true;
+            self.client.error(error).await?;
+        }
+        Ok(())
+    }
+
+    fn statement_timeout(&self) -> Option<Duration> {
+        self.session.settings().milliseconds("statement_timeout").map(Duration::from_millis)
+    }
+
+    async fn simple_query(&mut self, text: &str) -> Result<(), ClientGone> {
+        let interrupts = Arc::clone(&self.interrupts);
+        let timeout = self.statement_timeout();
+        let result = interrupts.guard(timeout, self.simple_statements(text)).await;
+        if let Err(error) = result {
+            self.session.fail();
+            self.client.error(error).await?;
+        }
+        Ok(())
+    }
+
+    async fn simple_statements(&mut self, text: &str) -> Result<(), PgError> {
+        let statements = sql::parse(text)?;
+        if statements.is_empty() {
+            self.client.feed(Backend::EmptyQueryResponse(EmptyQueryResponse)).await?;
+        }
+        for statement in statements {
+            let prepared = self.session.prepare(statement, &[]).await?;
+            let outcome = self.session.run(&prepared, &[]).await?;
+            match outcome {
+                Outcome::Rows { description, mut cursor, tag, counted } => {
+                    let formats = [FieldFormat::Text];
+                    self.row_description(&description, &formats).await?;
+                    let mut encoder = self.row_encoder(&description, &formats)?;
+                    let rows = self.send_rows(&mut encoder, &mut cursor, usize::MAX, &prepared).await?;
+                    self.client.complete(full_tag(tag, counted, rows)).await?;
+                }
+                outcome => self.send_without_rows(outcome, &prepared).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_without_rows(&mut self, outcome: Outcome, prepared: &Prepared) -> Result<String, PgError> {
+        let tag = match outcome {
+            Outcome::Done { tag, notices } => {
+                for notice in notices {
+                    self.client.notice(notice).await?;
+                }
+                tag
+            }
+            Outcome::Copy { description, cursor, options } => {
+                let rows = self.copy_out(description, cursor, options, prepared).await?;
+                format!("COPY {rows}")
+            }
+            Outcome::Rows { tag, .. } => tag.to_owned(),
+        };
+        for (name, value) in self.session.take_changed() {
+            self.client.parameter(&name, &value).await?;
+        }
+        self.client.complete(tag.clone()).await?;
+        Ok(tag)
+    }
+
+    fn output_settings(&self) -> Arc<OutputSettings> {
+        let settings = self.session.settings();
+        let names = ["DateStyle", "IntervalStyle", "TimeZone", "extra_float_digits", "bytea_output"];
+        // The values have passed the same checks when they were set.
+        let output = names.into_iter().fold(OutputSettings::default(), |output, name| {
+            output.set(name, settings.value(name)).and_then(Result::ok).unwrap_or(output)
+        });
+        Arc::new(output)
+    }
+
+    fn row_encoder(&self, description: &Description, formats: &[FieldFormat]) -> Result<RowEncoder, PgError> {
+        let formats = one_each(formats, description.names.len());
+        Ok(RowEncoder::new(&description.schema, &formats, self.output_settings())?)
+    }
+
+    async fn row_description(&mut self, description: &Description, formats: &[FieldFormat]) -> Result<(), PgError> {
+        let formats = one_each(formats, description.names.len());
+        let fields = field_infos(&description.schema, &description.names, &formats)?;
+        let fields = fields.iter().map(Into::into).collect();
+        Ok(self.client.feed(Backend::RowDescription(RowDescription::new(fields))).await?)
+    }
+
+    /// Sends up to `limit` rows; gives how many it were.
+    async fn send_rows(
+        &mut self,
+        encoder: &mut RowEncoder,
+        cursor: &mut Cursor,
+        limit: usize,
+        prepared: &Prepared,
+    ) -> Result<usize, PgError> {
+        let mut sent = 0;
+        while sent < limit {
+            let batch = cursor.take(limit - sent).await;
+            let batch = batch.map_err(|error| PgError::from_datafusion(error, Some(&prepared.statement.text)))?;
+            let Some(batch) = batch else { break };
+            sent += batch.num_rows();
+            for row in encoder.encode_batch(&batch)? {
+                self.client.feed(Backend::DataRow(row?)).await?;
+            }
+        }
+        Ok(sent)
+    }
+
+    async fn copy_out(
+        &mut self,
+        description: Description,
+        mut cursor: Cursor,
+        options: CopyOptions,
+        prepared: &Prepared,
+    ) -> Result<usize, PgError> {
+        let mut encoder = CopyEncoder::with_names(&description.schema, description.names, options, self.output_settings())?;
+        let columns = i16::try_from(encoder.column_count())
+            .map_err(|_| PgError::with_state(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many columns for COPY"))?;
+        let format = encoder.format_code();
+        let formats = vec![i16::from(format); encoder.column_count()];
+        self.client.feed(Backend::CopyOutResponse(CopyOutResponse::new(format, columns, formats))).await?;
+        if let Some(header) = encoder.header()? {
+            self.client.feed(Backend::CopyData(CopyData::new(header))).await?;
+        }
+        let mut rows = 0;
+        loop {
+            let batch = cursor.take(usize::MAX).await;
+            let batch = batch.map_err(|error| PgError::from_datafusion(error, Some(&prepared.statement.text)))?;
+            let Some(batch) = batch else { break };
+            rows += batch.num_rows();
+            let data = encoder.encode_batch(&batch)?;
+            self.client.feed(Backend::CopyData(CopyData::new(data))).await?;
+        }
+        if let Some(trailer) = encoder.trailer() {
+            self.client.feed(Backend::CopyData(CopyData::new(trailer))).await?;
+        }
+        self.client.feed(Backend::CopyDone(CopyDone::new())).await?;
+        Ok(rows)
+    }
+
+    async fn parse(&mut self, message: Parse) -> Result<(), PgError> {
+        let name = message.name.unwrap_or_default();
+        if !name.is_empty() && self.session.statements.contains_key(&name) {
+            let text = format!("prepared statement \"{name}\" already exists");
+            return Err(PgError::with_state(SqlState::DUPLICATE_PREPARED_STATEMENT, text));
+        }
+        let declared: Vec<_> = message.type_oids.iter().map(|oid| declared_type(*oid)).collect();
+        let mut statements = sql::parse(&message.query)?;
+        let statement = match statements.len() {
+            0 => sql::ParsedStatement::empty(),
+            1 => statements.swap_remove(0),
+            _ => {
+                let text = "cannot insert multiple commands into a prepared statement";
+                return Err(PgError::with_state(SqlState::SYNTAX_ERROR, text));
+            }
+        };
+        let interrupts = Arc::clone(&self.interrupts);
+        let timeout = self.statement_timeout();
+        let prepared = interrupts.guard(timeout, self.session.prepare(statement, &declared)).await?;
+        self.session.statements.insert(name, Arc::new(prepared));
+        Ok(self.client.feed(Backend::ParseComplete(ParseComplete::new())).await?)
+    }
+
+    async fn bind(&mut self, message: Bind) -> Result<(), PgError> {
+        let statement = message.statement_name.unwrap_or_default();
+        let prepared = self.session.statements.get(&statement).cloned();
+        let prepared = prepared.ok_or_else(|| utility::no_such_statement(&statement))?;
+        self.session.admit(&prepared.statement)?;
+        let portal = message.portal_name.unwrap_or_default();
+        if !portal.is_empty() && self.session.portals.contains_key(&portal) {
+            let text = format!("cursor \"{portal}\" already exists");
+            return Err(PgError::with_state(SqlState::DUPLICATE_CURSOR, text));
+        }
+        let expected = prepared.parameters.len();
+        if message.parameters.len() != expected {
+            let text = format!(
+                "bind message supplies {} parameters, but prepared statement \"{statement}\" requires {expected}",
+                message.parameters.len()
+            );
+            return Err(PgError::with_state(SqlState::PROTOCOL_VIOLATION, text));
+        }
+        let formats = params::parameter_formats(&message.parameter_format_codes, expected)?;
+        let context = InputContext {
+            settings: self.output_settings(),
+            now_micros: chrono::Utc::now().timestamp_micros(),
+        };
+        let values = (1..)
+            .zip(message.parameters.iter().zip(formats).zip(&prepared.parameters))
+            .map(|(number, ((bytes, format), data_type))| {
+                params::decode_param(number, bytes.as_deref(), format, data_type.oid(), &context)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let columns = prepared.description.as_ref().map_or(0, |description| description.names.len());
+        let result_formats = &message.result_column_format_codes;
+        if result_formats.len() > 1 && result_formats.len() != columns {
+            let text = format!("bind message has {} result formats but query has {columns} columns", result_formats.len());
+            return Err(PgError::with_state(SqlState::PROTOCOL_VIOLATION, text));
+        }
+        let result_formats = result_formats.iter().map(|code| FieldFormat::from(*code)).collect();
+        self.session.portals.insert(portal, Portal::new(prepared, values, result_formats));
+        Ok(self.client.feed(Backend::BindComplete(BindComplete::new())).await?)
+    }
+
+    async fn describe(&mut self, message: Describe) -> Result<(), PgError> {
+        let name = message.name.unwrap_or_default();
+        let (prepared, formats) = if message.target_type == TARGET_TYPE_BYTE_PORTAL {
+            let portal = self.session.portals.get(&name).ok_or_else(|| no_such_portal(&name))?;
+            (Arc::clone(&portal.prepared), portal.formats.clone())
+        } else {
+            let prepared = self.session.statements.get(&name).cloned();
+            let prepared = prepared.ok_or_else(|| utility::no_such_statement(&name))?;
+            let parameters = ParameterDescription::new(utility::parameter_oids(&prepared.parameters));
+            self.client.feed(Backend::ParameterDescription(parameters)).await?;
+            (prepared, Vec::new())
+        };
+        match &prepared.description {
+            Some(description) if utility::gives_rows(&prepared) => self.row_description(description, &formats).await,
+            _ => Ok(self.client.feed(Backend::NoData(NoData::new())).await?),
+        }
+    }
+
+    async fn execute(&mut self, message: Execute) -> Result<(), PgError> {
+        let name = message.name.unwrap_or_default();
+        let limit = usize::try_from(message.max_rows).ok().filter(|rows| *rows > 0).unwrap_or(usize::MAX);
+        let mut portal = self.session.portals.remove(&name).ok_or_else(|| no_such_portal(&name))?;
+        let interrupts = Arc::clone(&self.interrupts);
+        let timeout = self.statement_timeout();
+        interrupts.guard(timeout, self.execute_portal(&mut portal, limit)).await?;
+        // The statement may have ended the transaction, and with it every other portal.
+        self.session.portals.insert(name, portal);
+        Ok(())
+    }
+
+    async fn execute_portal(&mut self, portal: &mut Portal, limit: usize) -> Result<(), PgError> {
+        let prepared = Arc::clone(&portal.prepared);
+        if prepared.statement.is_empty() {
+            return Ok(self.client.feed(Backend::EmptyQueryResponse(EmptyQueryResponse)).await?);
+        }
+        if let PortalState::Ready = portal.state {
+            match self.session.run(&prepared, &portal.values).await? {
+                Outcome::Rows { description, cursor, tag, counted } => {
+                    portal.state = PortalState::Open { description, cursor, tag, counted };
+                }
+                outcome => {
+                    let tag = self.send_without_rows(outcome, &prepared).await?;
+                    portal.state = PortalState::Done { tag };
+                    return Ok(());
+                }
+            }
+        }
+        let (done, sent) = match &mut portal.state {
+            PortalState::Open { description, cursor, tag, counted } => {
+                let mut encoder = self.row_encoder(description, &portal.formats)?;
+                let sent = self.send_rows(&mut encoder, cursor, limit, &prepared).await?;
+                let done = sent < limit
+                    || cursor.is_done().await.map_err(|error| PgError::from_datafusion(error, Some(&prepared.statement.text)))?;
+                (done.then(|| (*tag, *counted)), sent)
+            }
+            PortalState::Done { tag } => {
+                let tag = tag.clone();
+                return Ok(self.client.complete(tag).await?);
+            }
+            PortalState::Ready => (None, 0),
+        };
+        match done {
+            Some((tag, counted)) => {
+                self.client.complete(full_tag(tag, counted, sent)).await?;
+                portal.state = PortalState::Done { tag: full_tag(tag, counted, 0) };
+            }
+            None => self.client.feed(Backend::PortalSuspended(PortalSuspended::new())).await?,
+        }
+        Ok(())
+    }
+
+    async fn close(&mut self, message: Close) -> Result<(), PgError> {
+        let name = message.name.unwrap_or_default();
+        if message.target_type == TARGET_TYPE_BYTE_PORTAL {
+            self.session.portals.remove(&name);
+        } else {
+            self.session.statements.remove(&name);
+        }
+        Ok(self.client.feed(Backend::CloseComplete(CloseComplete)).await?)
+    }
+}
+
+/// Formats as the protocol gives them (none, one for all, one each) as one for each column.
+fn one_each(formats: &[FieldFormat], columns: usize) -> Vec<FieldFormat> {
+    match formats {
+        [] => vec![FieldFormat::Text; columns],
+        [one] => vec![*one; columns],
+        formats => formats.to_vec(),
+    }
+}
+
+fn full_tag(tag: &str, counted: bool, rows: usize) -> String {
+    if counted { format!("{tag} {rows}") } else { tag.to_owned() }
+}
+
+fn no_such_portal(name: &str) -> PgError {
+    PgError::with_state(SqlState::INVALID_CURSOR_NAME, format!("portal \"{name}\" does not exist"))
+}
+
+/// A type that the client declares for a parameter; 0 and `unknown` leave it to the server.
+fn declared_type(oid: u32) -> Option<Type> {
+    Type::from_oid(oid).filter(|data_type| *data_type != Type::UNKNOWN)
+}

@@ -1,0 +1,692 @@
+//! Dates, times and timestamps from text, as `date_in`, `time_in`, `timestamp_in` and `timestamptz_in` read
+//! them: the meaning of each field depends on those before it and on `DateStyle`'s field order.
+
+use super::calendar::{
+    CivilDate, DATE_END, DATE_INFINITY, DATE_MIN, DATE_MINUS_INFINITY, MICROS_PER_DAY, MICROS_PER_SECOND,
+    MONTHS, TIMESTAMP_END, TIMESTAMP_INFINITY, TIMESTAMP_MIN, TIMESTAMP_MINUS_INFINITY, UNIX_EPOCH_JULIAN,
+    WEEKDAYS, days_in_month,
+};
+use super::datetime_fields::{Field, FieldKind, fraction_micros, split_fields};
+use super::input_error::InputError;
+use super::settings::{DateOrder, OutputSettings};
+use super::time_zone::TimeZone;
+use super::zone_abbreviations::abbreviation_offset;
+
+/// Why a text is no date or time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Refusal {
+    BadFormat,
+    FieldOverflow,
+    /// Month or day beyond its range: perhaps the fields are in another order.
+    MonthDayOverflow,
+    DisplacementOverflow,
+    UnknownZone(String),
+}
+
+impl Refusal {
+    fn into_error(self, type_name: &str, text: &str) -> InputError {
+        match self {
+            Self::BadFormat => InputError::datetime_syntax(type_name, text),
+            Self::FieldOverflow => InputError::field_overflow(text),
+            Self::MonthDayOverflow => InputError::field_overflow(text)
+                .with_hint("Perhaps you need a different \"datestyle\" setting."),
+            Self::DisplacementOverflow => {
+                InputError::new("22009", format!("time zone displacement out of range: \"{text}\""))
+            }
+            Self::UnknownZone(name) => {
+                InputError::new("22023", format!("time zone \"{name}\" not recognized"))
+            }
+        }
+    }
+}
+
+/// A `date` in days since 1970-01-01.
+pub(super) fn parse_date(text: &str, settings: &OutputSettings, now_micros: i64) -> Result<i32, InputError> {
+    let moment = Moment::parse(text, settings, now_micros, Wanted::Date)
+        .map_err(|refusal| refusal.into_error("date", text))?;
+    let days = match moment.special {
+        Some(Special::Infinity) => return Ok(DATE_INFINITY),
+        Some(Special::MinusInfinity) => return Ok(DATE_MINUS_INFINITY),
+        Some(Special::Epoch) => 0,
+        None => moment.date.to_days(),
+    };
+    let in_range = (i64::from(DATE_MIN)..i64::from(DATE_END)).contains(&days);
+    let days = i32::try_from(days).ok().filter(|_| in_range);
+    days.ok_or_else(|| InputError::new("22008", format!("date out of range: \"{text}\"")))
+}
+
+/// A `time` in microseconds since midnight.
+pub(super) fn parse_time(text: &str, settings: &OutputSettings, now_micros: i64) -> Result<i64, InputError> {
+    let moment = Moment::parse(text, settings, now_micros, Wanted::Time)
+        .map_err(|refusal| refusal.into_error("time", text))?;
+    match moment.special {
+        Some(_) => Err(InputError::datetime_syntax("time", text)),
+        None => Ok(moment.time_micros),
+    }
+}
+
+/// A `timestamp` in microseconds since 1970-01-01; a zone in the text is read and ignored.
+pub(super) fn parse_timestamp(
+    text: &str,
+    settings: &OutputSettings,
+    now_micros: i64,
+) -> Result<i64, InputError> {
+    let moment = Moment::parse(text, settings, now_micros, Wanted::Date)
+        .map_err(|refusal| refusal.into_error("timestamp", text))?;
+    timestamp_micros(&moment, 0, text)
+}
+
+/// A `timestamptz` in microseconds since 1970-01-01 UTC; a text without zone is in the session's.
+pub(super) fn parse_timestamptz(
+    text: &str,
+    settings: &OutputSettings,
+    now_micros: i64,
+) -> Result<i64, InputError> {
+    let moment = Moment::parse(text, settings, now_micros, Wanted::Date)
+        .map_err(|refusal| refusal.into_error("timestamp with time zone", text))?;
+    let local_seconds = moment.local_micros().div_euclid(MICROS_PER_SECOND);
+    let seconds_east = match &moment.zone {
+        Some(Zone::Offset(seconds_east)) => *seconds_east,
+        Some(Zone::Named(zone)) => zone.offset_at_local(local_seconds),
+        None => settings.time_zone.offset_at_local(local_seconds),
+    };
+    timestamp_micros(&moment, seconds_east, text)
+}
+
+fn timestamp_micros(moment: &Moment, seconds_east: i32, text: &str) -> Result<i64, InputError> {
+    match moment.special {
+        Some(Special::Infinity) => return Ok(TIMESTAMP_INFINITY),
+        Some(Special::MinusInfinity) => return Ok(TIMESTAMP_MINUS_INFINITY),
+        Some(Special::Epoch) => return Ok(0),
+        None => {}
+    }
+    let micros = moment
+        .date
+        .to_days()
+        .checked_mul(MICROS_PER_DAY)
+        .and_then(|micros| micros.checked_add(moment.time_micros))
+        .and_then(|micros| micros.checked_sub(i64::from(seconds_east) * MICROS_PER_SECOND))
+        .filter(|micros| (TIMESTAMP_MIN..TIMESTAMP_END).contains(micros));
+    micros.ok_or_else(|| InputError::new("22008", format!("timestamp out of range: \"{text}\"")))
+}
+
+/// Whether the text has to have a date, or a time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Date,
+    Time,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Special {
+    Epoch,
+    Infinity,
+    MinusInfinity,
+}
+
+#[derive(Debug, Clone)]
+enum Zone {
+    Offset(i32),
+    Named(TimeZone),
+}
+
+/// What the text says.
+struct Moment {
+    special: Option<Special>,
+    date: CivilDate,
+    time_micros: i64,
+    zone: Option<Zone>,
+}
+
+/// Sets of fields.
+mod mask {
+    pub(super) const YEAR: u32 = 1;
+    pub(super) const MONTH: u32 = 2;
+    pub(super) const DAY: u32 = 4;
+    pub(super) const DATE: u32 = YEAR | MONTH | DAY;
+    pub(super) const TIME: u32 = 8;
+    pub(super) const ZONE: u32 = 16;
+    pub(super) const DAY_OF_YEAR: u32 = 32;
+    pub(super) const HALF_OF_DAY: u32 = 64;
+    pub(super) const ERA: u32 = 128;
+    pub(super) const DAY_OF_WEEK: u32 = 256;
+    pub(super) const SUMMER_TIME: u32 = 512;
+}
+
+/// What a word says about the field after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Label {
+    Julian,
+    Time,
+}
+
+enum Word {
+    Ignored,
+    Month(u32),
+    DayOfWeek,
+    HalfOfDay { afternoon: bool },
+    Era { before: bool },
+    SummerTime,
+    Label(Label),
+    Now,
+    Day(i64),
+    AllBalls,
+    Special(Special),
+}
+
+fn known_word(word: &str) -> Option<Word> {
+    // PostgreSQL compares words up to their tenth letter.
+    let word = word.get(..10).unwrap_or(word);
+    Some(match word {
+        "at" | "on" => Word::Ignored,
+        "am" => Word::HalfOfDay { afternoon: false },
+        "pm" => Word::HalfOfDay { afternoon: true },
+        "ad" => Word::Era { before: false },
+        "bc" => Word::Era { before: true },
+        "dst" => Word::SummerTime,
+        "j" | "jd" | "julian" => Word::Label(Label::Julian),
+        "t" => Word::Label(Label::Time),
+        "now" => Word::Now,
+        "today" => Word::Day(0),
+        "tomorrow" => Word::Day(1),
+        "yesterday" => Word::Day(-1),
+        "allballs" => Word::AllBalls,
+        "epoch" => Word::Special(Special::Epoch),
+        "infinity" => Word::Special(Special::Infinity),
+        "-infinity" => Word::Special(Special::MinusInfinity),
+        "sept" => Word::Month(9),
+        "tues" | "weds" | "thur" | "thurs" => Word::DayOfWeek,
+        word => {
+            let named = |name: &&str| {
+                name.eq_ignore_ascii_case(word)
+                    || name.get(..3).is_some_and(|short| short.eq_ignore_ascii_case(word))
+            };
+            if let Some(month_idx) = MONTHS.iter().position(|name| named(&name)) {
+                Word::Month(u32::try_from(month_idx).unwrap_or(0) + 1)
+            } else if WEEKDAYS.iter().any(|name| named(&name)) {
+                Word::DayOfWeek
+            } else {
+                return None;
+            }
+        }
+    })
+}
+
+struct Decoder<'a> {
+    order: DateOrder,
+    now_local_micros: i64,
+    now_seconds_east: i32,
+    wanted: Wanted,
+    fields: &'a [Field],
+    /// Fields that were found.
+    found: u32,
+    year: i64,
+    month: i64,
+    day: i64,
+    day_of_year: i64,
+    time_micros: i64,
+    hours: i64,
+    zone: Option<Zone>,
+    special: Option<Special>,
+    label: Option<Label>,
+    has_text_month: bool,
+    short_year: bool,
+    is_julian: bool,
+    before_christ: bool,
+    half_of_day: Option<bool>,
+}
+
+type Decoded<T = ()> = Result<T, Refusal>;
+
+impl Moment {
+    fn parse(text: &str, settings: &OutputSettings, now_micros: i64, wanted: Wanted) -> Decoded<Self> {
+        let fields = split_fields(text, |word| known_word(word).is_some()).ok_or(Refusal::BadFormat)?;
+        let seconds_east = settings.time_zone.offset_at(now_micros.div_euclid(MICROS_PER_SECOND));
+        let mut decoder = Decoder {
+            order: settings.date_style.order,
+            now_local_micros: now_micros.saturating_add(i64::from(seconds_east) * MICROS_PER_SECOND),
+            now_seconds_east: seconds_east,
+            wanted,
+            fields: &fields,
+            found: 0,
+            year: 0,
+            month: 0,
+            day: 0,
+            day_of_year: 0,
+            time_micros: 0,
+            hours: 0,
+            zone: None,
+            special: None,
+            label: None,
+            has_text_month: false,
+            short_year: false,
+            is_julian: false,
+            before_christ: false,
+            half_of_day: None,
+        };
+        for field_idx in 0..fields.len() {
+            decoder.field(field_idx)?;
+        }
+        decoder.finish()
+    }
+
+    fn local_micros(&self) -> i64 {
+        self.date.to_days().saturating_mul(MICROS_PER_DAY).saturating_add(self.time_micros)
+    }
+}
+
+impl Decoder<'_> {
+    fn has(&self, fields: u32) -> bool {
+        self.found & fields == fields
+    }
+
+    /// Marks fields as found; each may be found once.
+    fn mark(&mut self, fields: u32) -> Decoded {
+        if self.found & fields != 0 {
+            return Err(Refusal::BadFormat);
+        }
+        self.found |= fields;
+        Ok(())
+    }
+
+    fn field(&mut self, field_idx: usize) -> Decoded {
+        let Some(field) = self.fields.get(field_idx).cloned() else { return Ok(()) };
+        let text = field.text.as_str();
+        match field.kind {
+            FieldKind::Date => self.date_field(text),
+            FieldKind::Time => {
+                if self.label.take().is_some_and(|label| label != Label::Time) {
+                    return Err(Refusal::BadFormat);
+                }
+                self.clock(text)
+            }
+            FieldKind::Signed => {
+                let seconds_east = parse_displacement(text)?;
+                self.mark(mask::ZONE)?;
+                self.zone = Some(Zone::Offset(seconds_east));
+                Ok(())
+            }
+            FieldKind::Number => self.number_field(text),
+            FieldKind::Word | FieldKind::SignedWord => self.word(text, field_idx),
+        }
+    }
+
+    fn date_field(&mut self, text: &str) -> Decoded {
+        let has_date = self.has(mask::MONTH | mask::DAY) || self.wanted == Wanted::Time && self.found != 0;
+        if self.label.is_none() && !has_date {
+            return self.date(text);
+        }
+        if self.label.is_some() || text.starts_with(|c: char| c.is_ascii_digit()) {
+            // A time run together with its zone: `040506-08`.
+            if self.label.take().is_some_and(|label| label != Label::Time) || self.has(mask::TIME) {
+                return Err(Refusal::BadFormat);
+            }
+            let (time, _) = text.split_once('-').ok_or(Refusal::BadFormat)?;
+            let displacement = text.get(time.len()..).unwrap_or_default();
+            let seconds_east = parse_displacement(displacement)?;
+            self.mark(mask::ZONE)?;
+            self.zone = Some(Zone::Offset(seconds_east));
+            return self.run_together(time, mask::DATE);
+        }
+        let zone = TimeZone::parse(text).ok_or_else(|| Refusal::UnknownZone(text.to_owned()))?;
+        self.mark(mask::ZONE)?;
+        self.zone = Some(Zone::Named(zone));
+        Ok(())
+    }
+
+    /// Up to three fields with separators, of which one may be a month's name.
+    fn date(&mut self, text: &str) -> Decoded {
+        let mut parts: Vec<&str> = Vec::new();
+        let mut rest = text;
+        while let Some(start) = rest.find(|c: char| c.is_ascii_alphanumeric()) {
+            rest = rest.get(start..).unwrap_or_default();
+            let numeric = rest.starts_with(|c: char| c.is_ascii_digit());
+            let end = rest
+                .find(|c: char| if numeric { !c.is_ascii_digit() } else { !c.is_ascii_alphabetic() })
+                .unwrap_or(rest.len());
+            let (part, after) = rest.split_at(end);
+            parts.push(part);
+            rest = after;
+        }
+        let is_word = |part: &&str| part.starts_with(|c: char| c.is_ascii_alphabetic());
+        for word in parts.iter().copied().filter(is_word) {
+            match known_word(word) {
+                Some(Word::Ignored) => {}
+                Some(Word::Month(month)) => {
+                    self.mark(mask::MONTH)?;
+                    self.month = i64::from(month);
+                    self.has_text_month = true;
+                }
+                _ => return Err(Refusal::BadFormat),
+            }
+        }
+        for number in parts.into_iter().filter(|part| !is_word(part)) {
+            self.number(number)?;
+        }
+        // Nothing but a zone may stand in front of a date with separators.
+        let others = self.found & !(mask::DAY_OF_YEAR | mask::ZONE);
+        let only_date = others == mask::DATE || self.wanted == Wanted::Time && self.has(mask::DATE);
+        if only_date { Ok(()) } else { Err(Refusal::BadFormat) }
+    }
+
+    fn number_field(&mut self, text: &str) -> Decoded {
+        match self.label.take() {
+            Some(Label::Julian) => return self.julian(text),
+            Some(Label::Time) => return self.run_together(text, mask::DATE),
+            None => {}
+        }
+        let has_date = self.found & mask::DATE != 0;
+        match text.find('.') {
+            Some(_) if !has_date && self.wanted == Wanted::Date => self.date(text),
+            Some(point) if point > 2 => self.run_together(text, 0),
+            _ if self.wanted == Wanted::Time && !has_date => self.run_together(text, mask::DATE),
+            // Six digits and more are a date or a time; five are a year.
+            _ if text.len() >= 6 && (!has_date || self.found & mask::TIME == 0) => self.run_together(text, 0),
+            _ => self.number(text),
+        }
+    }
+
+    fn julian(&mut self, text: &str) -> Decoded {
+        let (day, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
+        let julian: i32 = day.parse().map_err(|_| Refusal::FieldOverflow)?;
+        let date = CivilDate::from_days(i64::from(julian) - UNIX_EPOCH_JULIAN);
+        self.mark(mask::DATE)?;
+        (self.year, self.month, self.day) = (date.year, date.month.into(), date.day.into());
+        self.is_julian = true;
+        if fraction.len() > 1 {
+            let fraction: f64 = fraction.parse().map_err(|_| Refusal::BadFormat)?;
+            self.mark(mask::TIME)?;
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_precision_loss,
+                reason = "a fraction of a day is below 2^37 microseconds"
+            )]
+            {
+                self.time_micros = (fraction * MICROS_PER_DAY as f64) as i64;
+            }
+            self.hours = self.time_micros / (3600 * MICROS_PER_SECOND);
+        }
+        Ok(())
+    }
+
+    /// One number, whose meaning follows from the fields found before and from the field order.
+    fn number(&mut self, text: &str) -> Decoded {
+        let (digits, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
+        if !fraction.is_empty() && digits.len() > 2 {
+            return self.run_together(text, mask::DATE);
+        }
+        let value = i64::from(digits.parse::<i32>().map_err(|_| Refusal::FieldOverflow)?);
+        let long = text.len() >= 3;
+        let found_date = self.found & mask::DATE;
+        if text.len() == 3 && found_date == mask::YEAR && (1..=366).contains(&value) {
+            self.day_of_year = value;
+            return self.mark(mask::DAY_OF_YEAR | mask::MONTH | mask::DAY);
+        }
+        let year_first = long || self.order == DateOrder::Ymd;
+        let meaning = match found_date {
+            0 if year_first => mask::YEAR,
+            0 if self.order == DateOrder::Dmy => mask::DAY,
+            0 | mask::YEAR | mask::DAY => mask::MONTH,
+            mask::MONTH if self.has_text_month && year_first => mask::YEAR,
+            mask::MONTH => mask::DAY,
+            found if found == mask::YEAR | mask::MONTH => {
+                if self.has_text_month && long && self.short_year {
+                    // What was taken for a year of two digits was the day.
+                    self.day = self.year;
+                    self.year = value;
+                    self.short_year = false;
+                    return self.mark(mask::DAY);
+                }
+                mask::DAY
+            }
+            found if found == mask::MONTH | mask::DAY => mask::YEAR,
+            found if found == mask::DATE => return self.run_together(text, 0),
+            _ => return Err(Refusal::BadFormat),
+        };
+        match meaning {
+            mask::YEAR => {
+                self.year = value;
+                self.short_year = text.len() <= 2;
+            }
+            mask::MONTH => self.month = value,
+            _ => self.day = value,
+        }
+        self.mark(meaning)
+    }
+
+    /// `yymmdd`, `yyyymmdd`, `hhmmss`, `hhmmss.fff` or `hhmm`. `assumed` are fields to take as found.
+    fn run_together(&mut self, text: &str, assumed: u32) -> Decoded {
+        let found = self.found | assumed;
+        let (digits, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
+        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Refusal::BadFormat);
+        }
+        let number = |range: std::ops::Range<usize>| -> Decoded<i64> {
+            let part = digits.get(range).ok_or(Refusal::BadFormat)?;
+            part.parse::<i32>().map(i64::from).map_err(|_| Refusal::FieldOverflow)
+        };
+        let len = digits.len();
+        if fraction.is_empty() && found & mask::DATE != mask::DATE && len >= 6 {
+            (self.year, self.month, self.day) =
+                (number(0..len - 4)?, number(len - 4..len - 2)?, number(len - 2..len)?);
+            self.short_year = len == 6;
+            return self.mark(mask::DATE);
+        }
+        if found & mask::TIME != 0 || !matches!(len, 4 | 6) {
+            return Err(Refusal::BadFormat);
+        }
+        let seconds = if len == 6 { number(4..6)? } else { 0 };
+        let micros =
+            if fraction.is_empty() { 0 } else { fraction_micros(fraction).ok_or(Refusal::BadFormat)? };
+        self.set_time(number(0..2)?, number(2..4)?, seconds, micros)
+    }
+
+    /// `hh:mm`, `hh:mm:ss`, `hh:mm:ss.fff`, `mm:ss.fff`.
+    fn clock(&mut self, text: &str) -> Decoded {
+        let (clock, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
+        let micros =
+            if fraction.is_empty() { 0 } else { fraction_micros(fraction).ok_or(Refusal::BadFormat)? };
+        let mut parts = clock.split(':').map(|part| {
+            if part.is_empty() {
+                return Err(Refusal::BadFormat);
+            }
+            part.parse::<i32>().map(i64::from).map_err(|_| Refusal::FieldOverflow)
+        });
+        let first = parts.next().ok_or(Refusal::BadFormat)??;
+        let second = parts.next().ok_or(Refusal::BadFormat)??;
+        let third = parts.next().transpose()?;
+        if parts.next().is_some() {
+            return Err(Refusal::BadFormat);
+        }
+        match third {
+            Some(third) => self.set_time(first, second, third, micros),
+            None if fraction.is_empty() => self.set_time(first, second, 0, 0),
+            None => self.set_time(0, first, second, micros),
+        }
+    }
+
+    fn set_time(&mut self, hours: i64, minutes: i64, seconds: i64, micros: i64) -> Decoded {
+        let in_range = (0..=24).contains(&hours) && (0..60).contains(&minutes) && (0..=60).contains(&seconds);
+        let time_micros = ((hours * 60 + minutes) * 60 + seconds) * MICROS_PER_SECOND + micros;
+        if !in_range || time_micros > MICROS_PER_DAY {
+            return Err(Refusal::FieldOverflow);
+        }
+        self.hours = hours;
+        self.time_micros = time_micros;
+        self.mark(mask::TIME)
+    }
+
+    fn word(&mut self, text: &str, field_idx: usize) -> Decoded {
+        if let Some(seconds_east) = abbreviation_offset(text) {
+            self.mark(mask::ZONE)?;
+            self.zone = Some(Zone::Offset(seconds_east));
+            return Ok(());
+        }
+        let Some(word) = known_word(text) else {
+            // Zones whose name has letters only, as `singapore`.
+            let zone = TimeZone::named(text).ok_or(Refusal::BadFormat)?;
+            self.mark(mask::ZONE)?;
+            self.zone = Some(Zone::Named(zone));
+            return Ok(());
+        };
+        match word {
+            Word::Ignored => Ok(()),
+            Word::Month(month) => {
+                if self.found & (mask::MONTH | mask::DAY) == mask::MONTH && !self.has_text_month {
+                    // What was taken for the month was the day.
+                    self.day = self.month;
+                    self.found |= mask::DAY;
+                    self.found &= !mask::MONTH;
+                }
+                self.has_text_month = true;
+                self.month = i64::from(month);
+                self.mark(mask::MONTH)
+            }
+            Word::DayOfWeek => self.mark(mask::DAY_OF_WEEK),
+            Word::HalfOfDay { afternoon } => {
+                self.half_of_day = Some(afternoon);
+                self.mark(mask::HALF_OF_DAY)
+            }
+            Word::Era { before } => {
+                self.before_christ = before;
+                self.mark(mask::ERA)
+            }
+            Word::SummerTime => {
+                // `MET DST`: an hour more than the zone before it.
+                self.mark(mask::SUMMER_TIME)?;
+                match &mut self.zone {
+                    Some(Zone::Offset(seconds_east)) => {
+                        *seconds_east += 3600;
+                        Ok(())
+                    }
+                    _ => Err(Refusal::BadFormat),
+                }
+            }
+            Word::Label(Label::Julian) => {
+                self.label = Some(Label::Julian);
+                Ok(())
+            }
+            Word::Label(Label::Time) => {
+                let next = self.fields.get(field_idx + 1).map(|field| field.kind);
+                let is_time = matches!(next, Some(FieldKind::Number | FieldKind::Time | FieldKind::Date));
+                if !is_time || self.wanted == Wanted::Date && !self.has(mask::DATE) {
+                    return Err(Refusal::BadFormat);
+                }
+                self.label = Some(Label::Time);
+                Ok(())
+            }
+            Word::Now => {
+                self.mark(mask::DATE | mask::TIME | mask::ZONE)?;
+                self.set_local_day(self.now_local_micros.div_euclid(MICROS_PER_DAY));
+                self.time_micros = self.now_local_micros.rem_euclid(MICROS_PER_DAY);
+                self.zone = Some(Zone::Offset(self.now_seconds_east));
+                Ok(())
+            }
+            Word::Day(days_later) => {
+                self.mark(mask::DATE)?;
+                self.set_local_day(self.now_local_micros.div_euclid(MICROS_PER_DAY) + days_later);
+                Ok(())
+            }
+            Word::AllBalls => {
+                self.mark(mask::TIME | mask::ZONE)?;
+                self.zone = Some(Zone::Offset(0));
+                Ok(())
+            }
+            Word::Special(special) => {
+                self.mark(mask::DATE | mask::TIME | mask::ZONE)?;
+                self.special = Some(special);
+                Ok(())
+            }
+        }
+    }
+
+    fn set_local_day(&mut self, days: i64) {
+        let date = CivilDate::from_days(days);
+        (self.year, self.month, self.day) = (date.year, date.month.into(), date.day.into());
+        self.is_julian = true;
+    }
+
+    /// Checks and adjusts what was found.
+    fn finish(mut self) -> Decoded<Moment> {
+        let mut date = CivilDate { year: 1970, month: 1, day: 1 };
+        if self.special.is_some() {
+            return Ok(Moment { special: self.special, date, time_micros: 0, zone: self.zone });
+        }
+        if self.label.is_some() {
+            return Err(Refusal::BadFormat);
+        }
+        if self.has(mask::YEAR) && !self.is_julian {
+            self.year = match (self.before_christ, self.short_year) {
+                (true, _) if self.year > 0 => 1 - self.year,
+                (false, true) if self.year < 70 => self.year + 2000,
+                (false, true) if self.year < 100 => self.year + 1900,
+                (false, _) if self.year > 0 => self.year,
+                _ => return Err(Refusal::FieldOverflow),
+            };
+        }
+        if self.has(mask::DAY_OF_YEAR) {
+            let first = CivilDate { year: self.year, month: 1, day: 1 }.to_days();
+            let found = CivilDate::from_days(first + self.day_of_year - 1);
+            (self.year, self.month, self.day) = (found.year, found.month.into(), found.day.into());
+        }
+        let month = u32::try_from(self.month).unwrap_or(0);
+        let day = u32::try_from(self.day).unwrap_or(0);
+        if self.has(mask::MONTH) && !(1..=12).contains(&month)
+            || self.has(mask::DAY) && !(1..=31).contains(&day)
+        {
+            return Err(Refusal::MonthDayOverflow);
+        }
+        if self.has(mask::DATE) {
+            date = CivilDate { year: self.year, month, day };
+            if day > days_in_month(self.year, month) {
+                return Err(Refusal::FieldOverflow);
+            }
+        }
+        if let Some(afternoon) = self.half_of_day {
+            if self.hours > 12 {
+                return Err(Refusal::FieldOverflow);
+            }
+            let half_day = MICROS_PER_DAY / 2;
+            match (afternoon, self.hours == 12) {
+                (false, true) => self.time_micros -= half_day,
+                (true, false) => self.time_micros += half_day,
+                _ => {}
+            }
+        }
+        let complete = match self.wanted {
+            Wanted::Date => self.has(mask::DATE),
+            Wanted::Time => self.has(mask::TIME),
+        };
+        if !complete {
+            return Err(Refusal::BadFormat);
+        }
+        Ok(Moment { special: None, date, time_micros: self.time_micros, zone: self.zone })
+    }
+}
+
+/// `+08`, `-0530`, `+05:30:15` in seconds east.
+fn parse_displacement(text: &str) -> Decoded<i32> {
+    let negative = text.starts_with('-');
+    let digits = text.strip_prefix(['+', '-']).ok_or(Refusal::BadFormat)?;
+    let number = |part: &str| -> Decoded<i32> {
+        if part.is_empty() || !part.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Refusal::BadFormat);
+        }
+        part.parse().map_err(|_| Refusal::DisplacementOverflow)
+    };
+    let mut parts = digits.splitn(3, ':');
+    let mut hours = number(parts.next().unwrap_or_default())?;
+    let mut minutes = 0;
+    let mut seconds = 0;
+    if let Some(part) = parts.next() {
+        minutes = number(part)?;
+        seconds = parts.next().map_or(Ok(0), number)?;
+    } else if digits.len() > 2 {
+        (hours, minutes) = (hours / 100, hours % 100);
+    }
+    if hours > 15 || minutes > 59 || seconds > 59 {
+        return Err(Refusal::DisplacementOverflow);
+    }
+    let magnitude = (hours * 60 + minutes) * 60 + seconds;
+    Ok(if negative { -magnitude } else { magnitude })
+}

@@ -1,0 +1,72 @@
+//! Refusals of values that clients send, with PostgreSQL's codes and words.
+
+use std::fmt;
+
+/// A value that is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputError {
+    /// SQLSTATE.
+    pub sqlstate: &'static str,
+    /// Primary message.
+    pub message: String,
+    /// DETAIL.
+    pub detail: Option<String>,
+    /// HINT.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for InputError {}
+
+impl InputError {
+    pub(super) fn new(sqlstate: &'static str, message: impl Into<String>) -> Self {
+        Self { sqlstate, message: message.into(), detail: None, hint: None }
+    }
+
+    pub(super) fn with_detail(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+
+    pub(super) fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// 22P02: the text is no value of the type.
+    pub(super) fn syntax(type_name: &str, text: &str) -> Self {
+        Self::new("22P02", format!("invalid input syntax for type {type_name}: \"{text}\""))
+    }
+
+    /// 22003 in the words of the integer types.
+    pub(super) fn out_of_range(type_name: &str, text: &str) -> Self {
+        Self::new("22003", format!("value \"{text}\" is out of range for type {type_name}"))
+    }
+
+    /// 22007: the text is no date or time.
+    pub(super) fn datetime_syntax(type_name: &str, text: &str) -> Self {
+        Self::new("22007", format!("invalid input syntax for type {type_name}: \"{text}\""))
+    }
+
+    /// 22008: a field of a date or time is beyond its range.
+    pub(super) fn field_overflow(text: &str) -> Self {
+        Self::new("22008", format!("date/time field value out of range: \"{text}\""))
+    }
+
+    /// 22P03 for the parameter of a number that counts from 1.
+    pub(super) fn binary_format(param_number: usize) -> Self {
+        Self::new("22P03", format!("incorrect binary data format in bind parameter {param_number}"))
+    }
+
+    /// 08P01: the bytes end too early.
+    pub(super) fn truncated() -> Self {
+        Self::new("08P01", "insufficient data left in message")
+    }
+
+    pub(super) fn not_supported(message: impl Into<String>) -> Self {
+        Self::new("0A000", message)
+    }
+}

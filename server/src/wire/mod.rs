@@ -1,0 +1,74 @@
+//! The PostgreSQL wire: types, values in text and binary, rows, parameters, COPY.
+//!
+//! ```text
+//! Bind bytes ──params──▶ ScalarValue          RecordBatch ──row──▶ DataRow
+//!                                             RecordBatch ──copy_out──▶ CopyData
+//!            types: OIDs and arrow types
+//!            text, binary, *_text: one value; column, nested: one column of a batch
+//! ```
+
+mod array_input;
+pub mod binary;
+pub mod calendar;
+mod column;
+mod connection;
+pub mod copy_options;
+pub mod copy_out;
+mod datetime_fields;
+mod datetime_input;
+mod datetime_text;
+mod float_text;
+mod input_error;
+pub(crate) mod interrupt;
+mod interval_input;
+mod interval_text;
+mod json_input;
+mod nested;
+pub mod numeric_text;
+pub mod params;
+#[cfg(test)]
+mod recorded;
+pub mod row;
+mod scalar_input;
+pub mod settings;
+pub(crate) mod socket;
+pub mod startup;
+pub mod text;
+pub mod time_zone;
+pub mod types;
+mod zone_abbreviations;
+
+pub use column::{EncodeError, OidLookup, ROW_BYTES_MAX};
+pub use interval_text::Interval;
+
+use crate::error::{PgError, SqlState};
+
+impl From<EncodeError> for PgError {
+    fn from(error: EncodeError) -> Self {
+        PgError::with_state(SqlState(error.sqlstate()), error.to_string())
+    }
+}
+
+impl From<params::InputError> for PgError {
+    fn from(error: params::InputError) -> Self {
+        let mut refusal = PgError::with_state(SqlState(error.sqlstate), error.message);
+        refusal.detail = error.detail;
+        refusal.hint = error.hint;
+        refusal
+    }
+}
+
+impl From<copy_options::CopyError> for PgError {
+    fn from(error: copy_options::CopyError) -> Self {
+        PgError::with_state(SqlState(error.sqlstate), error.to_string())
+    }
+}
+
+impl From<copy_out::CopyOutError> for PgError {
+    fn from(error: copy_out::CopyOutError) -> Self {
+        match error {
+            copy_out::CopyOutError::Encode(error) => error.into(),
+            copy_out::CopyOutError::Copy(error) => error.into(),
+        }
+    }
+}

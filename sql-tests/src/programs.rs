@@ -1,0 +1,144 @@
+//! Other people's programs that the tests drive: psql, openssl, python.
+
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Outcome;
+
+/// A client program that says nothing for so long is stuck.
+const PROGRAM_TIMEOUT: Duration = Duration::from_secs(90);
+
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The environment variable that leaves out the tests of foreign clients when it says `off`.
+pub const CLIENTS_SWITCH: &str = "QUICKDB_TEST_CLIENTS";
+
+/// What a program printed and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Printed {
+    /// Its exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Printed {
+    /// Standard output as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Standard output of a program that must have succeeded.
+    pub fn success(self) -> Outcome<String> {
+        if self.code == Some(0) {
+            return Ok(self.text());
+        }
+        Err(format!("exit {:?}\n{}{}", self.code, self.text(), self.stderr).into())
+    }
+}
+
+/// Whether the tests of foreign clients are left out, which only [`CLIENTS_SWITCH`] can say.
+pub fn clients_are_off() -> bool {
+    std::env::var(CLIENTS_SWITCH).is_ok_and(|value| value == "off")
+}
+
+/// Runs a command to its end with the given input, killing it when it does not end in time.
+pub fn run(command: &mut Command, input: &[u8]) -> Outcome<Printed> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = spawned.map_err(|error| missing(&name, &error))?;
+    let mut stdin = child.stdin.take().ok_or("no stdin")?;
+    let mut stdout = child.stdout.take().ok_or("no stdout")?;
+    let mut stderr = child.stderr.take().ok_or("no stderr")?;
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || {
+        // A program that does not read its input to the end closes the pipe; its exit code tells more.
+        let _ = stdin.write_all(&input);
+    });
+    let reader = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = stdout.read_to_end(&mut bytes);
+        bytes
+    });
+    let error_reader = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = stderr.read_to_end(&mut bytes);
+        bytes
+    });
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if started.elapsed() > PROGRAM_TIMEOUT {
+            child.kill()?;
+            child.wait()?;
+            return Err(format!("{name} did not end in {} seconds", PROGRAM_TIMEOUT.as_secs()).into());
+        }
+        std::thread::sleep(POLL_INTERVAL);
+    };
+    let gone = |_| "a pipe thread died";
+    writer.join().map_err(gone)?;
+    let stdout = reader.join().map_err(gone)?;
+    let stderr = String::from_utf8_lossy(&error_reader.join().map_err(gone)?).into_owned();
+    Ok(Printed { code: status.code(), stdout, stderr })
+}
+
+/// Runs psql without its start-up file; stops at the first error (exit 3).
+pub fn psql<S: AsRef<OsStr>>(dsn: &str, arguments: &[S]) -> Outcome<Printed> {
+    let mut command = Command::new("psql");
+    command.args(["-X", "-v", "ON_ERROR_STOP=1", "-d", dsn]).args(arguments);
+    command.env("PGCONNECT_TIMEOUT", "10").env("PAGER", "").env("LC_ALL", "C.UTF-8");
+    run(&mut command, b"")
+}
+
+/// The rows of a statement as psql prints them: unaligned, cells separated by `|`.
+pub fn psql_rows(dsn: &str, sql: &str) -> Outcome<Vec<String>> {
+    let text = psql(dsn, &["-A", "-t", "-c", sql])?.success()?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// Runs openssl.
+pub fn openssl<S: AsRef<OsStr>>(arguments: &[S], input: &[u8]) -> Outcome<Printed> {
+    run(Command::new("openssl").args(arguments), input)
+}
+
+/// The python of the virtual environment that `.ci/run` makes.
+pub fn python() -> Outcome<PathBuf> {
+    let python = target_directory()?.join("quickdb-venv/bin/python");
+    if python.exists() {
+        return Ok(python);
+    }
+    Err(format!(
+        "{} is missing; make it with\n  python3 -m venv {venv} && {venv}/bin/pip install -r sql-tests/python/requirements.txt\n\
+         (.ci/run does so), or leave these tests out with {CLIENTS_SWITCH}=off",
+        python.display(),
+        venv = target_directory()?.join("quickdb-venv").display()
+    )
+    .into())
+}
+
+/// The target directory that holds the running test.
+pub fn target_directory() -> Outcome<PathBuf> {
+    let test = std::env::current_exe()?;
+    // target/release/deps/test-hash
+    let directory = test.parent().and_then(Path::parent).and_then(Path::parent);
+    Ok(directory.ok_or("the test runs outside of a target directory")?.to_owned())
+}
+
+fn missing(name: &str, error: &std::io::Error) -> String {
+    let package = match name {
+        "psql" => "postgresql-client",
+        "openssl" => "openssl",
+        _ => "the package that has it",
+    };
+    format!(
+        "{name}: {error}; install it with `apt-get install {package}`, \
+         or leave the tests of foreign clients out with {CLIENTS_SWITCH}=off"
+    )
+}

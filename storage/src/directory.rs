@@ -1,0 +1,188 @@
+//! The folder with the shards of one worker.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::{Result, Shard, ShardId, StorageError};
+
+/// What finished shards are called after their number.
+const SHARD_EXTENSION: &str = "qdb";
+
+/// What files are called that a writer has not finished.
+const UNFINISHED_EXTENSION: &str = "tmp";
+
+/// The folder with the shards of one worker. It opens each shard once and shares it between all readers.
+///
+/// One process at a time may use a folder; keeping others out is up to the caller.
+#[derive(Debug)]
+pub struct ShardDirectory {
+    path: PathBuf,
+    open: Mutex<HashMap<ShardId, Arc<Shard>>>,
+}
+
+impl ShardDirectory {
+    /// Opens the folder, creating it if need be, and removes what unfinished writers left behind: every file
+    /// `*.tmp`. Files with other names than the crate's own are left alone.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`] when the folder cannot be created, read or cleaned.
+    pub fn open(path: &Path) -> Result<Self> {
+        fs::create_dir_all(path).map_err(|source| StorageError::io(path, source))?;
+        let directory = Self { path: path.to_path_buf(), open: Mutex::default() };
+        for (name, path) in directory.files()? {
+            if Path::new(&name).extension().is_some_and(|extension| extension == UNFINISHED_EXTENSION) {
+                fs::remove_file(&path).map_err(|source| StorageError::io(&path, source))?;
+            }
+        }
+        Ok(directory)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The shards of the folder in ascending order, whether they can be read or not.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`] when the folder cannot be read.
+    pub fn list(&self) -> Result<Vec<ShardId>> {
+        let files = self.files()?;
+        let mut shards: Vec<_> =
+            files.iter().filter_map(|(name, _)| shard_of(name, SHARD_EXTENSION)).collect();
+        shards.sort_unstable();
+        Ok(shards)
+    }
+
+    /// An open shard: the same one until it is [removed](Self::remove).
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] when there is none, [`StorageError::Corrupt`] when its header or footer is damaged,
+    /// [`StorageError::Io`] when it cannot be mapped.
+    pub fn shard(&self, shard: ShardId) -> Result<Arc<Shard>> {
+        // Opening reads little more than the footer, so that other readers may wait for it.
+        let mut open = self.lock();
+        if let Some(found) = open.get(&shard) {
+            return Ok(Arc::clone(found));
+        }
+        let opened = Arc::new(Shard::open(&self.shard_path(shard), shard)?);
+        open.insert(shard, Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Deletes a shard. Readers that have it open keep it until they let go.
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] when there is none, [`StorageError::Io`] when it cannot be deleted.
+    pub fn remove(&self, shard: ShardId) -> Result<()> {
+        let path = self.shard_path(shard);
+        let mut open = self.lock();
+        fs::remove_file(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => StorageError::NotFound { shard },
+            _ => StorageError::io(&path, source),
+        })?;
+        open.remove(&shard);
+        sync_directory(&self.path)
+    }
+
+    /// Bytes that may still be written to the folder's file system.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`] when the file system does not say.
+    pub fn bytes_free(&self) -> Result<u64> {
+        let status =
+            rustix::fs::statvfs(&self.path).map_err(|error| StorageError::io(&self.path, error.into()))?;
+        Ok(status.f_bavail.saturating_mul(status.f_frsize))
+    }
+
+    /// Where a shard lies when it is finished.
+    pub(crate) fn shard_path(&self, shard: ShardId) -> PathBuf {
+        self.path.join(format!("{shard}.{SHARD_EXTENSION}"))
+    }
+
+    /// Where a shard is written.
+    pub(crate) fn unfinished_path(&self, shard: ShardId) -> PathBuf {
+        self.path.join(format!("{shard}.{UNFINISHED_EXTENSION}"))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ShardId, Arc<Shard>>> {
+        // The map is whole between any two statements that change it.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Name and path of every regular file whose name is UTF-8, as those of the crate are.
+    fn files(&self) -> Result<Vec<(String, PathBuf)>> {
+        let fail = |source| StorageError::io(&self.path, source);
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            let is_file = entry.file_type().map_err(fail)?.is_file();
+            if is_file && let Ok(name) = entry.file_name().into_string() {
+                files.push((name, entry.path()));
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// The shard that a file name stands for: 16 lowercase hexadecimal digits, a dot and the extension.
+fn shard_of(name: &str, extension: &str) -> Option<ShardId> {
+    let number = name.strip_suffix(extension)?.strip_suffix('.')?;
+    let shard = ShardId(u64::from_str_radix(number, 16).ok()?);
+    // Formatting it again refuses signs, capitals and other lengths.
+    (shard.to_string() == number).then_some(shard)
+}
+
+/// Makes creations, renames and removals in a folder durable.
+pub(crate) fn sync_directory(path: &Path) -> Result<()> {
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|source| StorageError::io(path, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_names_are_shards() {
+        assert_eq!(shard_of("00000000000000ff.qdb", "qdb"), Some(ShardId(255)));
+        for name in [
+            "00000000000000FF.qdb",
+            "ff.qdb",
+            "+0000000000000ff.qdb",
+            "00000000000000ff.qdb.bak",
+            "00000000000000ffqdb",
+            ".qdb",
+            "qdb",
+        ] {
+            assert_eq!(shard_of(name, "qdb"), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn opening_removes_unfinished_files_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b");
+        ShardDirectory::open(&path).unwrap();
+        for name in ["0000000000000001.tmp", "0000000000000002.qdb", "notes.tmp.txt", "README"] {
+            fs::write(path.join(name), b"x").unwrap();
+        }
+        fs::create_dir(path.join("folder.tmp")).unwrap();
+        let directory = ShardDirectory::open(&path).unwrap();
+        assert!(path.join("folder.tmp").is_dir());
+        assert_eq!(directory.list().unwrap(), [ShardId(2)]);
+        let mut names: Vec<_> = directory.files().unwrap().into_iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["0000000000000002.qdb", "README", "notes.tmp.txt"]);
+        assert!(matches!(directory.shard(ShardId(2)), Err(StorageError::Corrupt { .. })));
+        assert!(matches!(directory.shard(ShardId(3)), Err(StorageError::NotFound { .. })));
+        assert!(matches!(directory.remove(ShardId(3)), Err(StorageError::NotFound { .. })));
+        directory.remove(ShardId(2)).unwrap();
+        assert!(directory.list().unwrap().is_empty());
+        assert!(directory.bytes_free().unwrap() > 0);
+    }
+}
