@@ -21,7 +21,7 @@ pub(crate) async fn run(args: MasterArgs, around: Surroundings) -> Result<(), Er
         return Err(Error::Config {
             file: args.config,
             line: None,
-            message: "no workers are configured; add a [[workers]] table with id, name and address for each"
+            message: "no workers are configured; add a [[workers]] table with name and address for each"
                 .to_owned(),
         });
     }
@@ -31,16 +31,13 @@ pub(crate) async fn run(args: MasterArgs, around: Surroundings) -> Result<(), Er
     let workers = config
         .workers
         .iter()
-        .map(|WorkerEntry { id, name, address }| WorkerAddress {
-            id: *id,
-            name: name.clone(),
-            address: address.clone(),
-        })
+        .map(|WorkerEntry { name, address }| WorkerAddress { name: name.clone(), address: address.clone() })
         .collect();
     let client_side = ClientSide {
         listen: config.listen,
         listen_setting: "listen",
         data_dir: directory.path(),
+        catalogue_dir: directory.path(),
         tls: &config.tls,
         auth: &config.auth,
         limits: &config.limits,

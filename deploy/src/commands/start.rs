@@ -31,6 +31,7 @@ pub(crate) async fn run(args: StartArgs, around: Surroundings) -> Result<(), Err
         listen: config.listen,
         listen_setting: "--listen",
         data_dir: directory.path(),
+        catalogue_dir: directory.path(),
         tls: &config.tls,
         auth: &config.auth,
         limits: &config.limits,
