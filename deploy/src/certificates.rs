@@ -10,7 +10,7 @@ use rcgen::{
 
 use crate::error::Error;
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 /// Certificates begin a day early, for clients whose clock or time zone is off.
 const CLOCK_SKEW: Duration = DAY;
 /// An authority lasts ten years.

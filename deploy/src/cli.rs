@@ -42,7 +42,7 @@ The first start makes the directory:
   DIR/catalogue.sqlite    tables, columns, shards
   DIR/shards/             the data
   DIR/tls/                an authority (ca.pem: sslrootcert of clients) and the server's certificate
-  DIR/password            the password of the superuser \"quickdb\", readable by the owner alone
+  DIR/password            the first password of the superuser \"quickdb\", readable by the owner alone
 
 A server that listens beyond loopback requires TLS. The configuration can say otherwise, name another
 certificate, and set limits: deploy/start.toml in the source shows every setting with its default.
@@ -125,8 +125,8 @@ pub(crate) struct StartArgs {
     #[arg(long, value_name = "ADDR", value_parser = listen::parse)]
     pub(crate) listen: Option<SocketAddr>,
 
-    /// A file with the password of the superuser "quickdb" on its only line; it is kept in DIR/password [default:
-    /// DIR/password, made up by the first start]
+    /// A file with a new password for the superuser "quickdb" on its only line; it is kept in DIR/password [default: the
+    /// one that is set; the first start makes one up]
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
 

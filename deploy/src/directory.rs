@@ -100,7 +100,7 @@ impl DataDirectory {
             Ok(metadata) if !metadata.is_dir() => return Err(Error::NotADirectory { path }),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                atomic_file::create_private_folder(&path)?
+                atomic_file::create_private_folder(&path)?;
             }
             Err(error) => return Err(Error::read(&path, "data directory")(error)),
         }

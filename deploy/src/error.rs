@@ -14,12 +14,15 @@ pub(crate) enum Error {
     /// Another process listens on the address.
     #[error(
         "cannot listen on {address}: the port is in use; stop what uses it or choose another address {}",
-        listen_hint(*address, setting)
+        listen_hint(next_port(*address), setting)
     )]
     PortInUse { address: SocketAddr, setting: &'static str },
 
     /// The address cannot be listened on for another reason.
-    #[error("cannot listen on {address}: {source}; choose another address {}", listen_hint(*address, setting))]
+    #[error(
+        "cannot listen on {address}: {source}; choose another address {}",
+        listen_hint(crate::cli::CLIENT_ADDRESS_DEFAULT, setting)
+    )]
     Listen { address: SocketAddr, setting: &'static str, source: io::Error },
 
     /// The data directory is a file or the like.
@@ -169,13 +172,18 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
     text
 }
 
-fn listen_hint(address: SocketAddr, setting: &str) -> String {
-    let next = SocketAddr::new(address.ip(), address.port().checked_add(1).unwrap_or(15433));
+/// How to give another address, for example this one.
+fn listen_hint(example: SocketAddr, setting: &str) -> String {
     if setting.starts_with("--") {
-        format!("with {setting}, for example {setting} {next}")
+        format!("with {setting}, for example {setting} {example}")
     } else {
-        format!("as {setting}, for example {setting} = \"{next}\"")
+        format!("as {setting}, for example {setting} = \"{example}\"")
     }
+}
+
+fn next_port(address: SocketAddr) -> SocketAddr {
+    let default = crate::cli::CLIENT_ADDRESS_DEFAULT.port();
+    SocketAddr::new(address.ip(), address.port().checked_add(1).unwrap_or(default))
 }
 
 fn at_line(line: Option<usize>) -> String {

@@ -20,7 +20,7 @@ pub(crate) fn start(level: &str) {
 /// Checks a level or a list of them, such as `info` or `warn,quickdb_executor=debug`.
 pub(crate) fn parse_level(text: &str) -> Result<String, String> {
     // A bare word that is no level would select a part of the program of that name, which is never what was meant.
-    let bare_words_are_levels = text.split(',').filter(|part| !part.contains('=')).all(|part| is_level(part));
+    let bare_words_are_levels = text.split(',').filter(|part| !part.contains('=')).all(is_level);
     if bare_words_are_levels && EnvFilter::builder().parse(text).is_ok() {
         return Ok(text.to_owned());
     }

@@ -14,27 +14,33 @@ pub(crate) const FILE: &str = "password";
 /// Letters and digits in a made-up password: 24 of 62 are 142 bits.
 const PASSWORD_CHARS: usize = 24;
 
-/// The superuser's password of the data directory `dir`: the content of `given` where there is one, else that of
-/// `DIR/password`, else a new one. It is kept in `DIR/password`, which only the owner can read, so that a later start
-/// needs no file.
+/// The password that the catalogue has to take over, if any: the content of `given` where there is one; else, for a
+/// catalogue that is new, that of `DIR/password`; else a made-up one, where that file does not exist yet. An old
+/// catalogue otherwise keeps its own, which SQL may have changed. The password is kept in `DIR/password`, which only
+/// the owner can read.
 ///
 /// # Errors
 /// When a file cannot be read or written, or holds no password.
-pub(crate) fn ensure(dir: &Path, given: Option<&Path>) -> Result<String, Error> {
+pub(crate) fn ensure(
+    dir: &Path,
+    given: Option<&Path>,
+    catalogue_is_new: bool,
+) -> Result<Option<String>, Error> {
     let kept = dir.join(FILE);
     if let Some(given) = given {
         let text = fs::read_to_string(given).map_err(Error::read(given, "password file"))?;
         let password = parse(given, &text)?;
         keep(&kept, &password)?;
-        return Ok(password);
+        return Ok(Some(password));
     }
     match fs::read_to_string(&kept) {
-        Ok(text) => parse(&kept, &text),
+        Ok(text) if catalogue_is_new => parse(&kept, &text).map(Some),
+        Ok(_) => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // `rand::rng` is a cryptographic generator, seeded by the operating system.
             let password = Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_CHARS);
             keep(&kept, &password)?;
-            Ok(password)
+            Ok(Some(password))
         }
         Err(error) => Err(Error::read(&kept, "password file")(error)),
     }
@@ -67,22 +73,27 @@ mod tests {
     #[test]
     fn a_password_is_made_up_once_and_kept_private() {
         let dir = tempfile::tempdir().unwrap();
-        let first = ensure(dir.path(), None).unwrap();
+        let first = ensure(dir.path(), None, true).unwrap().unwrap();
         assert_eq!(first.len(), PASSWORD_CHARS);
-        assert_eq!(ensure(dir.path(), None).unwrap(), first);
+        // A start that ended before there was a catalogue has left the password alone.
+        assert_eq!(ensure(dir.path(), None, true).unwrap().as_deref(), Some(first.as_str()));
+        assert_eq!(ensure(dir.path(), None, false).unwrap(), None);
         let mode = fs::metadata(dir.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let elsewhere = tempfile::tempdir().unwrap();
-        assert_ne!(ensure(elsewhere.path(), None).unwrap(), first);
+        assert_ne!(ensure(elsewhere.path(), None, true).unwrap().unwrap(), first);
     }
 
     #[test]
-    fn a_given_password_replaces_the_kept_one() {
+    fn a_given_password_is_set_and_kept() {
         let dir = tempfile::tempdir().unwrap();
         let given = dir.path().join("given");
         fs::write(&given, "correct horse \n").unwrap();
-        assert_eq!(ensure(dir.path(), Some(&given)).unwrap(), "correct horse ");
-        assert_eq!(ensure(dir.path(), None).unwrap(), "correct horse ");
+        for catalogue_is_new in [true, false] {
+            let password = ensure(dir.path(), Some(&given), catalogue_is_new).unwrap();
+            assert_eq!(password.as_deref(), Some("correct horse "));
+        }
+        assert_eq!(ensure(dir.path(), None, true).unwrap().as_deref(), Some("correct horse "));
     }
 
     #[test]
@@ -91,7 +102,7 @@ mod tests {
         let given = dir.path().join("given");
         for text in ["", "\n", "one\ntwo\n"] {
             fs::write(&given, text).unwrap();
-            assert!(ensure(dir.path(), Some(&given)).unwrap_err().line().contains("the password file"));
+            assert!(ensure(dir.path(), Some(&given), true).unwrap_err().line().contains("the password file"));
         }
         assert!(!dir.path().join(FILE).exists());
     }

@@ -7,8 +7,12 @@ use quickdb_executor::worker::{WorkerConfig, WorkerServer};
 use quickdb_server::{Auth, Master, MasterConfig, TableLoad, TlsIdentity, Workers};
 
 use crate::certificates::Identity;
+use crate::config::AuthMethod;
 use crate::dataset::BundledTable;
 use crate::error::Error;
+
+/// The catalogue in a master's directory.
+pub(crate) const CATALOGUE_FILE: &str = "catalogue.sqlite";
 
 /// The certificates of a node inside a cluster, in PEM.
 #[derive(Clone)]
@@ -32,9 +36,7 @@ impl ClusterIdentity {
 /// A worker as the master sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WorkerAddress {
-    /// The number under which the catalogue knows its shards.
-    pub(crate) id: u32,
-    /// The name in messages and in its certificate.
+    /// The name in messages and in its certificate, by which the catalogue knows its shards.
     pub(crate) name: String,
     /// `HOST:PORT`.
     pub(crate) address: String,
@@ -55,12 +57,14 @@ pub(crate) struct MasterSettings {
     /// How the user gave that address, for messages.
     pub(crate) listen_setting: &'static str,
     /// The directory of the catalogue.
-    pub(crate) data_dir: PathBuf,
+    pub(crate) catalogue_dir: PathBuf,
     /// The certificate for clients.
     pub(crate) tls: Identity,
     /// Whether clients without TLS are turned away.
     pub(crate) require_tls: bool,
-    /// The superuser's password; without one every client is trusted.
+    /// How clients prove who they are.
+    pub(crate) auth: AuthMethod,
+    /// A password that the superuser gets.
     pub(crate) password: Option<String>,
     /// The workers.
     pub(crate) workers: WorkersOf,
@@ -83,6 +87,7 @@ impl RunningMaster {
     /// # Errors
     /// [`Error::PortInUse`] and [`Error::Role`].
     pub(crate) async fn start(settings: MasterSettings) -> Result<Self, Error> {
+        start_computing(settings.threads)?;
         let MasterSettings { listen, listen_setting, .. } = settings;
         let workers = match settings.workers {
             WorkersOf::Embedded(shards_dir) => Workers::Embedded { shards_dir },
@@ -93,14 +98,17 @@ impl RunningMaster {
         };
         let config = MasterConfig {
             listen,
-            catalogue: settings.data_dir.join("catalogue.sqlite"),
-            spill_dir: settings.data_dir.join("spill"),
+            catalogue: settings.catalogue_dir.join(CATALOGUE_FILE),
+            spill_dir: settings.catalogue_dir.join("spill"),
             tls: Some(TlsIdentity {
                 cert_pem: settings.tls.certificate_pem.into_bytes(),
                 key_pem: settings.tls.key_pem.into_bytes(),
             }),
             require_tls: settings.require_tls,
-            auth: if settings.password.is_some() { Auth::Scram } else { Auth::Trust },
+            auth: match settings.auth {
+                AuthMethod::Scram => Auth::Scram,
+                AuthMethod::Trust => Auth::Trust,
+            },
             password: settings.password,
             statement_timeout_ms: settings.statement_timeout_ms,
             workers,
@@ -175,6 +183,7 @@ impl RunningWorker {
     /// # Errors
     /// [`Error::PortInUse`] and [`Error::Role`].
     pub(crate) async fn start(settings: WorkerSettings) -> Result<Self, Error> {
+        start_computing(settings.threads)?;
         let listen = settings.listen;
         let config = WorkerConfig {
             name: settings.name,
@@ -199,4 +208,16 @@ impl RunningWorker {
     pub(crate) async fn shutdown(self) {
         self.0.shutdown().await;
     }
+}
+
+/// Starts the threads that compute, of which a process has one set.
+fn start_computing(threads: usize) -> Result<(), Error> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|index| format!("quickdb-cpu-{index}"))
+        .build_global()
+        .map_err(|error| Error::Setup {
+            what: "the threads that compute",
+            source: std::io::Error::other(error),
+        })
 }

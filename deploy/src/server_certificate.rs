@@ -36,7 +36,7 @@ const CERTIFICATE_FILE: &str = "server.pem";
 const KEY_FILE: &str = "server.key";
 const AUTHORITY_NAME: &str = "quickdb authority of this server";
 /// A certificate with less time left than this is renewed at the next start.
-const RENEW_BEFORE: Duration = Duration::from_secs(90 * 24 * 3600);
+const RENEW_BEFORE: Duration = Duration::from_hours(90 * 24);
 
 /// The certificate in `DIR/tls` for all of `names`, the first of which must exist. It is made or renewed where the one
 /// that is there is absent, damaged, about to expire, or for other names; the authority's key stays as long as it can be
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use crate::certificates::loopback_names;
 
-    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    const YEAR: Duration = Duration::from_hours(365 * 24);
 
     fn ca(dir: &Path) -> String {
         fs::read_to_string(dir.join(FOLDER).join(AUTHORITY_FILE)).unwrap()

@@ -168,22 +168,19 @@ impl WorkerProcess {
             status = self.child.wait() => Some(status),
             _ = stop.wait_for(|stop| *stop) => None,
         };
-        match ended {
-            Some(status) => {
-                let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-                console::note(&format!(
-                    "quickdb: {} on port {} has ended ({how}) and its shards are out of reach; start it again with: {}",
-                    self.name, self.port, self.command
-                ));
-                // It is reported once; from here on the worker is whoever's who starts it again.
-                let _ = stop.wait_for(|stop| *stop).await;
-            }
-            None => {
-                drop(self.stdin.take());
-                if timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
-                    // Kills and reaps. An error means that it has ended meanwhile.
-                    let _ = self.child.kill().await;
-                }
+        if let Some(status) = ended {
+            let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+            console::note(&format!(
+                "quickdb: {} on port {} has ended ({how}) and its shards are out of reach; start it again with: {}",
+                self.name, self.port, self.command
+            ));
+            // It is reported once. Who starts it again by hand also stops it.
+            let _ = stop.wait_for(|stop| *stop).await;
+        } else {
+            drop(self.stdin.take());
+            if timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
+                // Kills and reaps. An error means that it has ended meanwhile.
+                let _ = self.child.kill().await;
             }
         }
         drain.abort();

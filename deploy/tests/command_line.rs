@@ -1,5 +1,7 @@
 //! The program from outside: exit codes, messages, the life of its processes.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -170,6 +172,7 @@ fn a_port_in_use_is_named_before_anything_is_loaded() {
         let message = failure(&[command, "--listen", &address, "--data-dir", data_dir.to_str().unwrap()]);
         assert!(message.starts_with(&format!("cannot listen on {address}: the port is in use")), "{message}");
         assert!(message.contains("--listen 127.0.0.1:"), "{message}");
+        assert!(!data_dir.exists(), "{command} has left a directory");
     }
 }
 

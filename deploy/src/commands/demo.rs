@@ -42,8 +42,8 @@ const MEMORY_BYTES_MIN: u64 = 256 << 20;
 /// Whatever keeps it from starting.
 pub(crate) async fn run(args: DemoArgs, around: Surroundings) -> Result<(), Error> {
     around.start_log(LOG_LEVEL_DEFAULT);
-    let directory = DataDirectory::open(&args.data_dir, Role::Demo)?;
     listen::probe(args.listen, "--listen")?;
+    let directory = DataDirectory::open(&args.data_dir, Role::Demo)?;
     if args.workers == 0 {
         let layout = directory.path().join("embedded");
         atomic_file::create_private_folder(&layout)?;
@@ -85,19 +85,18 @@ fn settings(
         listen: args.listen,
         listen_setting: "--listen",
         data_dir: directory.path(),
+        catalogue_dir: layout,
         tls: &ClientTlsConfig::default(),
         auth: &AuthConfig { method, password_file: None },
         limits: &limits,
     };
-    let mut settings = client_side.settings(workers, around)?;
-    settings.data_dir = layout.to_owned();
-    Ok(settings)
+    client_side.settings(workers, around)
 }
 
 /// Starts the server, loads what is missing, and serves until it is told to stop.
 async fn serve(settings: MasterSettings, args: &DemoArgs, around: &Surroundings) -> Result<(), Error> {
     let require_tls = settings.require_tls;
-    let has_password = settings.password.is_some();
+    let has_password = settings.auth == AuthMethod::Scram;
     let master = RunningMaster::start(settings).await?;
     let loaded = tokio::select! {
         loaded = load(&master, args.workers) => loaded,
@@ -224,12 +223,7 @@ fn remote_workers(plans: &[WorkerPlan], ports: &[u16], authority: &Authority) ->
     let addresses = plans
         .iter()
         .zip(ports)
-        .zip(1..)
-        .map(|((plan, port), id)| WorkerAddress {
-            id,
-            name: plan.name.clone(),
-            address: format!("127.0.0.1:{port}"),
-        })
+        .map(|(plan, port)| WorkerAddress { name: plan.name.clone(), address: format!("127.0.0.1:{port}") })
         .collect();
     let identity = ClusterIdentity {
         authority_pem: authority.certificate_pem(),

@@ -21,26 +21,23 @@ pub(crate) async fn run(args: MasterArgs, around: Surroundings) -> Result<(), Er
         return Err(Error::Config {
             file: args.config,
             line: None,
-            message: "no workers are configured; add a [[workers]] table with id, name and address for each"
+            message: "no workers are configured; add a [[workers]] table with name and address for each"
                 .to_owned(),
         });
     }
     let identity = cluster_identity(&config.cluster)?;
-    let directory = DataDirectory::open(&config.data_dir, Role::Master)?;
     listen::probe(config.listen, "listen")?;
+    let directory = DataDirectory::open(&config.data_dir, Role::Master)?;
     let workers = config
         .workers
         .iter()
-        .map(|WorkerEntry { id, name, address }| WorkerAddress {
-            id: *id,
-            name: name.clone(),
-            address: address.clone(),
-        })
+        .map(|WorkerEntry { name, address }| WorkerAddress { name: name.clone(), address: address.clone() })
         .collect();
     let client_side = ClientSide {
         listen: config.listen,
         listen_setting: "listen",
         data_dir: directory.path(),
+        catalogue_dir: directory.path(),
         tls: &config.tls,
         auth: &config.auth,
         limits: &config.limits,

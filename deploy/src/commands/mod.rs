@@ -18,7 +18,7 @@ use crate::certificates::{Identity, loopback_names};
 use crate::config::{AuthConfig, AuthMethod, ClientTlsConfig, ClusterTlsConfig, LimitsConfig};
 use crate::error::Error;
 use crate::machine::Machine;
-use crate::roles::{ClusterIdentity, MasterSettings, RunningMaster, WorkersOf};
+use crate::roles::{CATALOGUE_FILE, ClusterIdentity, MasterSettings, RunningMaster, WorkersOf};
 use crate::shutdown::Shutdown;
 use crate::{console, listen, password, pem_file, server_certificate};
 
@@ -54,6 +54,7 @@ struct ClientSide<'a> {
     listen: SocketAddr,
     listen_setting: &'static str,
     data_dir: &'a Path,
+    catalogue_dir: &'a Path,
     tls: &'a ClientTlsConfig,
     auth: &'a AuthConfig,
     limits: &'a LimitsConfig,
@@ -63,15 +64,19 @@ impl ClientSide<'_> {
     /// The settings of a master with these workers. Makes the certificate and the password where there are none.
     fn settings(&self, workers: WorkersOf, around: &Surroundings) -> Result<MasterSettings, Error> {
         let password = match self.auth.method {
-            AuthMethod::Scram => Some(password::ensure(self.data_dir, self.auth.password_file.as_deref())?),
+            AuthMethod::Scram => {
+                let catalogue_is_new = !self.catalogue_dir.join(CATALOGUE_FILE).exists();
+                password::ensure(self.data_dir, self.auth.password_file.as_deref(), catalogue_is_new)?
+            }
             AuthMethod::Trust => None,
         };
         Ok(MasterSettings {
             listen: self.listen,
             listen_setting: self.listen_setting,
-            data_dir: self.data_dir.to_owned(),
+            catalogue_dir: self.catalogue_dir.to_owned(),
             tls: self.identity(&around.machine)?,
             require_tls: self.tls.is_required(self.listen),
+            auth: self.auth.method,
             password,
             workers,
             max_connections: self.limits.max_connections,

@@ -25,12 +25,13 @@ pub(crate) async fn run(args: StartArgs, around: Surroundings) -> Result<(), Err
     if args.password_file.is_some() {
         config.auth.password_file = args.password_file;
     }
-    let directory = DataDirectory::open(&args.data_dir, Role::Server)?;
     listen::probe(config.listen, "--listen")?;
+    let directory = DataDirectory::open(&args.data_dir, Role::Server)?;
     let client_side = ClientSide {
         listen: config.listen,
         listen_setting: "--listen",
         data_dir: directory.path(),
+        catalogue_dir: directory.path(),
         tls: &config.tls,
         auth: &config.auth,
         limits: &config.limits,

@@ -26,8 +26,8 @@ pub(crate) async fn run(args: WorkerArgs, around: Surroundings) -> Result<(), Er
     let config: WorkerConfig = config::load(&args.config)?;
     around.start_log(&config.log_level);
     let tls = cluster_identity(&config.tls)?;
-    let directory = DataDirectory::open(&config.data_dir, Role::Worker)?;
     listen::probe(config.listen, "listen")?;
+    let directory = DataDirectory::open(&config.data_dir, Role::Worker)?;
     let worker = RunningWorker::start(WorkerSettings {
         name: config.name.clone(),
         listen: config.listen,

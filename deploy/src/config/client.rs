@@ -50,7 +50,7 @@ pub(crate) enum AuthMethod {
 pub(crate) struct AuthConfig {
     /// The method.
     pub(crate) method: AuthMethod,
-    /// A file with the superuser's password. Absent: the one in the data directory.
+    /// A file with the superuser's password. Absent: the password stays as it is.
     pub(crate) password_file: Option<PathBuf>,
 }
 

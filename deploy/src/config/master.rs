@@ -39,9 +39,7 @@ pub(crate) struct MasterConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WorkerEntry {
-    /// The number under which the catalogue knows the worker's shards; it must never change.
-    pub(crate) id: u32,
-    /// The name in messages and in the worker's certificate.
+    /// The name in messages and in the worker's certificate, by which the catalogue knows its shards: it never changes.
     pub(crate) name: String,
     /// `HOST:PORT`.
     #[serde(deserialize_with = "host_and_port")]
@@ -74,11 +72,9 @@ impl Config for MasterConfig {
 
 fn distinct_workers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<WorkerEntry>, D::Error> {
     let workers = Vec::<WorkerEntry>::deserialize(deserializer)?;
-    let (mut ids, mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
     for worker in &workers {
-        let twice = if !ids.insert(worker.id) {
-            format!("id {}", worker.id)
-        } else if !names.insert(&worker.name) {
+        let twice = if !names.insert(&worker.name) {
             format!("name {:?}", worker.name)
         } else if !addresses.insert(&worker.address) {
             format!("address {:?}", worker.address)

@@ -128,9 +128,9 @@ mod tests {
         let syntax = message("listen = \n");
         assert!(syntax.starts_with("m.toml:1: "), "{syntax}");
         let twice = message(
-            "[[workers]]\nid = 1\nname = \"a\"\naddress = \"a:1\"\n[[workers]]\nid = 1\nname = \"b\"\naddress = \"b:1\"\n",
+            "[[workers]]\nname = \"a\"\naddress = \"a:1\"\n[[workers]]\nname = \"a\"\naddress = \"b:1\"\n",
         );
-        assert!(twice.contains("workers") && twice.contains("id 1"), "{twice}");
+        assert!(twice.contains("workers") && twice.contains("the name \"a\""), "{twice}");
     }
 
     #[test]
