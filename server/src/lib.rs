@@ -1,1 +1,3 @@
-//! .
+//! The master of quickdb.
+pub mod error;
+pub mod sql;
