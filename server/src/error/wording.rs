@@ -80,6 +80,12 @@ const WORDINGS: &[Wording] = &[
         ErrorKind::Windowing,
         "window functions are not allowed in WHERE",
     ),
+    say(
+        r"Cannot create filter with non-boolean predicate '(?s:.*)' returning (\S+)",
+        ErrorKind::DatatypeMismatch,
+        "argument of WHERE must be type boolean, not type $1",
+    ),
+    say(r"Invalid qualifier (\S+)", ErrorKind::UndefinedTable, "missing FROM-clause entry for table \"$1\""),
     say(r"LIMIT must be >= 0|LIMIT must not be negative", ErrorKind::Internal, "LIMIT must not be negative"),
     say(r"OFFSET must be >=\s?0", ErrorKind::Internal, "OFFSET must not be negative"),
     say(r"(?i)divide by zero", ErrorKind::DivisionByZero, "division by zero"),
@@ -178,6 +184,9 @@ pub(super) fn translate(text: &str) -> Option<PgError> {
         let found = pattern.captures(text)?;
         let mut message = String::new();
         found.expand(wording.message, &mut message);
+        if let Some((words, arrow)) = message.split_once("boolean, not type ") {
+            message = format!("{words}boolean, not type {}", pg_name_of_arrow(arrow));
+        }
         let error = match wording.message {
             "LIMIT must not be negative" => PgError::with_state(super::SqlState("2201W"), message),
             "OFFSET must not be negative" => PgError::with_state(super::SqlState("2201X"), message),

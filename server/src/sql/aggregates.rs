@@ -21,6 +21,7 @@ use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
 use quickdb_executor::error::{ErrorKind, ExecError};
 use quickdb_executor::functions::average::average_scale;
+use quickdb_executor::functions::numeric_display::{NUMERIC_DISPLAY_KEY, QUOTIENT};
 use quickdb_executor::functions::undefined_function;
 
 /// An aggregate that is typed here and computed by others.
@@ -120,7 +121,19 @@ impl AggregateUDFImpl for TypedAggregate {
 
     fn return_field(&self, arg_fields: &[Arc<Field>]) -> Result<Arc<Field>> {
         let types: Vec<DataType> = arg_fields.iter().map(|field| field.data_type().clone()).collect();
-        Ok(Arc::new(Field::new(self.name(), self.return_type(&types)?, true)))
+        let data_type = self.return_type(&types)?;
+        let shown = match (self.kind, &data_type) {
+            (Typed::Avg, DataType::Decimal128(..)) => Some(QUOTIENT.to_owned()),
+            (Typed::Sum, DataType::Decimal128(..)) => {
+                arg_fields.first().and_then(|field| field.metadata().get(NUMERIC_DISPLAY_KEY).cloned())
+            }
+            _ => None,
+        };
+        let field = Field::new(self.name(), data_type, true);
+        Ok(Arc::new(match shown {
+            Some(shown) => field.with_metadata([(NUMERIC_DISPLAY_KEY.to_owned(), shown)].into()),
+            None => field,
+        }))
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {

@@ -18,15 +18,16 @@ pub mod provider;
 pub mod rewrite;
 pub mod types;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, TableReference};
 use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::expr::{Cast, Placeholder};
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::optimizer::Analyzer;
+use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::resolve::resolve_table_references;
@@ -172,6 +173,7 @@ async fn plan_with(
     let mut context = PlannerContext::new().with_prepare_param_data_types(declared);
     let planner = SqlToRel::new_with_options(&relations, parser_options());
     let plan = planner.sql_statement_to_plan_with_context(Statement::Query(query), &mut context)?;
+    let plan = analyze::LiteralTypes.analyze(plan, state.config_options())?;
     let plan = with_typed_parameters(plan)?;
     let plan = analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
     let parameters = parameter_types(&plan, parameters)?;
@@ -200,19 +202,51 @@ fn parser_options() -> ParserOptions {
     }
 }
 
-/// Parameters that nothing gave a type are text.
+/// Gives types to parameters that have none: the type that the same parameter has elsewhere, `bigint` in LIMIT and
+/// OFFSET, the target of a cast, and text where nothing tells.
 fn with_typed_parameters(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let mut known: HashMap<String, FieldRef> = HashMap::new();
+    plan.apply_with_subqueries(|plan| {
+        let in_limit = matches!(plan, LogicalPlan::Limit(_));
+        plan.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                match expr {
+                    Expr::Placeholder(Placeholder { id, field: Some(field) }) => {
+                        known.entry(id.clone()).or_insert_with(|| Arc::clone(field));
+                    }
+                    Expr::Placeholder(Placeholder { id, field: None }) if in_limit => {
+                        let field = Arc::new(Field::new(id.clone(), DataType::Int64, true));
+                        known.entry(id.clone()).or_insert(field);
+                    }
+                    Expr::Cast(Cast { expr, field }) => {
+                        if let Expr::Placeholder(Placeholder { id, field: None }) = expr.as_ref() {
+                            let field = Arc::new(field.as_ref().clone().with_name(id.clone()));
+                            known.entry(id.clone()).or_insert(field);
+                        }
+                    }
+                    _ => {}
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
     plan.transform_up_with_subqueries(|plan| {
         let rewritten = plan.map_expressions(|expr| {
             expr.transform_up(|expr| match expr {
                 Expr::Placeholder(Placeholder { id, field: None }) => {
-                    let field = Arc::new(Field::new(id.clone(), DataType::Utf8View, true));
+                    let text = || Arc::new(Field::new(id.clone(), DataType::Utf8View, true));
+                    let field = known.get(&id).map_or_else(text, Arc::clone);
                     Ok(Transformed::yes(Expr::Placeholder(Placeholder::new_with_field(id, Some(field)))))
                 }
                 other => Ok(Transformed::no(other)),
             })
         })?;
-        if rewritten.transformed { rewritten.map_data(LogicalPlan::recompute_schema) } else { Ok(rewritten) }
+        // Only what computes columns has a schema that a parameter can change.
+        let computes = matches!(
+            rewritten.data,
+            LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) | LogicalPlan::Values(_)
+        );
+        if rewritten.transformed && computes { rewritten.map_data(LogicalPlan::recompute_schema) } else { Ok(rewritten) }
     })
     .map(|rewritten| rewritten.data)
 }

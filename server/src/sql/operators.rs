@@ -13,6 +13,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, Operator, ScalarUDF};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use quickdb_executor::error::{ErrorKind, ExecError};
 use quickdb_executor::functions::arithmetic::{self, Arithmetic};
+use quickdb_executor::functions::input::numeric_literal_type;
 use quickdb_executor::functions::type_names::{pg_type_name, timestamptz};
 use quickdb_executor::functions::{scalar_functions, undefined_operator};
 
@@ -245,6 +246,13 @@ pub fn adopt(expr: Expr, wanted: &DataType, schema: &DFSchema) -> Result<Expr> {
             };
             let field = Arc::new(Field::new(id.clone(), wanted.clone(), true));
             Ok(Expr::Placeholder(Placeholder::new_with_field(id, Some(field))))
+        }
+        Expr::Literal(ScalarValue::Utf8(Some(text)), metadata) if matches!(wanted, DataType::Decimal128(..)) => {
+            // A literal beside a numeric keeps its own digits.
+            let own = numeric_literal_type(&text).map(|(precision, scale)| DataType::Decimal128(precision, scale));
+            let literal = Expr::Literal(ScalarValue::Utf8(Some(text)), metadata);
+            let from = literal.get_type(schema)?;
+            Ok(cast(literal, &from, own.as_ref().unwrap_or(wanted)))
         }
         Expr::Literal(ScalarValue::Utf8(_), _) if !matches!(wanted, DataType::Utf8) => {
             let from = expr.get_type(schema)?;

@@ -1,9 +1,11 @@
 //! A query string to statements, with PostgreSQL's syntax errors.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::ast::{Ident, Statement, TableFactor, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError, ParserOptions};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
 use quickdb_executor::error::ErrorKind;
@@ -67,7 +69,15 @@ fn parse_one(
         .with_recursion_limit(NESTING_MAX)
         .with_tokens_with_locations(tokens.to_vec());
     let ends_here = |parser: &Parser| syntax_error(sql, parser.peek_token_ref(), end);
-    let statement = match parser.parse_statement() {
+    let first = tokens.iter().find(|token| !is_blank(&token.token));
+    let is_table = first.is_some_and(|token| matches!(&token.token, Token::Word(word) if word.keyword == Keyword::TABLE));
+    // `TABLE t` is a query that the parser knows inside of others only.
+    let parsed = if is_table {
+        parser.parse_query().map(Statement::Query)
+    } else {
+        parser.parse_statement()
+    };
+    let statement = match parsed {
         Ok(statement) => statement,
         Err(ParserError::RecursionLimitExceeded) => return Err(too_deep()),
         Err(ParserError::TokenizerError(_)) => return Err(ends_here(&parser)),
@@ -83,7 +93,48 @@ fn parse_one(
     if parser.peek_token_ref().token != Token::EOF {
         return Err(ends_here(&parser));
     }
+    if let Some(ident) = reserved_word(&statement) {
+        let from = byte_offset(sql, ident.span.start.line, ident.span.start.column);
+        return Err(PgError::new(ErrorKind::Syntax, format!("syntax error at or near \"{}\"", ident.value))
+            .at(Some(position_of_byte(sql, from))));
+    }
     Ok(statement)
+}
+
+/// Words that PostgreSQL never takes for a name unless they are quoted, and the parser does.
+const RESERVED: [&str; 58] = [
+    "all", "analyse", "analyze", "and", "any", "as", "asc", "asymmetric", "both", "case", "cast", "check", "collate",
+    "column", "constraint", "create", "default", "deferrable", "desc", "distinct", "do", "else", "end", "except", "fetch",
+    "for", "foreign", "from", "grant", "group", "having", "in", "initially", "intersect", "into", "lateral", "leading",
+    "limit", "not", "offset", "on", "only", "or", "order", "placing", "primary", "references", "returning", "select",
+    "some", "symmetric", "then", "to", "trailing", "union", "unique", "using", "variadic",
+];
+
+/// A reserved word that stands for a relation.
+fn reserved_word(statement: &Statement) -> Option<Ident> {
+    struct Names {
+        found: Option<Ident>,
+    }
+    impl Visitor for Names {
+        type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+            let TableFactor::Table { name, .. } = factor else { return ControlFlow::Continue(()) };
+            let reserved = name.0.iter().filter_map(|part| part.as_ident()).find(|ident| {
+                ident.quote_style.is_none() && RESERVED.contains(&ident.value.to_lowercase().as_str())
+            });
+            match reserved {
+                Some(ident) => {
+                    self.found = Some(ident.clone());
+                    ControlFlow::Break(())
+                }
+                None => ControlFlow::Continue(()),
+            }
+        }
+    }
+    let mut names = Names { found: None };
+    let _ = statement.visit(&mut names);
+    names.found
 }
 
 /// The `Line: 1, Column: 8` at the end of a parser's message.
@@ -130,7 +181,7 @@ fn lexical_error(sql: &str, message: &str, location: Location) -> PgError {
     let (what, from) = if message_folded.contains("comment") {
         ("unterminated /* comment", opened(&["/*"]))
     } else if message_folded.contains("dollar") || message_folded.contains('$') {
-        ("unterminated dollar-quoted string", opened(&["$"]))
+        ("unterminated dollar-quoted string", dollar_tag(sql, at))
     } else if message_folded.contains("delimited") || message_folded.contains("identifier") || message_folded.contains('"') {
         ("unterminated quoted identifier", opened(&["\""]))
     } else if message_folded.contains("string") || message_folded.contains("literal") {
@@ -140,6 +191,17 @@ fn lexical_error(sql: &str, message: &str, location: Location) -> PgError {
     };
     let near = sql.get(from..).unwrap_or_default();
     PgError::new(ErrorKind::Syntax, format!("{what} at or near \"{near}\"")).at(Some(position_of_byte(sql, from)))
+}
+
+/// The beginning of the last `$tag$` that begins at or before an offset.
+fn dollar_tag(sql: &str, at: usize) -> usize {
+    let is_tag = |text: &str| {
+        text.strip_prefix('$').and_then(|rest| rest.split_once('$')).is_some_and(|(tag, _)| {
+            tag.chars().all(|c| c.is_alphanumeric() || c == '_')
+        })
+    };
+    let starts = sql.match_indices('$').map(|(start, _)| start).filter(|start| *start <= at);
+    starts.filter(|start| sql.get(*start..).is_some_and(is_tag)).last().unwrap_or(at)
 }
 
 /// Words that the tokenizer takes and PostgreSQL does not.

@@ -15,8 +15,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use quickdb_executor::functions::cast::NUMERIC_DISPLAY_KEY;
-use quickdb_executor::functions::numeric_display::format_numeric_as;
+use quickdb_executor::functions::numeric_display::{NUMERIC_DISPLAY_KEY, format_numeric_as};
 use quickdb_executor::functions::text_of::text_of;
 use quickdb_executor::functions::type_names::pg_field_type_name;
 
@@ -172,4 +171,22 @@ async fn answers_are_postgresqls() {
         }
     }
     assert!(report.is_empty(), "{passed} passed\n{report}");
+}
+
+async fn parameters(sql: &str) -> Vec<String> {
+    let context = context();
+    let statement = parse(sql).unwrap().remove(0);
+    let facts = SessionFacts::new("postgres", "postgres");
+    let planned = plan_query(&context.state(), &facts, &statement, &[]).await.unwrap();
+    planned.parameters.iter().map(quickdb_executor::functions::type_names::pg_type_name).collect()
+}
+
+#[tokio::test]
+async fn parameters_take_the_types_of_their_context() {
+    assert_eq!(parameters("select * from t where id = $1 and g = $2").await, ["integer", "text"]);
+    assert_eq!(parameters("select * from t where id in ($1, $2) limit $3").await, ["integer", "integer", "bigint"]);
+    assert_eq!(parameters("select $1::int, $2").await, ["integer", "text"]);
+    assert_eq!(parameters("select x + $1, d - $2, $3 || g from t").await, ["double precision", "date", "text"]);
+    assert_eq!(parameters("select coalesce(k, $1), case when f then id else $2 end from t").await, ["integer", "integer"]);
+    assert_eq!(parameters("select id from t where k between $1 and $2 or $1 is null").await, ["integer", "integer"]);
 }

@@ -35,13 +35,11 @@ fn plan(sql_type: &SqlType) -> Result<Option<FieldRef>> {
         SqlType::Float(_) | SqlType::Float8 | SqlType::DoublePrecision | SqlType::Double(_) => plain(DataType::Float64),
         SqlType::Numeric(info) | SqlType::Decimal(info) | SqlType::Dec(info) => plain(decimal(info)?),
         SqlType::Boolean | SqlType::Bool => plain(DataType::Boolean),
-        SqlType::Text
-        | SqlType::Varchar(_)
-        | SqlType::CharacterVarying(_)
-        | SqlType::CharVarying(_)
-        | SqlType::Char(_)
-        | SqlType::Character(_)
-        | SqlType::String(_) => plain(DataType::Utf8View),
+        SqlType::Text | SqlType::String(_) => plain(DataType::Utf8View),
+        SqlType::Varchar(_) | SqlType::CharacterVarying(_) | SqlType::CharVarying(_) => {
+            named("varchar", DataType::Utf8View)
+        }
+        SqlType::Char(_) | SqlType::Character(_) => named("bpchar", DataType::Utf8View),
         SqlType::Date => plain(DataType::Date32),
         SqlType::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
             plain(DataType::Time64(TimeUnit::Microsecond))
@@ -108,7 +106,7 @@ fn custom(name: &str) -> Result<Option<FieldRef>> {
         "float4" => plain(DataType::Float32),
         "float8" => plain(DataType::Float64),
         "bool" | "boolean" => plain(DataType::Boolean),
-        "text" | "varchar" | "bpchar" | "citext" => plain(DataType::Utf8View),
+        "text" | "citext" => plain(DataType::Utf8View),
         "date" => plain(DataType::Date32),
         "time" => plain(DataType::Time64(TimeUnit::Microsecond)),
         "timestamp" => plain(timestamp()),
@@ -117,7 +115,7 @@ fn custom(name: &str) -> Result<Option<FieldRef>> {
         "bytea" => plain(DataType::BinaryView),
         "numeric" => plain(DataType::Decimal128(38, 16)),
         "oid" | "xid" | "cid" => named(name, DataType::Int64),
-        "name" | "char" | "json" | "jsonb" | "uuid" | "cstring" | "aclitem" | "int2vector" | "oidvector" | "unknown"
+        "name" | "char" | "varchar" | "bpchar" | "json" | "jsonb" | "uuid" | "cstring" | "aclitem" | "int2vector" | "oidvector" | "unknown"
         | "pg_node_tree" | "xid8" | "pg_lsn" => named(name, DataType::Utf8View),
         _ => Ok(None),
     }

@@ -53,7 +53,16 @@ pub(super) fn input_schema(plan: &LogicalPlan) -> DFSchema {
 }
 
 fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let Expr::Cast(Cast { expr: inner, field }) = expr else { return Ok(Transformed::no(expr)) };
+    let (inner, field) = match expr {
+        Expr::Cast(Cast { expr: inner, field }) => (inner, field),
+        Expr::ScalarFunction(call) if matches!(call.func.name(), "to_numeric" | "cast_interval") => {
+            return Ok(match literal_value(&call.func, &call.args)? {
+                Some(value) => Transformed::yes(value),
+                None => Transformed::no(Expr::ScalarFunction(call)),
+            });
+        }
+        other => return Ok(Transformed::no(other)),
+    };
     let to = field.data_type();
     let from = inner.get_type(schema)?;
     let unchanged = |inner| Ok(Transformed::no(Expr::Cast(Cast { expr: inner, field: Arc::clone(&field) })));

@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Fetch, Function,
-    FunctionArguments, Ident, Interval, LimitClause, ObjectName, ObjectNamePart, Query, Spanned, UnaryOperator, Value,
+    FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Interval, LimitClause, ObjectName, ObjectNamePart, Query, Spanned, UnaryOperator, Value,
     ValueWithSpan, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Location;
@@ -118,6 +118,17 @@ impl Expressions<'_> {
             Expr::Extract { field, expr, .. } => {
                 call("extract", vec![text(&field.to_string().to_lowercase()), *expr], Vec::new())
             }
+            Expr::Substring { expr, substring_from: Some(from), substring_for, special: _, shorthand: _ }
+                if literal_text(&from).is_none() =>
+            {
+                let mut arguments = vec![*expr, *from];
+                arguments.extend(substring_for.map(|length| *length));
+                call("substr", arguments, Vec::new())
+            }
+            Expr::Substring { expr, substring_from: None, substring_for: Some(length), .. } => {
+                let one = Expr::Value(Value::Number("1".to_owned(), true).into());
+                call("substr", vec![*expr, one, *length], Vec::new())
+            }
             Expr::Between { expr, negated, low, high } if is_simple(&expr) => between(*expr, negated, *low, *high),
             Expr::InList { expr, list, negated } => in_list(*expr, list, negated),
             Expr::SimilarTo { negated, expr, pattern, escape_char } => {
@@ -162,6 +173,15 @@ impl Expressions<'_> {
             let position = self.position(at);
             self.refuse(error.at(position));
         }
+        let float = matches!(
+            data_type,
+            DataType::Real | DataType::Float4 | DataType::Float8 | DataType::Float(_) | DataType::Double(_) | DataType::DoublePrecision
+        );
+        if float && let Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) = unnested(&expr) {
+            // Read as the float it is to be: a numeric would lose the exponent's reach.
+            let literal = text(&digits.replace('_', ""));
+            return plain_cast(literal, data_type);
+        }
         match &data_type {
             DataType::Numeric(ExactNumberInfo::None)
             | DataType::Decimal(ExactNumberInfo::None)
@@ -171,10 +191,10 @@ impl Expressions<'_> {
             }
             DataType::Varchar(Some(length))
             | DataType::CharacterVarying(Some(length))
-            | DataType::CharVarying(Some(length)) => truncated(expr, length),
+            | DataType::CharVarying(Some(length)) => truncated(expr, length, "varchar"),
             DataType::Char(length) | DataType::Character(length) => {
                 let one = CharacterLength::IntegerLength { length: 1, unit: None };
-                truncated(expr, length.as_ref().unwrap_or(&one))
+                truncated(expr, length.as_ref().unwrap_or(&one), "bpchar")
             }
             _ => plain_cast(expr, data_type),
         }
@@ -231,7 +251,7 @@ impl Expressions<'_> {
         if let Some(renamed) = renamed {
             function.name = ObjectName::from(vec![Ident::new(renamed)]);
         }
-        Expr::Function(function)
+        result_type(&name, function)
     }
 
     /// What a word that is a function without parentheses, or a function of the session's facts, stands for.
@@ -261,6 +281,38 @@ impl Expressions<'_> {
             "current_date" => plain_cast(plain_cast(now(), zoned()), DataType::Date),
             _ => return None,
         })
+    }
+}
+
+/// A call whose result DataFusion gives in another integer type than PostgreSQL, or as a list instead of a set.
+fn result_type(name: &str, function: Function) -> Expr {
+    match name {
+        "cardinality" | "ntile" | "array_length" | "array_ndims" | "array_position" => {
+            plain_cast(Expr::Function(function), DataType::Int4(None))
+        }
+        "row_number" | "rank" | "dense_rank" | "regexp_count" => {
+            plain_cast(Expr::Function(function), DataType::Int8(None))
+        }
+        "generate_series" => {
+            let small = match &function.args {
+                FunctionArguments::List(list) => list.args.iter().all(|arg| match arg {
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(ValueWithSpan { value, .. }))) => {
+                        matches!(value, Value::Number(digits, _) if digits.parse::<i32>().is_ok())
+                    }
+                    _ => false,
+                }),
+                _ => false,
+            };
+            let series = Expr::Function(function);
+            let element = if small { DataType::Int4(None) } else { DataType::Int8(None) };
+            let list = if small {
+                plain_cast(series, DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(element), None)))
+            } else {
+                series
+            };
+            call("unnest", vec![list], Vec::new())
+        }
+        _ => Expr::Function(function),
     }
 }
 
@@ -325,12 +377,12 @@ fn is_text_type(data_type: &DataType) -> bool {
 }
 
 /// A text cut at the length of its type.
-fn truncated(expr: Expr, length: &CharacterLength) -> Expr {
+fn truncated(expr: Expr, length: &CharacterLength, type_name: &str) -> Expr {
     let as_text = plain_cast(expr, DataType::Text);
     match length {
         CharacterLength::IntegerLength { length, .. } => {
             let length = Expr::Value(Value::Number(length.to_string(), true).into());
-            call("left", vec![as_text, length], Vec::new())
+            plain_cast(call("left", vec![as_text, length], Vec::new()), custom(type_name))
         }
         CharacterLength::Max => as_text,
     }
@@ -563,6 +615,6 @@ mod tests {
     #[test]
     fn session_facts_are_constants() {
         check("SELECT current_user", "SELECT CAST('tester' AS name)");
-        check("SELECT a::numeric, a::varchar(3)", "SELECT to_numeric(a), left(CAST(a AS TEXT), 3L)");
+        check("SELECT a::numeric, a::varchar(3)", "SELECT to_numeric(a), CAST(left(CAST(a AS TEXT), 3L) AS varchar)");
     }
 }

@@ -55,7 +55,11 @@ fn name_items(select: &mut Select, uniqueness: Uniqueness) {
         let (expr, name, plain) = match std::mem::replace(item, SelectItem::Wildcard(Default::default())) {
             SelectItem::UnnamedExpr(expr) => {
                 let name = output_name(&expr);
-                let plain = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+                let plain = match &expr {
+                    Expr::Identifier(ident) => ident.quote_style.is_some() || !is_keyword(&ident.value),
+                    Expr::CompoundIdentifier(_) => true,
+                    _ => false,
+                };
                 (expr, name, plain)
             }
             SelectItem::ExprWithAlias { expr, alias } => (expr, folded(&alias), false),
@@ -73,6 +77,13 @@ fn name_items(select: &mut Select, uniqueness: Uniqueness) {
             SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', unique) }
         };
     }
+}
+
+/// Whether a word is a value of the session and no column, though the parser takes it for one.
+fn is_keyword(word: &str) -> bool {
+    ["current_schema", "current_catalog", "current_role", "current_user", "session_user", "user", "localtime", "localtimestamp"]
+        .iter()
+        .any(|known| word.eq_ignore_ascii_case(known))
 }
 
 /// PostgreSQL's name of an unnamed output column.
@@ -118,6 +129,7 @@ fn figure(expr: &Expr) -> Option<(String, Worth)> {
         Expr::Subquery(query) => figure_query(query),
         Expr::Extract { .. } => strong("extract"),
         Expr::Position { .. } => strong("position"),
+        Expr::Substring { shorthand: true, .. } => strong("substr"),
         Expr::Substring { .. } => strong("substring"),
         Expr::Overlay { .. } => strong("overlay"),
         Expr::Trim { trim_where, .. } => strong(match trim_where {

@@ -14,12 +14,14 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident,
-    LimitClause, ObjectName, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias,
-    TableAliasColumnDef, TableFactor, Value, ValueWithSpan, Values, Visit, Visitor, VisitorMut,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident,
+    LimitClause, ObjectName, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, Spanned,
+    TableAlias, TableAliasColumnDef, TableFactor, Value, ValueWithSpan, Values, Visit, VisitMut, Visitor, VisitorMut,
 };
+use datafusion::sql::sqlparser::tokenizer::Location;
 
 use super::relations::{query, select_all};
+use super::unnested;
 
 /// Aggregates by name: a subquery whose value is one of them without GROUP BY has one row.
 const AGGREGATES: [&str; 50] = [
@@ -31,12 +33,39 @@ const AGGREGATES: [&str; 50] = [
     "string_agg", "sum", "var", "var_pop", "var_samp", "variance", "histogram", "minmax",
 ];
 
-/// Rewrites the subqueries of a statement.
-#[derive(Debug)]
-pub struct ScalarSubqueries;
+/// Rewrites the subqueries of a statement; the first refusal is kept.
+#[derive(Debug, Default)]
+pub struct ScalarSubqueries {
+    /// What was refused, and the subquery's beginning.
+    pub refused: Option<(&'static str, Location)>,
+}
 
 impl VisitorMut for ScalarSubqueries {
     type Break = ();
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. } = item {
+                let _ = VisitMut::visit(value, &mut Existence { depth: 0 });
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Subquery(subquery) if column_count(subquery).is_some_and(|columns| columns != 1) => {
+                self.refused.get_or_insert(("subquery must return only one column", subquery.span().start));
+            }
+            Expr::InSubquery { expr, subquery, .. }
+                if !matches!(unnested(expr), Expr::Tuple(_)) && column_count(subquery).is_some_and(|columns| columns > 1) =>
+            {
+                self.refused.get_or_insert(("subquery has too many columns", subquery.span().start));
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
@@ -63,6 +92,87 @@ impl VisitorMut for ScalarSubqueries {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The columns of a query that are written out.
+fn column_count(subquery: &Query) -> Option<usize> {
+    match subquery.body.as_ref() {
+        SetExpr::Select(select) => {
+            let plain = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+            select.projection.iter().all(plain).then_some(select.projection.len())
+        }
+        SetExpr::Values(values) => values.rows.first().map(|row| row.content.len()),
+        SetExpr::Query(inner) => column_count(inner),
+        _ => None,
+    }
+}
+
+/// `EXISTS (SELECT ...)` as a value of the select list becomes `(SELECT count(*) > 0 FROM ...)`: DataFusion knows the
+/// first as a condition only.
+struct Existence {
+    depth: usize,
+}
+
+impl VisitorMut for Existence {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth > 0 {
+            return ControlFlow::Continue(());
+        }
+        if let Expr::Exists { subquery, negated } = expr {
+            let mut counted = subquery.clone();
+            count_rows(&mut counted, *negated);
+            *expr = Expr::Subquery(counted);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn count_rows(subquery: &mut Query, negated: bool) {
+    let op = if negated { BinaryOperator::Eq } else { BinaryOperator::Gt };
+    let star = FunctionArg::Unnamed(FunctionArgExpr::Wildcard);
+    let mut count = call("count", Vec::new(), Vec::new());
+    if let Expr::Function(Function { args: FunctionArguments::List(list), .. }) = &mut count {
+        list.args = vec![star];
+    }
+    let zero = Expr::Value(Value::Number("0".to_owned(), false).into());
+    let test = Expr::BinaryOp { left: Box::new(count), op, right: Box::new(zero) };
+    let simple = plain_select(subquery).is_some_and(|select| {
+        let aggregated = select.projection.iter().any(|item| match item {
+            SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. } => {
+                contains_call(value, |call| is_aggregate(call) || returns_set(call))
+            }
+            _ => false,
+        });
+        !aggregated && !is_grouped(select) && select.having.is_none() && !select.from.is_empty()
+    }) && subquery.limit_clause.is_none()
+        && subquery.fetch.is_none();
+    if simple && let SetExpr::Select(select) = subquery.body.as_mut() {
+        select.projection = vec![SelectItem::UnnamedExpr(test)];
+        select.distinct = None;
+        subquery.order_by = None;
+        return;
+    }
+    let inner = std::mem::replace(
+        subquery,
+        query(SetExpr::Values(Values { explicit_row: false, value_keyword: true, rows: Vec::new() })),
+    );
+    let alias =
+        TableAlias { explicit: true, name: Ident::new("subquery"), columns: Vec::new(), at: None };
+    let factor = TableFactor::Derived { lateral: false, subquery: Box::new(inner), alias: Some(alias), sample: None };
+    let select = Select { projection: vec![SelectItem::UnnamedExpr(test)], ..select_all(factor) };
+    *subquery = query(SetExpr::Select(Box::new(select)));
 }
 
 enum Rows {
@@ -274,20 +384,18 @@ fn contains_call(expr: &Expr, condition: impl Fn(&Function) -> bool) -> bool {
             }
         }
     }
-    expr.visit(&mut Search { condition, depth: 0 }).is_break()
+    Visit::visit(expr, &mut Search { condition, depth: 0 }).is_break()
 }
 
 #[cfg(test)]
 mod tests {
-    use datafusion::sql::sqlparser::ast::VisitMut;
-
     use super::*;
     use crate::sql::parse::parse;
 
     #[track_caller]
     fn check(sql: &str, expected: &str) {
         let mut statement = parse(sql).unwrap().remove(0).ast;
-        let _ = VisitMut::visit(&mut statement, &mut ScalarSubqueries);
+        let _ = VisitMut::visit(&mut statement, &mut ScalarSubqueries::default());
         assert_eq!(statement.to_string(), expected);
     }
 

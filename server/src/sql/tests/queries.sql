@@ -26,7 +26,7 @@ select g as grp, count(*) from t group by grp order by grp
 select g, count(*) from t group by 1 order by 2 desc, 1
 select t.id, u.label from t join u using (k) order by id, label
 select id, k, label from t natural join u order by id, label
-select g, k, count(*) from t group by rollup (g, k) order by g, k
+select g, k, count(*) from t group by rollup (g, k) order by g, k, count(*)
 select g, grouping(g), count(*) from t group by grouping sets ((g), ()) order by 1, 2
 select 1 where false
 select id is distinct from 1, k is not distinct from null from t order by id
