@@ -15,13 +15,14 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Datum};
 use datafusion::arrow::compute::kernels::numeric;
-use datafusion::arrow::datatypes::{DataType, Float32Type, Float64Type, IntervalUnit};
+use datafusion::arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type, IntervalUnit};
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
+use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF};
 
 use crate::error::ErrorKind;
 use crate::functions::function::{Function, error, internal, is_float, is_int, is_numeric, is_text};
+use crate::functions::numeric_display::{NATURAL, NUMERIC_DISPLAY_KEY, QUOTIENT};
 use crate::functions::{decimal, temporal};
 
 /// One of the five binary operators.
@@ -100,8 +101,42 @@ impl Arithmetic {
                 |args| evaluate(Arithmetic::Modulo, args),
             ),
         };
-        function.operator(self.sign()).udf()
+        function
+            .operator(self.sign())
+            .describe(match self {
+                Arithmetic::Divide => |_, data_type| is_numeric(data_type).then_some((NUMERIC_DISPLAY_KEY, QUOTIENT)),
+                Arithmetic::Modulo => |_, _| None,
+                Arithmetic::Multiply => |args, data_type| inherited_display(args, data_type, 0),
+                Arithmetic::Add | Arithmetic::Subtract => {
+                    |args, data_type| inherited_display(args, data_type, decimal::QUOTIENT_SCALE_MIN)
+                }
+            })
+            .udf()
     }
+}
+
+/// How a numeric result is shown: like its one operand that is not shown with its type's scale, where the other's scale
+/// is at most `scale_max` and so decides nothing.
+fn inherited_display(
+    args: &ReturnFieldArgs,
+    data_type: &DataType,
+    scale_max: i8,
+) -> Option<(&'static str, &'static str)> {
+    if !is_numeric(data_type) {
+        return None;
+    }
+    let display = |field: &FieldRef| field.metadata().get(NUMERIC_DISPLAY_KEY).cloned();
+    let decides_nothing = |field: &FieldRef| {
+        display(field).is_some()
+            || matches!(decimal::as_decimal(field.data_type()), Some(DataType::Decimal128(_, scale)) if scale <= scale_max)
+    };
+    let [left, right] = args.arg_fields else { return None };
+    let kept = match (display(left), display(right)) {
+        (Some(kept), _) if decides_nothing(right) => kept,
+        (_, Some(kept)) if decides_nothing(left) => kept,
+        _ => return None,
+    };
+    Some((NUMERIC_DISPLAY_KEY, if kept == QUOTIENT { QUOTIENT } else { NATURAL }))
 }
 
 /// Unary minus, `checked_neg`.
@@ -130,9 +165,20 @@ pub fn negate_udf() -> Arc<ScalarUDF> {
     .udf()
 }
 
+/// `mod(a, b)`, the same as `a % b`.
+fn mod_udf() -> Arc<ScalarUDF> {
+    Function::new(
+        "mod",
+        |types| coerce(Arithmetic::Modulo, types).filter(|types| types.iter().all(is_number)),
+        |types, _| returns(Arithmetic::Modulo, types),
+        |args| evaluate(Arithmetic::Modulo, args),
+    )
+    .udf()
+}
+
 /// All arithmetic functions.
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
-    Arithmetic::ALL.into_iter().map(Arithmetic::udf).chain([negate_udf()]).collect()
+    Arithmetic::ALL.into_iter().map(Arithmetic::udf).chain([negate_udf(), mod_udf()]).collect()
 }
 
 /// Whether values of the type can be added up.

@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::{DataType, Decimal128Type, Int64Type};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::ScalarUDF;
 
-use crate::functions::cast::NUMERIC_DISPLAY_KEY;
+use crate::functions::numeric_display::{NUMERIC_DISPLAY_KEY, QUOTIENT};
 use crate::functions::decimal::{as_decimal, divide};
 use crate::functions::function::{Function, arg, internal, over_arrays};
 
@@ -62,7 +62,7 @@ pub fn average_udf() -> Arc<ScalarUDF> {
             })
         },
     )
-    .metadata(NUMERIC_DISPLAY_KEY, "quotient")
+    .describe(|_, _| Some((NUMERIC_DISPLAY_KEY, QUOTIENT)))
     .udf()
 }
 

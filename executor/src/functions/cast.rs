@@ -31,6 +31,7 @@ use crate::functions::arithmetic::{out_of_range, signed};
 use crate::functions::calendar::split_micros;
 use crate::functions::decimal::{as_decimal, rescale};
 use crate::functions::function::{Function, arg, error, internal, is_float, is_int, is_numeric, is_text, over_arrays};
+use crate::functions::numeric_display::{NATURAL, NUMERIC_DISPLAY_KEY, QUOTIENT};
 use crate::functions::temporal::{INTERVAL, MICROS_PER_DAY, TIME};
 use crate::functions::text_of::text_of;
 use crate::functions::type_names::{timestamp, timestamptz};
@@ -38,8 +39,6 @@ use crate::functions::{datetime_input, input, interval_input};
 
 /// Digits after the point of a `numeric` that nothing gave a scale: of a float, or of text that is no literal.
 pub const NATURAL_SCALE: i8 = 16;
-/// Field metadata: how a `numeric` is shown. See [`numeric_display`](super::numeric_display).
-pub const NUMERIC_DISPLAY_KEY: &str = "pg_numeric_display";
 
 /// The function that casts to a type, or `None` for types that need none of ours.
 pub fn cast_function(to: &DataType) -> Option<Arc<ScalarUDF>> {
@@ -167,7 +166,15 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             evaluate_numeric,
         )
         .cast("numeric")
-        .metadata(NUMERIC_DISPLAY_KEY, "natural")
+        .describe(|args, _| {
+            let from = args.arg_fields.first()?;
+            if let Some(kept) = from.metadata().get(NUMERIC_DISPLAY_KEY) {
+                return Some((NUMERIC_DISPLAY_KEY, if kept == QUOTIENT { QUOTIENT } else { NATURAL }));
+            }
+            let literal = args.scalar_arguments.first().copied().flatten().is_some();
+            let natural = is_float(from.data_type()) || is_text(from.data_type()) && !literal;
+            natural.then_some((NUMERIC_DISPLAY_KEY, NATURAL))
+        })
         .udf(),
         Function::new("cast_text", |types| Some(types.to_vec()), |_, _| Ok(DataType::Utf8View), |args| {
             over_arrays(args, |arrays| to_text(arg(arrays, 0)?))

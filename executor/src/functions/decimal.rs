@@ -2,7 +2,7 @@
 //!
 //! PostgreSQL's numeric carries its scale with each value; a column of ours has one scale. Addition, subtraction and
 //! modulo keep the larger scale, multiplication adds the scales up to [`PRODUCT_SCALE_MAX`], division gives
-//! [`QUOTIENT_SCALE_MIN`] digits or the larger scale. Results round half away from zero as PostgreSQL's do, and what does
+//! [`QUOTIENT_SCALE_MIN`] or [`QUOTIENT_SCALE_MAX`] digits or the larger scale. Results round half away from zero as PostgreSQL's do, and what does
 //! not fit 38 digits is an error, never a wrapped value.
 
 use std::sync::Arc;
@@ -18,6 +18,10 @@ use crate::functions::function::{error, internal};
 
 /// Digits after the point of a quotient, as many as PostgreSQL shows of one between 1 and 10,000.
 pub const QUOTIENT_SCALE_MIN: i8 = 16;
+/// Digits after the point of a quotient whose dividend has no more than [`QUOTIENT_WHOLE_DIGITS`] before it.
+pub const QUOTIENT_SCALE_MAX: i8 = 20;
+/// What is left before the point beside [`QUOTIENT_SCALE_MAX`] digits after it.
+pub const QUOTIENT_WHOLE_DIGITS: i16 = 18;
 /// A product has no more digits after the point than this unless an operand had: 18 digits are left before it.
 pub const PRODUCT_SCALE_MAX: i8 = 20;
 
@@ -46,7 +50,11 @@ pub(crate) fn result_type(op: Arithmetic, (p1, s1): (u8, i8), (p2, s2): (u8, i8)
             let scale = s1.saturating_add(s2).min(PRODUCT_SCALE_MAX.max(s1).max(s2));
             (precision(i16::from(p1) + i16::from(p2) + 1), scale)
         }
-        Arithmetic::Divide => (DECIMAL128_MAX_PRECISION, QUOTIENT_SCALE_MIN.max(s1).max(s2)),
+        Arithmetic::Divide => {
+            let small = integer_digits(p1, s1) <= QUOTIENT_WHOLE_DIGITS;
+            let scale = if small { QUOTIENT_SCALE_MAX } else { QUOTIENT_SCALE_MIN };
+            (DECIMAL128_MAX_PRECISION, scale.max(s1).max(s2))
+        }
         Arithmetic::Modulo => {
             let scale = s1.max(s2);
             (precision(integer_digits(p1, s1).min(integer_digits(p2, s2)) + i16::from(scale)), scale)

@@ -19,6 +19,8 @@ use crate::functions::type_names::pg_type_name;
 pub(crate) type Coerce = fn(&[DataType]) -> Option<Vec<DataType>>;
 /// The result type for arguments of the coerced types; the second argument holds the literal arguments.
 pub(crate) type Returns = fn(&[DataType], &[Option<&ScalarValue>]) -> Result<DataType>;
+/// Metadata of the result: a key and a value.
+pub(crate) type Describe = fn(&ReturnFieldArgs, &DataType) -> Option<(&'static str, &'static str)>;
 /// Evaluates one batch.
 pub(crate) type Evaluate = fn(&ScalarFunctionArgs) -> Result<ColumnarValue>;
 
@@ -31,7 +33,8 @@ pub(crate) struct Function {
     transparent: bool,
     /// The type that a cast gives, in words.
     cast_to: Option<&'static str>,
-    metadata: Option<(&'static str, &'static str)>,
+    /// Chooses metadata of the result's field from the arguments' fields and the result's type.
+    describe: Option<Describe>,
     signature: Signature,
     coerce: Coerce,
     returns: Returns,
@@ -47,7 +50,7 @@ impl Function {
             operator: None,
             transparent: false,
             cast_to: None,
-            metadata: None,
+            describe: None,
             signature: Signature::user_defined(Volatility::Immutable),
             coerce,
             returns,
@@ -74,9 +77,9 @@ impl Function {
         self
     }
 
-    /// The result's field carries this metadata.
-    pub(crate) fn metadata(mut self, key: &'static str, value: &'static str) -> Self {
-        self.metadata = Some((key, value));
+    /// The result's field carries the metadata that `describe` chooses.
+    pub(crate) fn describe(mut self, describe: Describe) -> Self {
+        self.describe = Some(describe);
         self
     }
 
@@ -143,7 +146,7 @@ impl ScalarUDFImpl for Function {
         let types: Vec<DataType> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
         let data_type = (self.returns)(&types, args.scalar_arguments)?;
         let field = Field::new(self.name, data_type, true);
-        Ok(Arc::new(match self.metadata {
+        Ok(Arc::new(match self.describe.and_then(|describe| describe(&args, field.data_type())) {
             Some((key, value)) => field.with_metadata([(key.to_owned(), value.to_owned())].into()),
             None => field,
         }))
@@ -168,7 +171,16 @@ impl ScalarUDFImpl for Function {
 
 /// 42883 for a call that no variant of a function takes.
 pub fn undefined_function(name: &str, arg_types: &[DataType]) -> datafusion::error::DataFusionError {
-    let types: Vec<String> = arg_types.iter().map(pg_type_name).collect();
+    // The digits of `round(x, 2)` reach the planner as a bare literal, which is a bigint there.
+    let bare_digits = matches!(name, "round" | "trunc");
+    let types: Vec<String> = arg_types
+        .iter()
+        .enumerate()
+        .map(|(index, data_type)| {
+            let literal = bare_digits && index == 1 && *data_type == DataType::Int64;
+            pg_type_name(if literal { &DataType::Int32 } else { data_type })
+        })
+        .collect();
     ExecError::new(ErrorKind::UndefinedFunction, format!("function {name}({}) does not exist", types.join(", ")))
         .with_hint(
             "No function matches the given name and argument types. You might need to add explicit type casts.",

@@ -7,7 +7,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF};
 
 use crate::functions::function::{Function, internal};
-use crate::functions::type_names::pg_field_type_name;
+use crate::functions::type_names::{PG_TYPE_KEY, pg_field_type_name};
 
 /// All of them.
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
@@ -21,7 +21,7 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                 Ok(ColumnarValue::Scalar(ScalarValue::Utf8View(Some(pg_field_type_name(field)))))
             },
         )
-        .metadata("pg_type", "regtype")
+        .describe(|_, _| Some((PG_TYPE_KEY, "regtype")))
         .udf(),
     ]
 }

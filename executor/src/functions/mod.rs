@@ -18,6 +18,9 @@ pub mod arithmetic;
 pub mod average;
 pub mod calendar;
 pub mod cast;
+mod concatenation;
+mod date_fields;
+mod date_format;
 pub mod datetime_input;
 pub mod decimal;
 mod function;
@@ -25,6 +28,7 @@ pub mod input;
 pub mod interval_input;
 mod introspection;
 pub mod numeric_display;
+mod ordered_set;
 pub mod output;
 mod powers;
 mod rounding;
@@ -39,6 +43,9 @@ pub use function::{undefined_function, undefined_operator};
 pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let mut functions = arithmetic::functions();
     functions.extend(cast::functions());
+    functions.extend(concatenation::functions());
+    functions.extend(date_fields::functions());
+    functions.extend(date_format::functions());
     functions.extend(introspection::functions());
     functions.extend(powers::functions());
     functions.extend(rounding::functions());
@@ -48,7 +55,7 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
 
 /// Every aggregate of ours.
 pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    vec![single_value::single_value_udaf()]
+    vec![single_value::single_value_udaf(), ordered_set::percentile_disc_udaf(), ordered_set::mode_udaf()]
 }
 
 /// Registers everything with a session or a worker.

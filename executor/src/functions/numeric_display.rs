@@ -1,7 +1,7 @@
 //! How many digits of a `numeric` are shown.
 //!
 //! A value of PostgreSQL's `numeric` carries its own display scale, a column of ours one scale for all. Where the two
-//! part, the field says so under [`NUMERIC_DISPLAY_KEY`](super::cast::NUMERIC_DISPLAY_KEY), and text for clients comes
+//! part, the field says so under [`NUMERIC_DISPLAY_KEY`], and text for clients comes
 //! from [`format_numeric_as`]:
 //!
 //! | metadata | of | shown |
@@ -13,6 +13,13 @@
 use crate::functions::decimal::rescale;
 use crate::functions::output::format_numeric;
 
+/// Field metadata: how a `numeric` is shown.
+pub const NUMERIC_DISPLAY_KEY: &str = "pg_numeric_display";
+/// Without trailing zeros.
+pub const NATURAL: &str = "natural";
+/// With as many digits as PostgreSQL gives a quotient.
+pub const QUOTIENT: &str = "quotient";
+
 /// Groups of decimal digits that PostgreSQL computes with.
 const GROUP_DIGITS: i32 = 4;
 /// Significant digits that PostgreSQL aims at in a quotient.
@@ -21,11 +28,11 @@ const SIGNIFICANT_DIGITS_MIN: i32 = 16;
 /// A `numeric` as its field's metadata wants it shown.
 pub fn format_numeric_as(value: i128, scale: i8, display: Option<&str>) -> String {
     match display {
-        Some("natural") => {
+        Some(NATURAL) => {
             let text = format_numeric(value, scale);
             if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
         }
-        Some("quotient") => {
+        Some(QUOTIENT) => {
             let shown = quotient_scale(value, scale);
             match rescale(value, scale, shown) {
                 Ok(value) => format_numeric(value, shown),

@@ -61,6 +61,7 @@ pub(crate) fn coerce(op: Arithmetic, left: &DataType, right: &DataType) -> Optio
         (Add, DataType::Interval(_), DataType::Date32) => Some((left, timestamp())),
         (Add, DataType::Date32, DataType::Time64(_)) => Some((timestamp(), right)),
         (Add, DataType::Time64(_), DataType::Date32) => Some((left, timestamp())),
+        (Add, DataType::Timestamp(..), DataType::Time64(_)) | (Add, DataType::Time64(_), DataType::Timestamp(..)) => keep(),
         (Add | Subtract, DataType::Timestamp(..) | DataType::Time64(_), DataType::Interval(_)) => keep(),
         (Add, DataType::Interval(_), DataType::Timestamp(..) | DataType::Time64(_)) => keep(),
         (Subtract, DataType::Timestamp(_, None), DataType::Timestamp(_, None)) => keep(),

@@ -45,7 +45,12 @@ pub fn pg_type_name(data_type: &DataType) -> String {
 /// The long name of a column's type, which its metadata may say.
 pub fn pg_field_type_name(field: &Field) -> String {
     match field.metadata().get(PG_TYPE_KEY) {
-        Some(name) => name.clone(),
+        Some(name) => match name.as_str() {
+            "varchar" => "character varying".to_owned(),
+            "bpchar" => "character".to_owned(),
+            "char" => "\"char\"".to_owned(),
+            other => other.to_owned(),
+        },
         None => pg_type_name(field.data_type()),
     }
 }
