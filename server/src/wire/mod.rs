@@ -29,6 +29,8 @@ pub mod params;
 #[cfg(test)]
 mod recorded;
 pub mod row;
+#[cfg(test)]
+mod row_tests;
 mod scalar_input;
 pub mod settings;
 pub(crate) mod socket;
