@@ -1,1 +1,3 @@
-//! .
+//! The worker of quickdb.
+pub mod error;
+pub mod functions;

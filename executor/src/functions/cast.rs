@@ -1,0 +1,597 @@
+//! Casts with PostgreSQL's rounding, range checks, spellings and errors.
+//!
+//! Arrow's casts truncate floats, word their errors their own way and read other spellings. The server replaces a cast
+//! that could differ by one of these functions; casts that cannot (widening) stay DataFusion's own.
+//!
+//! | cast | rule |
+//! |---|---|
+//! | float to integer | half to even, 22003 beyond the range |
+//! | `numeric` to integer | half away from zero, 22003 beyond the range |
+//! | text to anything | the type's input function, 22P02 or 22007 |
+//! | anything to text | the type's output function |
+//! | float to `numeric` | 15 significant digits (6 from `real`), as PostgreSQL |
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::timezone::Tz;
+use datafusion::arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryViewArray, BooleanArray, Decimal128Array, PrimitiveArray,
+    StringViewArray,
+};
+use datafusion::arrow::compute::cast as arrow_cast;
+use datafusion::arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
+    IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
+};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Volatility};
+
+use crate::error::ErrorKind;
+use crate::functions::arithmetic::{out_of_range, signed};
+use crate::functions::calendar::split_micros;
+use crate::functions::decimal::{as_decimal, rescale};
+use crate::functions::function::{Function, arg, error, internal, is_float, is_int, is_numeric, is_text, over_arrays};
+use crate::functions::temporal::{INTERVAL, MICROS_PER_DAY, TIME};
+use crate::functions::text_of::text_of;
+use crate::functions::type_names::{timestamp, timestamptz};
+use crate::functions::{datetime_input, input, interval_input};
+
+/// Digits after the point of a `numeric` that nothing gave a scale: of a float, or of text that is no literal.
+pub const NATURAL_SCALE: i8 = 16;
+/// Field metadata: how a `numeric` is shown. See [`numeric_display`](super::numeric_display).
+pub const NUMERIC_DISPLAY_KEY: &str = "pg_numeric_display";
+
+/// The function that casts to a type, or `None` for types that need none of ours.
+pub fn cast_function(to: &DataType) -> Option<Arc<ScalarUDF>> {
+    functions().into_iter().find(|udf| Some(udf.name()) == cast_function_name(to))
+}
+
+/// The name of the function that casts to a type.
+pub fn cast_function_name(to: &DataType) -> Option<&'static str> {
+    Some(match to {
+        DataType::Boolean => "cast_bool",
+        DataType::Int16 => "cast_int2",
+        DataType::Int32 => "cast_int4",
+        DataType::Int64 => "cast_int8",
+        DataType::Float32 => "cast_float4",
+        DataType::Float64 => "cast_float8",
+        DataType::Decimal128(..) => "cast_numeric",
+        DataType::Utf8View => "cast_text",
+        DataType::Date32 => "cast_date",
+        DataType::Time64(_) => "cast_time",
+        DataType::Timestamp(_, None) => "cast_timestamp",
+        DataType::Timestamp(_, Some(_)) => "cast_timestamptz",
+        DataType::Interval(_) => "cast_interval",
+        DataType::Binary | DataType::BinaryView => "cast_bytea",
+        _ => return None,
+    })
+}
+
+/// Whether DataFusion's own cast between the types gives what PostgreSQL gives.
+pub fn is_plain_cast(from: &DataType, to: &DataType) -> bool {
+    use DataType::{BinaryView, Boolean, Date32, Decimal128, Float32, Float64, Int16, Int32, Int64, Timestamp, Utf8, Utf8View};
+    match (from, to) {
+        (from, to) if from == to => true,
+        (DataType::Null, _) => true,
+        (Utf8 | DataType::LargeUtf8 | Utf8View, Utf8 | DataType::LargeUtf8 | Utf8View) => true,
+        (Int16, Int32 | Int64) | (Int32, Int64) => true,
+        (Int16 | Int32 | Int64, Float32 | Float64) | (Float32, Float64) => true,
+        (Int16 | Int32 | Int64, Decimal128(p, s)) => {
+            let digits = as_decimal(from).map_or(0, |t| if let Decimal128(p, _) = t { i16::from(p) } else { 0 });
+            i16::from(*p) - i16::from(*s) >= digits
+        }
+        (Decimal128(p1, s1), Decimal128(p2, s2)) => {
+            s2 >= s1 && i16::from(*p2) - i16::from(*s2) >= i16::from(*p1) - i16::from(*s1)
+        }
+        (Decimal128(..), Float64) => true,
+        (Date32, Timestamp(_, None)) => true,
+        (Timestamp(_, a), Timestamp(_, b)) if a.is_some() == b.is_some() => true,
+        (Boolean, Int32) | (BinaryView | DataType::Binary, BinaryView | DataType::Binary) => true,
+        (DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) | DataType::Struct(_), to) => !is_text(to),
+        (DataType::UInt32 | DataType::UInt64 | DataType::UInt16 | DataType::UInt8 | DataType::Int8, to) => !is_text(to),
+        (_, to) => cast_function_name(to).is_none(),
+    }
+}
+
+/// All cast functions.
+pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+    let number_or_text: fn(&[DataType]) -> Option<Vec<DataType>> = |types| match types {
+        [from] if is_text(from) => Some(vec![DataType::Utf8View]),
+        [DataType::Boolean] => Some(vec![DataType::Boolean]),
+        [DataType::Null] => Some(vec![DataType::Null]),
+        [from] if is_int(from) || is_float(from) || is_numeric(from) => Some(vec![signed(from)]),
+        _ => None,
+    };
+    vec![
+        Function::new("cast_int2", number_or_text, |_, _| Ok(DataType::Int16), |args| {
+            over_arrays(args, |arrays| to_int::<Int16Type>(arg(arrays, 0)?, "smallint", i16::MIN.into(), i16::MAX.into()))
+        })
+        .cast("smallint")
+        .udf(),
+        Function::new("cast_int4", number_or_text, |_, _| Ok(DataType::Int32), |args| {
+            over_arrays(args, |arrays| to_int::<Int32Type>(arg(arrays, 0)?, "integer", i32::MIN.into(), i32::MAX.into()))
+        })
+        .cast("integer")
+        .udf(),
+        Function::new("cast_int8", number_or_text, |_, _| Ok(DataType::Int64), |args| {
+            over_arrays(args, |arrays| to_int::<Int64Type>(arg(arrays, 0)?, "bigint", i64::MIN, i64::MAX))
+        })
+        .cast("bigint")
+        .udf(),
+        Function::new("cast_float4", number_or_text, |_, _| Ok(DataType::Float32), |args| {
+            over_arrays(args, |arrays| to_real(arg(arrays, 0)?))
+        })
+        .cast("real")
+        .udf(),
+        Function::new("cast_float8", number_or_text, |_, _| Ok(DataType::Float64), |args| {
+            over_arrays(args, |arrays| to_float(arg(arrays, 0)?))
+        })
+        .cast("double precision")
+        .udf(),
+        Function::new("cast_bool", number_or_text, |_, _| Ok(DataType::Boolean), |args| {
+            over_arrays(args, |arrays| to_bool(arg(arrays, 0)?))
+        })
+        .cast("boolean")
+        .udf(),
+        Function::new(
+            "cast_numeric",
+            |types| match types {
+                [from, _, _] if is_text(from) => Some(vec![DataType::Utf8View, DataType::Int64, DataType::Int64]),
+                [from, _, _] if is_int(from) || is_float(from) || is_numeric(from) => {
+                    Some(vec![signed(from), DataType::Int64, DataType::Int64])
+                }
+                [DataType::Null, _, _] => Some(vec![DataType::Null, DataType::Int64, DataType::Int64]),
+                _ => None,
+            },
+            |_, literals| match literals {
+                [_, Some(ScalarValue::Int64(Some(precision))), Some(ScalarValue::Int64(Some(scale)))] => {
+                    let precision = u8::try_from(*precision).map_err(|_| internal("a precision beyond 38"))?;
+                    let scale = i8::try_from(*scale).map_err(|_| internal("a scale beyond 38"))?;
+                    Ok(DataType::Decimal128(precision, scale))
+                }
+                _ => Err(internal("cast_numeric needs a literal precision and scale")),
+            },
+            evaluate_numeric,
+        )
+        .cast("numeric")
+        .udf(),
+        Function::new(
+            "to_numeric",
+            |types| match types {
+                [from] if is_text(from) => Some(vec![from.clone()]),
+                [from] if is_int(from) || is_float(from) || is_numeric(from) => Some(vec![signed(from)]),
+                [DataType::Null] => Some(vec![DataType::Null]),
+                _ => None,
+            },
+            |types, literals| Ok(natural_type(types.first().unwrap_or(&DataType::Null), literals)),
+            evaluate_numeric,
+        )
+        .cast("numeric")
+        .metadata(NUMERIC_DISPLAY_KEY, "natural")
+        .udf(),
+        Function::new("cast_text", |types| Some(types.to_vec()), |_, _| Ok(DataType::Utf8View), |args| {
+            over_arrays(args, |arrays| to_text(arg(arrays, 0)?))
+        })
+        .cast("text")
+        .udf(),
+        Function::new("cast_date", datetime_source, |_, _| Ok(DataType::Date32), |args| {
+            over_arrays(args, |arrays| to_date(arg(arrays, 0)?))
+        })
+        .cast("date")
+        .volatility(Volatility::Stable)
+        .udf(),
+        Function::new("cast_timestamp", datetime_source, |_, _| Ok(timestamp()), |args| {
+            let zone = session_zone(args);
+            over_arrays(args, |arrays| to_timestamp(arg(arrays, 0)?, zone))
+        })
+        .cast("timestamp without time zone")
+        .volatility(Volatility::Stable)
+        .udf(),
+        Function::new("cast_timestamptz", datetime_source, |_, _| Ok(timestamptz()), |args| {
+            let zone = session_zone(args);
+            over_arrays(args, |arrays| to_timestamptz(arg(arrays, 0)?, zone))
+        })
+        .cast("timestamp with time zone")
+        .volatility(Volatility::Stable)
+        .udf(),
+        Function::new(
+            "cast_time",
+            |types| match types {
+                [from] if is_text(from) => Some(vec![DataType::Utf8View]),
+                [DataType::Timestamp(_, None)] => Some(vec![timestamp()]),
+                [DataType::Timestamp(_, Some(_))] => Some(vec![timestamptz()]),
+                [DataType::Time32(_) | DataType::Time64(_)] => Some(vec![TIME]),
+                [DataType::Interval(_)] => Some(vec![INTERVAL]),
+                [DataType::Null] => Some(vec![DataType::Null]),
+                _ => None,
+            },
+            |_, _| Ok(TIME),
+            |args| over_arrays(args, |arrays| to_time(arg(arrays, 0)?)),
+        )
+        .cast("time without time zone")
+        .udf(),
+        Function::new(
+            "cast_interval",
+            |types| match types {
+                [from] if is_text(from) => Some(vec![DataType::Utf8View]),
+                [from, unit] if is_text(from) && is_text(unit) => Some(vec![DataType::Utf8View, DataType::Utf8View]),
+                [DataType::Time32(_) | DataType::Time64(_)] => Some(vec![TIME]),
+                [DataType::Interval(_) | DataType::Duration(_)] => Some(vec![INTERVAL]),
+                [DataType::Null, ..] => Some(types.to_vec()),
+                _ => None,
+            },
+            |_, _| Ok(INTERVAL),
+            |args| over_arrays(args, to_interval),
+        )
+        .cast("interval")
+        .udf(),
+        Function::new(
+            "cast_bytea",
+            |types| match types {
+                [from] if is_text(from) => Some(vec![DataType::Utf8View]),
+                [DataType::Binary | DataType::LargeBinary | DataType::BinaryView] => Some(vec![DataType::BinaryView]),
+                [DataType::Null] => Some(vec![DataType::Null]),
+                _ => None,
+            },
+            |_, _| Ok(DataType::BinaryView),
+            |args| over_arrays(args, |arrays| to_bytea(arg(arrays, 0)?)),
+        )
+        .cast("bytea")
+        .udf(),
+    ]
+}
+
+fn datetime_source(types: &[DataType]) -> Option<Vec<DataType>> {
+    match types {
+        [from] if is_text(from) => Some(vec![DataType::Utf8View]),
+        [DataType::Timestamp(_, None)] => Some(vec![timestamp()]),
+        [DataType::Timestamp(_, Some(_))] => Some(vec![timestamptz()]),
+        [DataType::Date32 | DataType::Date64] => Some(vec![DataType::Date32]),
+        [DataType::Null] => Some(vec![DataType::Null]),
+        _ => None,
+    }
+}
+
+/// The zone of `SET TimeZone`, UTC where there is none.
+pub(crate) fn session_zone(args: &ScalarFunctionArgs) -> Tz {
+    let name = args.config_options.execution.time_zone.clone();
+    name.and_then(|name| datetime_input::parse_zone(&name).ok()).unwrap_or_else(utc)
+}
+
+#[expect(clippy::expect_used, reason = "the offset is a constant")]
+pub(crate) fn utc() -> Tz {
+    "+00:00".parse().expect("a constant offset parses")
+}
+
+/// Applies `convert` to the valid values of a text array.
+fn from_text<T: ArrowPrimitiveType>(
+    array: &ArrayRef,
+    convert: impl Fn(&str) -> Result<T::Native>,
+) -> Result<PrimitiveArray<T>> {
+    texts(array)?.iter().map(|text| text.map(&convert).transpose()).collect()
+}
+
+pub(crate) fn texts(array: &ArrayRef) -> Result<StringViewArray> {
+    let array = if array.data_type() == &DataType::Utf8View { Arc::clone(array) } else { arrow_cast(array, &DataType::Utf8View)? };
+    Ok(array.as_string_view().clone())
+}
+
+fn to_int<T: ArrowPrimitiveType>(array: &ArrayRef, type_name: &str, min: i64, max: i64) -> Result<ArrayRef>
+where
+    T::Native: TryFrom<i64>,
+{
+    let beyond = || out_of_range(&T::DATA_TYPE);
+    let narrow = |value: i64| T::Native::try_from(value).map_err(|_| beyond());
+    let result: PrimitiveArray<T> = match array.data_type() {
+        data_type if is_text(data_type) => from_text(array, |text| narrow(input::parse_int(text, type_name, min, max)?))?,
+        DataType::Float32 => {
+            let values = arrow_cast(array, &DataType::Float64)?;
+            return to_int::<T>(&values, type_name, min, max);
+        }
+        DataType::Float64 => array
+            .as_primitive::<Float64Type>()
+            .iter()
+            .map(|value| value.map(|value| narrow(float_to_int(value).ok_or_else(beyond)?)).transpose())
+            .collect::<Result<_>>()?,
+        DataType::Decimal128(_, scale) => array
+            .as_primitive::<Decimal128Type>()
+            .iter()
+            .map(|value| {
+                let convert = |value| narrow(i64::try_from(rescale(value, *scale, 0)?).map_err(|_| beyond())?);
+                value.map(convert).transpose()
+            })
+            .collect::<Result<_>>()?,
+        _ => arrow_cast(array, &DataType::Int64)?
+            .as_primitive::<Int64Type>()
+            .iter()
+            .map(|value| value.map(narrow).transpose())
+            .collect::<Result<_>>()?,
+    };
+    Ok(Arc::new(result))
+}
+
+/// Half to even; `None` for what no `bigint` holds.
+fn float_to_int(value: f64) -> Option<i64> {
+    let rounded = value.round_ties_even();
+    // -2^63 and 2^63: both are exact in a double, the upper one no longer is a bigint.
+    if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&rounded) {
+        #[expect(clippy::cast_possible_truncation, reason = "the range was checked")]
+        return Some(rounded as i64);
+    }
+    None
+}
+
+fn to_float(array: &ArrayRef) -> Result<ArrayRef> {
+    match array.data_type() {
+        data_type if is_text(data_type) => Ok(Arc::new(from_text::<Float64Type>(array, input::parse_float)?)),
+        DataType::Boolean => Err(no_cast("boolean", "double precision")),
+        _ => Ok(arrow_cast(array, &DataType::Float64)?),
+    }
+}
+
+fn to_real(array: &ArrayRef) -> Result<ArrayRef> {
+    match array.data_type() {
+        data_type if is_text(data_type) => Ok(Arc::new(from_text::<Float32Type>(array, input::parse_real)?)),
+        DataType::Boolean => Err(no_cast("boolean", "real")),
+        _ => {
+            let doubles = arrow_cast(array, &DataType::Float64)?;
+            let convert = |value: f64| {
+                #[expect(clippy::cast_possible_truncation, reason = "overflow is looked for right after")]
+                let single = value as f32;
+                if single.is_infinite() && value.is_finite() {
+                    return Err(error(ErrorKind::NumericOutOfRange, "value out of range: overflow"));
+                }
+                if single == 0.0 && value != 0.0 {
+                    return Err(error(ErrorKind::NumericOutOfRange, "value out of range: underflow"));
+                }
+                Ok(single)
+            };
+            let singles: PrimitiveArray<Float32Type> = doubles
+                .as_primitive::<Float64Type>()
+                .iter()
+                .map(|value| value.map(convert).transpose())
+                .collect::<Result<_>>()?;
+            Ok(Arc::new(singles))
+        }
+    }
+}
+
+fn no_cast(from: &str, to: &str) -> datafusion::error::DataFusionError {
+    error(ErrorKind::CannotCoerce, format!("cannot cast type {from} to {to}"))
+}
+
+fn to_bool(array: &ArrayRef) -> Result<ArrayRef> {
+    match array.data_type() {
+        data_type if is_text(data_type) => {
+            let values: BooleanArray =
+                texts(array)?.iter().map(|text| text.map(input::parse_bool).transpose()).collect::<Result<_>>()?;
+            Ok(Arc::new(values))
+        }
+        data_type if is_float(data_type) || is_numeric(data_type) => {
+            Err(no_cast(&crate::functions::type_names::pg_type_name(data_type), "boolean"))
+        }
+        _ => Ok(arrow_cast(array, &DataType::Boolean)?),
+    }
+}
+
+/// The type of `value::numeric`: exact for integers, numerics and literals.
+fn natural_type(from: &DataType, literals: &[Option<&ScalarValue>]) -> DataType {
+    if let Some(exact) = as_decimal(from) {
+        return exact;
+    }
+    let literal = literals.first().copied().flatten().and_then(|value| value.try_as_str()).flatten();
+    match literal.and_then(input::numeric_literal_type) {
+        Some((precision, scale)) => DataType::Decimal128(precision, scale),
+        None => DataType::Decimal128(38, NATURAL_SCALE),
+    }
+}
+
+fn evaluate_numeric(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let DataType::Decimal128(precision, scale) = *args.return_type() else {
+        return Err(internal("a cast to numeric whose type is none"));
+    };
+    let only_first = ScalarFunctionArgs {
+        args: args.args.iter().take(1).cloned().collect(),
+        arg_fields: args.arg_fields.iter().take(1).cloned().collect(),
+        number_rows: args.number_rows,
+        return_field: Arc::clone(&args.return_field),
+        config_options: Arc::clone(&args.config_options),
+    };
+    over_arrays(&only_first, |arrays| to_numeric(arg(arrays, 0)?, precision, scale))
+}
+
+fn to_numeric(array: &ArrayRef, precision: u8, scale: i8) -> Result<ArrayRef> {
+    let limit = 10_i128.checked_pow(u32::from(precision)).unwrap_or(i128::MAX);
+    let check = |value: i128| {
+        if value.unsigned_abs() >= limit.unsigned_abs() {
+            return Err(field_overflow(precision, scale));
+        }
+        Ok(value)
+    };
+    let values: Decimal128Array = match array.data_type() {
+        data_type if is_text(data_type) => {
+            from_text::<Decimal128Type>(array, |text| check(input::parse_numeric(text, scale)?))?
+        }
+        DataType::Float32 | DataType::Float64 => {
+            let significant = if array.data_type() == &DataType::Float32 { 6 } else { 15 };
+            let convert = |value: f64| check(float_to_numeric(value, significant, scale)?);
+            arrow_cast(array, &DataType::Float64)?
+                .as_primitive::<Float64Type>()
+                .iter()
+                .map(|value| value.map(convert).transpose())
+                .collect::<Result<_>>()?
+        }
+        DataType::Decimal128(_, from) => {
+            let convert = |value: i128| check(rescale(value, *from, scale)?);
+            array.as_primitive::<Decimal128Type>().iter().map(|value| value.map(convert).transpose()).collect::<Result<_>>()?
+        }
+        DataType::Boolean => return Err(no_cast("boolean", "numeric")),
+        _ => {
+            let convert = |value: i64| check(rescale(i128::from(value), 0, scale)?);
+            arrow_cast(array, &DataType::Int64)?
+                .as_primitive::<Int64Type>()
+                .iter()
+                .map(|value| value.map(convert).transpose())
+                .collect::<Result<_>>()?
+        }
+    };
+    Ok(Arc::new(values.with_precision_and_scale(precision, scale)?))
+}
+
+fn field_overflow(precision: u8, scale: i8) -> datafusion::error::DataFusionError {
+    let whole = i16::from(precision) - i16::from(scale);
+    let bound = if whole == 0 { "1".to_owned() } else { format!("10^{whole}") };
+    crate::error::ExecError::new(ErrorKind::NumericOutOfRange, "numeric field overflow")
+        .with_detail(format!(
+            "A field with precision {precision}, scale {scale} must round to an absolute value less than {bound}."
+        ))
+        .into()
+}
+
+/// PostgreSQL prints a float with 15 (`real`: 6) significant digits and reads that as a numeric.
+fn float_to_numeric(value: f64, significant: usize, scale: i8) -> Result<i128> {
+    if !value.is_finite() {
+        return Err(error(ErrorKind::Unsupported, "numeric values that are not finite are not supported"));
+    }
+    input::parse_numeric(&format!("{value:.*e}", significant - 1), scale)
+}
+
+fn to_text(array: &ArrayRef) -> Result<ArrayRef> {
+    if is_text(array.data_type()) {
+        return Ok(arrow_cast(array, &DataType::Utf8View)?);
+    }
+    let values: StringViewArray = (0..array.len()).map(|row| text_of(array.as_ref(), row)).collect::<Result<_>>()?;
+    Ok(Arc::new(values))
+}
+
+fn to_date(array: &ArrayRef) -> Result<ArrayRef> {
+    match array.data_type() {
+        data_type if is_text(data_type) => Ok(Arc::new(from_text::<Date32Type>(array, datetime_input::parse_date)?)),
+        DataType::Timestamp(..) => {
+            let dates: PrimitiveArray<Date32Type> = array
+                .as_primitive::<TimestampMicrosecondType>()
+                .unary(|micros| i32::try_from(split_micros(micros).0).unwrap_or(i32::MAX));
+            Ok(Arc::new(dates))
+        }
+        _ => Ok(arrow_cast(array, &DataType::Date32)?),
+    }
+}
+
+fn to_timestamp(array: &ArrayRef, zone: Tz) -> Result<ArrayRef> {
+    match array.data_type() {
+        data_type if is_text(data_type) => {
+            Ok(Arc::new(from_text::<TimestampMicrosecondType>(array, datetime_input::parse_timestamp)?))
+        }
+        DataType::Timestamp(_, Some(_)) => {
+            let local: PrimitiveArray<TimestampMicrosecondType> = array
+                .as_primitive::<TimestampMicrosecondType>()
+                .unary(|utc| utc + i64::from(datetime_input::offset_at(utc, zone)) * 1_000_000);
+            Ok(Arc::new(local))
+        }
+        _ => Ok(arrow_cast(array, &timestamp())?),
+    }
+}
+
+fn to_timestamptz(array: &ArrayRef, zone: Tz) -> Result<ArrayRef> {
+    let instants: PrimitiveArray<TimestampMicrosecondType> = match array.data_type() {
+        data_type if is_text(data_type) => from_text(array, |text| datetime_input::parse_timestamptz(text, zone))?,
+        DataType::Timestamp(_, None) => {
+            array.as_primitive::<TimestampMicrosecondType>().unary(|local| datetime_input::to_utc(local, zone))
+        }
+        DataType::Date32 => array
+            .as_primitive::<Date32Type>()
+            .unary(|days| datetime_input::to_utc(i64::from(days) * MICROS_PER_DAY, zone)),
+        _ => return Ok(arrow_cast(array, &timestamptz())?),
+    };
+    Ok(Arc::new(instants.with_timezone("UTC")))
+}
+
+fn to_time(array: &ArrayRef) -> Result<ArrayRef> {
+    let times: PrimitiveArray<Time64MicrosecondType> = match array.data_type() {
+        data_type if is_text(data_type) => from_text(array, datetime_input::parse_time)?,
+        DataType::Timestamp(..) => {
+            array.as_primitive::<TimestampMicrosecondType>().unary(|micros| split_micros(micros).1)
+        }
+        DataType::Interval(_) => array
+            .as_primitive::<IntervalMonthDayNanoType>()
+            .unary(|interval| (interval.nanoseconds / 1_000).rem_euclid(MICROS_PER_DAY)),
+        _ => return Ok(arrow_cast(array, &TIME)?),
+    };
+    Ok(Arc::new(times))
+}
+
+fn to_interval(arrays: &[ArrayRef]) -> Result<ArrayRef> {
+    let array = arg(arrays, 0)?;
+    match array.data_type() {
+        data_type if is_text(data_type) => {
+            let unit = arrays.get(1).map(texts).transpose()?;
+            let unit = unit.as_ref().filter(|unit| !unit.is_empty()).map_or("second", |unit| unit.value(0));
+            Ok(Arc::new(from_text::<IntervalMonthDayNanoType>(array, |text| interval_input::parse_interval(text, unit))?))
+        }
+        DataType::Time64(_) => {
+            let intervals: PrimitiveArray<IntervalMonthDayNanoType> =
+                array.as_primitive::<Time64MicrosecondType>().unary(|micros| {
+                    datafusion::arrow::datatypes::IntervalMonthDayNano::new(0, 0, micros * 1_000)
+                });
+            Ok(Arc::new(intervals))
+        }
+        _ => Ok(arrow_cast(array, &INTERVAL)?),
+    }
+}
+
+fn to_bytea(array: &ArrayRef) -> Result<ArrayRef> {
+    if !is_text(array.data_type()) {
+        return Ok(arrow_cast(array, &DataType::BinaryView)?);
+    }
+    let values: BinaryViewArray =
+        texts(array)?.iter().map(|text| text.map(input::parse_bytea).transpose()).collect::<Result<_>>()?;
+    Ok(Arc::new(values))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ExecError;
+    use crate::functions::testing::call;
+
+    fn check(to: &DataType, from: ScalarValue) -> std::result::Result<ScalarValue, String> {
+        call(&cast_function(to).unwrap(), &[from]).map_err(|e| ExecError::find(&e).unwrap().message)
+    }
+
+    #[test]
+    fn floats_round_half_to_even_and_numerics_away_from_zero() {
+        assert_eq!(check(&DataType::Int32, ScalarValue::Float64(Some(2.5))), Ok(ScalarValue::Int32(Some(2))));
+        assert_eq!(check(&DataType::Int32, ScalarValue::Float64(Some(-1.5))), Ok(ScalarValue::Int32(Some(-2))));
+        assert_eq!(check(&DataType::Int32, ScalarValue::Decimal128(Some(25), 2, 1)), Ok(ScalarValue::Int32(Some(3))));
+        assert_eq!(check(&DataType::Int32, ScalarValue::Float64(Some(1e10))), Err("integer out of range".to_owned()));
+        assert_eq!(check(&DataType::Int64, ScalarValue::Float64(Some(f64::NAN))), Err("bigint out of range".to_owned()));
+        assert_eq!(check(&DataType::Int16, ScalarValue::Int32(Some(40_000))), Err("smallint out of range".to_owned()));
+    }
+
+    #[test]
+    fn text_is_read_by_the_types_input_function() {
+        let text = |text: &str| ScalarValue::Utf8View(Some(text.to_owned()));
+        assert_eq!(check(&DataType::Boolean, text("yes")), Ok(ScalarValue::Boolean(Some(true))));
+        assert_eq!(check(&DataType::Date32, text("1970-01-02")), Ok(ScalarValue::Date32(Some(1))));
+        assert_eq!(
+            check(&DataType::Int32, text("x")),
+            Err("invalid input syntax for type integer: \"x\"".to_owned())
+        );
+    }
+
+    #[test]
+    fn values_are_written_by_the_types_output_function() {
+        let text = |text: &str| Ok(ScalarValue::Utf8View(Some(text.to_owned())));
+        assert_eq!(check(&DataType::Utf8View, ScalarValue::Float64(Some(1.0))), text("1"));
+        assert_eq!(check(&DataType::Utf8View, ScalarValue::Boolean(Some(true))), text("true"));
+        assert_eq!(check(&DataType::Utf8View, ScalarValue::Decimal128(Some(150), 5, 2)), text("1.50"));
+    }
+
+    #[test]
+    fn no_cast_is_said_in_postgresqls_words() {
+        assert_eq!(
+            check(&DataType::Int32, ScalarValue::Date32(Some(1))),
+            Err("cannot cast type date to integer".to_owned())
+        );
+    }
+}

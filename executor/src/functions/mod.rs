@@ -1,0 +1,115 @@
+//! Functions of ours, the same on master and workers: what DataFusion lacks, and what it answers differently from
+//! PostgreSQL.
+//!
+//! ```text
+//! SQL ─▶ server: planner and rewrites choose functions by type ─▶ plan ─▶ worker: finds them by name
+//! ```
+//!
+//! [`register`] makes them known. Functions with the name of one of DataFusion's replace it, and both sides must agree
+//! on that.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::execution::{FunctionRegistry, SessionStateBuilder};
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+
+pub mod arithmetic;
+pub mod average;
+pub mod calendar;
+pub mod cast;
+pub mod datetime_input;
+pub mod decimal;
+mod function;
+pub mod input;
+pub mod interval_input;
+mod introspection;
+pub mod numeric_display;
+pub mod output;
+mod powers;
+mod rounding;
+pub mod single_value;
+mod temporal;
+pub mod text_of;
+pub mod type_names;
+
+pub use function::{undefined_function, undefined_operator};
+
+/// Every scalar function of ours.
+pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
+    let mut functions = arithmetic::functions();
+    functions.extend(cast::functions());
+    functions.extend(introspection::functions());
+    functions.extend(powers::functions());
+    functions.extend(rounding::functions());
+    functions.extend([average::average_udf(), single_value::single_row_udf(), single_value::array_or_empty_udf()]);
+    functions
+}
+
+/// Every aggregate of ours.
+pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
+    vec![single_value::single_value_udaf()]
+}
+
+/// Registers everything with a session or a worker.
+///
+/// # Errors
+/// Whatever the registry says; a session never refuses.
+pub fn register(registry: &mut dyn FunctionRegistry) -> Result<()> {
+    for function in scalar_functions() {
+        registry.register_udf(function)?;
+    }
+    for function in aggregate_functions() {
+        registry.register_udaf(function)?;
+    }
+    Ok(())
+}
+
+/// Adds everything to a session that is being built, after what it has already.
+#[must_use]
+pub fn add_to(mut builder: SessionStateBuilder) -> SessionStateBuilder {
+    builder.scalar_functions().get_or_insert_default().extend(scalar_functions());
+    builder.aggregate_functions().get_or_insert_default().extend(aggregate_functions());
+    builder
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Calls a function as the engine does: coerce, type, evaluate.
+
+    use std::sync::Arc;
+
+    use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+    use datafusion::common::config::ConfigOptions;
+    use datafusion::common::{Result, ScalarValue};
+    use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF};
+
+    pub(crate) fn call(function: &ScalarUDF, args: &[ScalarValue]) -> Result<ScalarValue> {
+        let types: Vec<DataType> = args.iter().map(ScalarValue::data_type).collect();
+        let coerced = function.inner().coerce_types(&types)?;
+        let args: Vec<ScalarValue> =
+            args.iter().zip(&coerced).map(|(arg, to)| arg.cast_to(to)).collect::<Result<_>>()?;
+        let arg_fields: Vec<FieldRef> =
+            coerced.iter().map(|data_type| Arc::new(Field::new("arg", data_type.clone(), true))).collect();
+        let literals: Vec<Option<&ScalarValue>> = args.iter().map(Some).collect();
+        let return_field =
+            function.return_field_from_args(ReturnFieldArgs { arg_fields: &arg_fields, scalar_arguments: &literals })?;
+        let result = function.invoke_with_args(ScalarFunctionArgs {
+            args: args.iter().cloned().map(ColumnarValue::Scalar).collect(),
+            arg_fields,
+            number_rows: 1,
+            return_field: Arc::clone(&return_field),
+            config_options: Arc::new(ConfigOptions::default()),
+        })?;
+        assert_eq!(&result.data_type(), return_field.data_type(), "{} gave another type", function.name());
+        match result {
+            ColumnarValue::Scalar(value) => Ok(value),
+            ColumnarValue::Array(array) => ScalarValue::try_from_array(&array, 0),
+        }
+    }
+
+    pub(crate) fn call_named(name: &str, args: &[ScalarValue]) -> Result<ScalarValue> {
+        let function = super::scalar_functions().into_iter().find(|f| f.name() == name).unwrap();
+        call(&function, args)
+    }
+}

@@ -1,0 +1,127 @@
+//! Casts that DataFusion would do its own way become functions that do them PostgreSQL's way.
+
+use std::sync::{Arc, LazyLock};
+
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::{Cast, ScalarFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ExprSchemable, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+};
+use datafusion::optimizer::AnalyzerRule;
+use quickdb_executor::functions::cast::{cast_function_name, is_plain_cast};
+use quickdb_executor::functions::scalar_functions;
+
+static CASTS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
+    scalar_functions().into_iter().filter(|function| function.name().starts_with("cast_")).collect()
+});
+
+/// Replaces casts, explicit and implied alike; runs after type coercion.
+#[derive(Debug)]
+pub struct PgCasts;
+
+impl AnalyzerRule for PgCasts {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.transform_up_with_subqueries(|plan| {
+            let schema = input_schema(&plan);
+            let names = NamePreserver::new(&plan);
+            plan.map_expressions(|expr| {
+                let name = names.save(&expr);
+                let rewritten = expr.transform_up(|expr| rewrite(expr, &schema))?;
+                Ok(rewritten.update_data(|expr| name.restore(expr)))
+            })
+        })
+        .map(|rewritten| rewritten.data)
+    }
+
+    fn name(&self) -> &'static str {
+        "pg_casts"
+    }
+}
+
+/// The columns that a node's expressions can refer to.
+pub(super) fn input_schema(plan: &LogicalPlan) -> DFSchema {
+    match plan {
+        LogicalPlan::TableScan(scan) => DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())
+            .unwrap_or_else(|_| plan.schema().as_ref().clone()),
+        _ => merge_schema(&plan.inputs()),
+    }
+}
+
+fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let Expr::Cast(Cast { expr: inner, field }) = expr else { return Ok(Transformed::no(expr)) };
+    let to = field.data_type();
+    let from = inner.get_type(schema)?;
+    let unchanged = |inner| Ok(Transformed::no(Expr::Cast(Cast { expr: inner, field: Arc::clone(&field) })));
+    if is_plain_cast(&from, to) {
+        return unchanged(inner);
+    }
+    let function = cast_function_name(to).and_then(|name| CASTS.iter().find(|function| function.name() == name));
+    let Some(function) = function else { return unchanged(inner) };
+    let mut args = vec![*inner];
+    if let DataType::Decimal128(precision, scale) = to {
+        args.push(literal(i64::from(*precision)));
+        args.push(literal(i64::from(*scale)));
+    }
+    let types: Vec<DataType> = args.iter().map(|arg| arg.get_type(schema)).collect::<Result<_>>()?;
+    let coerced = function.inner().coerce_types(&types)?;
+    let args: Vec<Expr> = args
+        .into_iter()
+        .zip(types.iter().zip(&coerced))
+        .map(|(arg, (from, to))| if from == to { arg } else { Expr::Cast(Cast::new(Box::new(arg), to.clone())) })
+        .collect();
+    let call = match literal_value(function, &args)? {
+        Some(value) => value,
+        None => Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), args)),
+    };
+    // A cast of one type to itself keeps the metadata of types that arrow does not tell apart.
+    let described = !field.metadata().is_empty();
+    Ok(Transformed::yes(if described { Expr::Cast(Cast { expr: Box::new(call), field }) } else { call }))
+}
+
+/// The value of a cast of literals, computed now: PostgreSQL refuses a bad literal before anything runs.
+fn literal_value(function: &Arc<ScalarUDF>, args: &[Expr]) -> Result<Option<Expr>> {
+    let values: Option<Vec<ScalarValue>> = args
+        .iter()
+        .map(|arg| match arg {
+            Expr::Literal(value, _) => Some(value.clone()),
+            Expr::Cast(Cast { expr, field }) if is_text(field.data_type()) => match expr.as_ref() {
+                Expr::Literal(value, _) if is_text(&value.data_type()) => value.cast_to(field.data_type()).ok(),
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect();
+    let Some(values) = values else { return Ok(None) };
+    if !values.first().is_some_and(|value| is_text(&value.data_type())) {
+        return Ok(None);
+    }
+    let arg_fields: Vec<FieldRef> =
+        values.iter().map(|value| Arc::new(Field::new("", value.data_type(), true))).collect();
+    let scalars: Vec<Option<&ScalarValue>> = values.iter().map(Some).collect();
+    let return_field =
+        function.return_field_from_args(ReturnFieldArgs { arg_fields: &arg_fields, scalar_arguments: &scalars })?;
+    let result = function.invoke_with_args(ScalarFunctionArgs {
+        args: values.into_iter().map(ColumnarValue::Scalar).collect(),
+        arg_fields,
+        number_rows: 1,
+        return_field,
+        config_options: Arc::new(ConfigOptions::default()),
+    })?;
+    Ok(match result {
+        ColumnarValue::Scalar(value) => Some(Expr::Literal(value, None)),
+        ColumnarValue::Array(_) => None,
+    })
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8)
+}
+
+fn literal(value: i64) -> Expr {
+    Expr::Literal(ScalarValue::Int64(Some(value)), None)
+}

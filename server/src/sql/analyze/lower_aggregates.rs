@@ -1,0 +1,206 @@
+//! `sum` and `avg` of [`aggregates`](crate::sql::aggregates) become DataFusion's own over casts.
+//!
+//! | typed | computed |
+//! |---|---|
+//! | `sum(int)` | `sum(int::bigint)` |
+//! | `sum(bigint)` | `sum(bigint::numeric(20,0))` |
+//! | `sum(real)` | `sum(real::double)::real` |
+//! | `avg(int or numeric)` | `average(sum(...), count(...), scale)` |
+//! | `avg(float)` | `avg(float::double)` |
+//! | `avg(interval)` | `sum(...) / count(...)` |
+//!
+//! The aggregate, or the window, is computed under a projection that gives the results their names.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue};
+use datafusion::functions_aggregate::average::avg_udaf;
+use datafusion::functions_aggregate::count::count_udaf;
+use datafusion::functions_aggregate::sum::sum_udaf;
+use datafusion::logical_expr::expr::{
+    AggregateFunction, AggregateFunctionParams, Cast, ScalarFunction, WindowFunction, WindowFunctionParams,
+};
+use datafusion::logical_expr::{
+    Aggregate, AggregateUDF, Expr, ExprSchemable, LogicalPlan, Projection, Window, WindowFunctionDefinition,
+};
+use datafusion::optimizer::AnalyzerRule;
+use quickdb_executor::error::{ErrorKind, ExecError};
+use quickdb_executor::functions::arithmetic::Arithmetic;
+use quickdb_executor::functions::average::{average_scale, average_udf};
+
+use crate::sql::aggregates::{Typed, result_type, summed_as};
+
+/// Replaces typed aggregates; runs after type coercion.
+#[derive(Debug)]
+pub struct LowerAggregates;
+
+impl AnalyzerRule for LowerAggregates {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.transform_up_with_subqueries(|plan| match plan {
+            LogicalPlan::Aggregate(aggregate) if aggregate.aggr_expr.iter().any(has_typed) => {
+                lower_aggregate(aggregate).map(Transformed::yes)
+            }
+            LogicalPlan::Window(window) if window.window_expr.iter().any(has_typed) => {
+                lower_window(window).map(Transformed::yes)
+            }
+            other => Ok(Transformed::no(other)),
+        })
+        .map(|rewritten| rewritten.data)
+    }
+
+    fn name(&self) -> &'static str {
+        "lower_aggregates"
+    }
+}
+
+fn typed(function: &AggregateUDF) -> Option<Typed> {
+    Typed::of_function(function)
+}
+
+fn has_typed(expr: &Expr) -> bool {
+    expr.exists(|expr| {
+        Ok(match expr {
+            Expr::AggregateFunction(call) => typed(&call.func).is_some(),
+            Expr::WindowFunction(call) => match &call.fun {
+                WindowFunctionDefinition::AggregateUDF(function) => typed(function).is_some(),
+                WindowFunctionDefinition::WindowUDF(_) => false,
+            },
+            _ => false,
+        })
+    })
+    .unwrap_or(false)
+}
+
+fn lower_aggregate(aggregate: Aggregate) -> Result<LogicalPlan> {
+    let Aggregate { input, group_expr, aggr_expr, schema, .. } = aggregate;
+    let mut parts = Parts::default();
+    let groups = schema.fields().len().saturating_sub(aggr_expr.len());
+    let input_schema = Arc::clone(input.schema());
+    let lowered: Vec<Expr> =
+        aggr_expr.into_iter().map(|expr| parts.lower(expr, &input_schema)).collect::<Result<_>>()?;
+    let plan = LogicalPlan::Aggregate(Aggregate::try_new(input, group_expr, parts.computed)?);
+    named(plan, &schema, groups, lowered)
+}
+
+fn lower_window(window: Window) -> Result<LogicalPlan> {
+    let Window { input, window_expr, schema } = window;
+    let mut parts = Parts::default();
+    let kept = input.schema().fields().len();
+    let input_schema = Arc::clone(input.schema());
+    let lowered: Vec<Expr> =
+        window_expr.into_iter().map(|expr| parts.lower(expr, &input_schema)).collect::<Result<_>>()?;
+    let plan = LogicalPlan::Window(Window::try_new(parts.computed, input)?);
+    named(plan, &schema, kept, lowered)
+}
+
+/// A projection with the fields of `schema`: the first `kept` as they are, the others computed by `lowered`.
+fn named(plan: LogicalPlan, schema: &DFSchema, kept: usize, lowered: Vec<Expr>) -> Result<LogicalPlan> {
+    let columns = schema.iter().take(kept).map(|(qualifier, field)| Expr::from((qualifier, field)));
+    let results = schema.iter().skip(kept).zip(lowered).map(|((qualifier, field), expr)| {
+        expr.alias_qualified(qualifier.cloned(), field.name().clone())
+    });
+    let exprs: Vec<Expr> = columns.chain(results).collect();
+    Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?))
+}
+
+/// The aggregates to compute, each once.
+#[derive(Default)]
+struct Parts {
+    computed: Vec<Expr>,
+}
+
+impl Parts {
+    /// The expression over computed aggregates that stands for `expr`.
+    fn lower(&mut self, expr: Expr, schema: &DFSchema) -> Result<Expr> {
+        match expr {
+            Expr::Alias(alias) => self.lower(*alias.expr, schema),
+            Expr::AggregateFunction(AggregateFunction { func, params }) => match typed(&func) {
+                Some(kind) => {
+                    let argument = only_argument(&params.args)?.clone();
+                    let build = |func: Arc<AggregateUDF>, argument: Expr| {
+                        let params = AggregateFunctionParams { args: vec![argument], ..params.clone() };
+                        Expr::AggregateFunction(AggregateFunction { func, params })
+                    };
+                    self.combine(kind, argument, schema, build)
+                }
+                None => Ok(self.compute(Expr::AggregateFunction(AggregateFunction { func, params }))),
+            },
+            Expr::WindowFunction(call) => {
+                let WindowFunction { fun, params } = *call;
+                let kind = match &fun {
+                    WindowFunctionDefinition::AggregateUDF(function) => typed(function),
+                    WindowFunctionDefinition::WindowUDF(_) => None,
+                };
+                match kind {
+                    Some(kind) => {
+                        let argument = only_argument(&params.args)?.clone();
+                        let build = |func: Arc<AggregateUDF>, argument: Expr| {
+                            let params = WindowFunctionParams { args: vec![argument], ..params.clone() };
+                            let fun = WindowFunctionDefinition::AggregateUDF(func);
+                            Expr::WindowFunction(Box::new(WindowFunction { fun, params }))
+                        };
+                        self.combine(kind, argument, schema, build)
+                    }
+                    None => Ok(self.compute(Expr::WindowFunction(Box::new(WindowFunction { fun, params })))),
+                }
+            }
+            other => Ok(self.compute(other)),
+        }
+    }
+
+    fn combine(
+        &mut self,
+        kind: Typed,
+        argument: Expr,
+        schema: &DFSchema,
+        build: impl Fn(Arc<AggregateUDF>, Expr) -> Expr,
+    ) -> Result<Expr> {
+        let input = argument.get_type(schema)?;
+        let summed = summed_as(&input, kind);
+        let widened = if summed == input { argument.clone() } else { cast(argument.clone(), &summed) };
+        match (kind, &input) {
+            (Typed::Sum, DataType::Float32) => {
+                let sum = self.compute(build(sum_udaf(), widened));
+                Ok(cast(sum, &DataType::Float32))
+            }
+            (Typed::Sum, _) => Ok(self.compute(build(sum_udaf(), widened))),
+            (Typed::Avg, DataType::Float32 | DataType::Float64) => Ok(self.compute(build(avg_udaf(), widened))),
+            (Typed::Avg, DataType::Interval(_)) => {
+                let sum = self.compute(build(sum_udaf(), widened));
+                let count = self.compute(build(count_udaf(), argument));
+                let divide = Arithmetic::Divide.udf();
+                Ok(Expr::ScalarFunction(ScalarFunction::new_udf(divide, vec![sum, cast(count, &DataType::Float64)])))
+            }
+            (Typed::Avg, _) => {
+                let sum = self.compute(build(sum_udaf(), widened));
+                let count = self.compute(build(count_udaf(), argument));
+                let scale = Expr::Literal(ScalarValue::Int64(Some(i64::from(average_scale(&input)))), None);
+                let sum = match result_type(&summed, Typed::Sum) {
+                    DataType::Int64 => cast(sum, &DataType::Decimal128(20, 0)),
+                    _ => sum,
+                };
+                Ok(Expr::ScalarFunction(ScalarFunction::new_udf(average_udf(), vec![sum, count, scale])))
+            }
+        }
+    }
+
+    /// The column of an aggregate, computed once.
+    fn compute(&mut self, expr: Expr) -> Expr {
+        let column = Expr::Column(Column::from_name(expr.schema_name().to_string()));
+        if !self.computed.contains(&expr) {
+            self.computed.push(expr);
+        }
+        column
+    }
+}
+
+fn cast(expr: Expr, to: &DataType) -> Expr {
+    Expr::Cast(Cast::new(Box::new(expr), to.clone()))
+}
+
+fn only_argument(args: &[Expr]) -> Result<&Expr> {
+    args.first().ok_or_else(|| ExecError::new(ErrorKind::Internal, "sum and avg take one argument").into())
+}

@@ -1,0 +1,208 @@
+//! What the planner can ask for: relations, functions, settings, under PostgreSQL's rules of naming.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::catalog::cte_worktable::CteWorkTable;
+use datafusion::catalog::{Session, TableFunctionArgs};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DFSchema, Result, TableReference};
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{
+    AggregateUDF, ColumnarValue, Expr, HigherOrderUDF, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    TableSource, Volatility, WindowUDF,
+};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use quickdb_executor::error::{ErrorKind, ExecError};
+use quickdb_executor::functions::undefined_function;
+
+use super::aggregates::Typed;
+use super::operators::Operators;
+use super::types::PgTypes;
+
+/// The relations that one statement names, looked up before it is planned.
+pub struct Relations<'a> {
+    state: &'a SessionState,
+    planners: Vec<Arc<dyn ExprPlanner>>,
+    types: Arc<dyn TypePlanner>,
+    found: HashMap<TableReference, Arc<dyn TableSource>>,
+}
+
+impl fmt::Debug for Relations<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relations").field("found", &self.found.keys()).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Relations<'a> {
+    /// Looks up `names`; a bare name is sought in `pg_catalog` and then along the search path.
+    ///
+    /// # Errors
+    /// Whatever a catalogue says; a name that nothing has is an error only when the planner asks for it.
+    pub async fn look_up(state: &'a SessionState, names: &[TableReference], search_path: &[String]) -> Result<Relations<'a>> {
+        let mut found = HashMap::new();
+        for name in names {
+            let candidates: Vec<TableReference> = match name {
+                TableReference::Bare { table } => std::iter::once("pg_catalog")
+                    .chain(search_path.iter().map(String::as_str))
+                    .map(|schema| TableReference::partial(schema, table.as_ref()))
+                    .collect(),
+                qualified => vec![qualified.clone()],
+            };
+            for candidate in candidates {
+                let Ok(schema) = state.schema_for_ref(candidate.clone()) else { continue };
+                if let Some(table) = schema.table(candidate.table()).await? {
+                    found.insert(name.clone(), provider_as_source(table));
+                    break;
+                }
+            }
+        }
+        let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Operators)];
+        planners.extend(state.expr_planners().iter().cloned());
+        Ok(Self { state, planners, types: Arc::new(PgTypes), found })
+    }
+}
+
+impl ContextProvider for Relations<'_> {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        self.found.get(&name).cloned().ok_or_else(|| {
+            let shown = match &name {
+                TableReference::Bare { table } => table.to_string(),
+                TableReference::Partial { schema, table } => format!("{schema}.{table}"),
+                TableReference::Full { catalog, schema, table } => format!("{catalog}.{schema}.{table}"),
+            };
+            ExecError::new(ErrorKind::UndefinedTable, format!("relation \"{shown}\" does not exist")).into()
+        })
+    }
+
+    fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
+        let bare = name.strip_prefix("pg_catalog.").unwrap_or(name);
+        let Some(function) = self.state.table_functions().get(bare) else {
+            let schema = DFSchema::empty();
+            let types: Vec<DataType> = args
+                .iter()
+                .map(|arg| datafusion::logical_expr::ExprSchemable::get_type(arg, &schema).unwrap_or(DataType::Null))
+                .collect();
+            return Err(undefined_function(bare, &types));
+        };
+        let context = SimplifyContext::builder()
+            .with_config_options(Arc::clone(self.state.config_options()))
+            .with_query_execution_start_time(self.state.execution_props().query_execution_start_time)
+            .build();
+        let simplifier = ExprSimplifier::new(context);
+        let schema = DFSchema::empty();
+        let args = args
+            .into_iter()
+            .map(|arg| simplifier.coerce(arg, &schema).and_then(|arg| simplifier.simplify(arg)))
+            .collect::<Result<Vec<_>>>()?;
+        let session: &dyn Session = self.state;
+        Ok(provider_as_source(function.create_table_provider_with_args(TableFunctionArgs::new(&args, session))?))
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
+        Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        &self.planners
+    }
+
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        self.state.relation_planners()
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(Arc::clone(&self.types))
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        let known = self.state.scalar_functions().get(name).cloned();
+        // What is no function of any kind is one that says so, in terms of its arguments' types.
+        known.or_else(|| {
+            let other = self.state.aggregate_functions().contains_key(name)
+                || self.state.window_functions().contains_key(name)
+                || self.state.higher_order_functions().contains_key(name)
+                || matches!(name, "unnest" | "grouping" | "struct" | "map" | "make_map");
+            (!other).then(|| Arc::new(ScalarUDF::new_from_impl(Missing::new(name))))
+        })
+    }
+
+    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
+        self.state.higher_order_functions().get(name).cloned()
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        match Typed::of(name) {
+            Some(typed) => Some(typed.function()),
+            None => self.state.aggregate_functions().get(name).cloned(),
+        }
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.state.window_functions().get(name).cloned()
+    }
+
+    fn get_variable_type(&self, _: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        self.state.config_options()
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.state.scalar_functions().keys().cloned().collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        self.state.higher_order_functions().keys().cloned().collect()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        self.state.aggregate_functions().keys().cloned().collect()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        self.state.window_functions().keys().cloned().collect()
+    }
+}
+
+/// A function that does not exist: 42883 with the types of its arguments.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Missing {
+    name: String,
+    signature: Signature,
+}
+
+impl Missing {
+    fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), signature: Signature::user_defined(Volatility::Volatile) }
+    }
+}
+
+impl ScalarUDFImpl for Missing {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
+        Err(undefined_function(&self.name, arg_types))
+    }
+
+    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
+        Err(undefined_function(&self.name, arg_types))
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Err(undefined_function(&self.name, &[]))
+    }
+}

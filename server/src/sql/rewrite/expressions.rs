@@ -1,0 +1,568 @@
+//! Expressions in PostgreSQL's spelling: casts, keywords, operators, collations, patterns and rows.
+//!
+//! The functions that the system catalogue has to answer are called by these names, all over `text` or an oid:
+//!
+//! | written | becomes | gives |
+//! |---|---|---|
+//! | `'t'::regclass`, `x::text::regclass`, `$1::regclass` | `regclassin(text)` | oid of the relation |
+//! | `expr::regclass` | `pg_regclass(expr)` | its name as text |
+//! | `'t'::regclass::text` | `pg_regclass(regclassin('t'))` | its name as text |
+//! | likewise `regtype`, `regproc`, `regprocedure`, `regrole`, `regnamespace` | `regtypein`, `pg_regtype`, ... | |
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Fetch, Function,
+    FunctionArguments, Ident, Interval, LimitClause, ObjectName, ObjectNamePart, Query, Spanned, UnaryOperator, Value,
+    ValueWithSpan, VisitorMut,
+};
+use datafusion::sql::sqlparser::tokenizer::Location;
+use quickdb_executor::error::ErrorKind;
+
+use super::subqueries::call;
+use super::{folded, unnested};
+use crate::error::PgError;
+use crate::sql::position::char_position;
+use crate::sql::{SessionFacts, patterns, types};
+
+const REG_TYPES: [&str; 6] = ["regclass", "regtype", "regproc", "regprocedure", "regrole", "regnamespace"];
+/// Collations that order as the server does: by bytes.
+const COLLATIONS: [&str; 8] =
+    ["default", "c", "posix", "ucs_basic", "c.utf8", "c.utf-8", "en_us.utf8", "en_us.utf-8"];
+
+/// Rewrites the expressions of a statement; the first refusal is kept.
+#[derive(Debug)]
+pub struct Expressions<'a> {
+    facts: &'a SessionFacts,
+    source: &'a str,
+    /// What was refused.
+    pub error: Option<PgError>,
+}
+
+impl<'a> Expressions<'a> {
+    /// A pass that answers `current_user` and the like from `facts`; spans refer to `source`.
+    pub fn new(facts: &'a SessionFacts, source: &'a str) -> Self {
+        Self { facts, source, error: None }
+    }
+
+    fn refuse(&mut self, error: PgError) {
+        self.error.get_or_insert(error);
+    }
+
+    fn position(&self, location: Location) -> Option<usize> {
+        char_position(self.source, location.line, location.column)
+    }
+}
+
+impl VisitorMut for Expressions<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        // Rows are never written under a reader's feet: there is nothing to lock.
+        query.locks.clear();
+        if query.limit_clause.is_none()
+            && let Some(Fetch { with_ties: false, percent: false, quantity }) = &query.fetch
+        {
+            let one = || Expr::Value(Value::Number("1".to_owned(), false).into());
+            let limit = Some(quantity.clone().unwrap_or_else(one));
+            query.limit_clause = Some(LimitClause::LimitOffset { limit, offset: None, limit_by: Vec::new() });
+            query.fetch = None;
+        } else if let (
+            Some(LimitClause::LimitOffset { limit: limit @ None, .. }),
+            Some(Fetch { with_ties: false, percent: false, quantity }),
+        ) = (&mut query.limit_clause, &query.fetch)
+        {
+            *limit = Some(quantity.clone().unwrap_or_else(|| Expr::Value(Value::Number("1".to_owned(), false).into())));
+            query.fetch = None;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        // Signs belong to the number before anything else looks at it.
+        if let Expr::UnaryOp { op: UnaryOperator::Minus, expr: operand } = expr
+            && let Expr::Value(ValueWithSpan { value: Value::Number(digits, kept), span }) = operand.as_ref()
+            && !digits.starts_with('-')
+        {
+            *expr = Expr::Value(Value::Number(format!("-{digits}"), *kept).with_span(*span));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let taken = std::mem::replace(expr, Expr::Value(Value::Null.into()));
+        *expr = self.rewrite(taken);
+        ControlFlow::Continue(())
+    }
+}
+
+impl Expressions<'_> {
+    fn rewrite(&mut self, expr: Expr) -> Expr {
+        match expr {
+            Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, format: None, .. } => {
+                self.cast(*expr, data_type)
+            }
+            Expr::TypedString(typed) => {
+                let literal = Expr::Value(typed.value);
+                self.cast(literal, typed.data_type)
+            }
+            Expr::Interval(interval) => interval_literal(interval),
+            Expr::Collate { expr, collation } => self.collate(*expr, &collation),
+            Expr::BinaryOp { left, op, right } => binary(*left, op, *right),
+            Expr::UnaryOp { op, expr } => unary(op, *expr),
+            Expr::Function(function) => self.function(function),
+            Expr::Identifier(ident) if ident.quote_style.is_none() => {
+                self.keyword(&ident.value).unwrap_or(Expr::Identifier(ident))
+            }
+            Expr::AtTimeZone { timestamp, time_zone } => call("timezone", vec![*time_zone, *timestamp], Vec::new()),
+            Expr::Extract { field, expr, .. } => {
+                call("extract", vec![text(&field.to_string().to_lowercase()), *expr], Vec::new())
+            }
+            Expr::Between { expr, negated, low, high } if is_simple(&expr) => between(*expr, negated, *low, *high),
+            Expr::InList { expr, list, negated } => in_list(*expr, list, negated),
+            Expr::SimilarTo { negated, expr, pattern, escape_char } => {
+                similar_to(negated, *expr, *pattern, escape_char.as_ref())
+            }
+            Expr::Like { negated, any: false, expr, pattern, escape_char: Some(escape) } => {
+                let (pattern, rest) = escaped_pattern(*pattern, &escape);
+                Expr::Like { negated, any: false, expr, pattern: Box::new(pattern), escape_char: rest }
+            }
+            Expr::ILike { negated, any: false, expr, pattern, escape_char: Some(escape) } => {
+                let (pattern, rest) = escaped_pattern(*pattern, &escape);
+                Expr::ILike { negated, any: false, expr, pattern: Box::new(pattern), escape_char: rest }
+            }
+            Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, is_some } => match array_elements(&right) {
+                Some(list) => in_list(*left, list, false),
+                None => Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, is_some },
+            },
+            Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => match array_elements(&right) {
+                Some(list) => in_list(*left, list, true),
+                None => Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right },
+            },
+            other => other,
+        }
+    }
+
+    fn cast(&mut self, expr: Expr, data_type: DataType) -> Expr {
+        if let Some(reg) = reg_type(&data_type) {
+            return reg_cast(expr, reg);
+        }
+        if let DataType::Custom(name, _) = &data_type
+            && !types::is_known_custom(name)
+        {
+            let at = name.span().start;
+            let unsupported = types::is_refused_custom(name);
+            let shown = name.to_string().replace('"', "");
+            let error = if unsupported {
+                PgError::new(ErrorKind::Unsupported, format!("type \"{shown}\" is not supported"))
+                    .hint("Cast to text instead.")
+            } else {
+                PgError::new(ErrorKind::UndefinedObject, format!("type \"{shown}\" does not exist"))
+            };
+            let position = self.position(at);
+            self.refuse(error.at(position));
+        }
+        match &data_type {
+            DataType::Numeric(ExactNumberInfo::None)
+            | DataType::Decimal(ExactNumberInfo::None)
+            | DataType::Dec(ExactNumberInfo::None) => call("to_numeric", vec![expr], Vec::new()),
+            DataType::Custom(name, arguments) if arguments.is_empty() && types::custom_name(name) == "numeric" => {
+                call("to_numeric", vec![expr], Vec::new())
+            }
+            DataType::Varchar(Some(length))
+            | DataType::CharacterVarying(Some(length))
+            | DataType::CharVarying(Some(length)) => truncated(expr, length),
+            DataType::Char(length) | DataType::Character(length) => {
+                let one = CharacterLength::IntegerLength { length: 1, unit: None };
+                truncated(expr, length.as_ref().unwrap_or(&one))
+            }
+            _ => plain_cast(expr, data_type),
+        }
+    }
+
+    fn collate(&mut self, expr: Expr, collation: &ObjectName) -> Expr {
+        let name = collation.0.last().and_then(|part| part.as_ident()).cloned().unwrap_or_else(|| Ident::new(""));
+        let known = COLLATIONS.contains(&name.value.to_lowercase().as_str()) || name.value.ends_with("-x-icu");
+        if !known {
+            let shown = folded(&name);
+            let error = PgError::new(
+                ErrorKind::UndefinedObject,
+                format!("collation \"{shown}\" for encoding \"UTF8\" does not exist"),
+            );
+            // PostgreSQL points at the word COLLATE, which stands before the name with white space between.
+            let at = self.position(name.span.start).and_then(|position| {
+                let before: String = self.source.chars().take(position - 1).collect();
+                before.to_lowercase().rfind("collate").map(|byte| before.get(..byte).map_or(0, |b| b.chars().count()) + 1)
+            });
+            self.refuse(error.at(at));
+        }
+        expr
+    }
+
+    fn function(&mut self, mut function: Function) -> Expr {
+        if let [ObjectNamePart::Identifier(schema), ObjectNamePart::Identifier(name)] = function.name.0.as_slice()
+            && folded(schema) == "pg_catalog"
+        {
+            function.name = ObjectName::from(vec![name.clone()]);
+        }
+        let Some(name) = function.name.0.last().and_then(|part| part.as_ident()).map(folded) else {
+            return Expr::Function(function);
+        };
+        let no_arguments = match &function.args {
+            FunctionArguments::None => true,
+            FunctionArguments::List(list) => list.args.is_empty() && list.clauses.is_empty(),
+            FunctionArguments::Subquery(_) => false,
+        };
+        if function.name.0.len() == 1
+            && no_arguments
+            && function.over.is_none()
+            && let Some(value) = self.keyword(&name)
+        {
+            return value;
+        }
+        let renamed = match name.as_str() {
+            "row" => Some("struct"),
+            "every" => Some("bool_and"),
+            "variance" => Some("var_samp"),
+            "char_length" | "character_length" => Some("length"),
+            "date_part" if no_arguments => None,
+            _ => None,
+        };
+        if let Some(renamed) = renamed {
+            function.name = ObjectName::from(vec![Ident::new(renamed)]);
+        }
+        Expr::Function(function)
+    }
+
+    /// What a word that is a function without parentheses, or a function of the session's facts, stands for.
+    fn keyword(&self, word: &str) -> Option<Expr> {
+        let name = |value: &str| plain_cast(text(value), custom("name"));
+        let now = || call("now", Vec::new(), Vec::new());
+        let zoned = || DataType::Timestamp(None, datafusion::sql::sqlparser::ast::TimezoneInfo::Tz);
+        let local = || DataType::Timestamp(None, datafusion::sql::sqlparser::ast::TimezoneInfo::None);
+        Some(match word.to_lowercase().as_str() {
+            "current_user" | "user" | "current_role" => name(&self.facts.user),
+            "session_user" => name(&self.facts.session_user),
+            "current_catalog" | "current_database" => name(&self.facts.database),
+            "current_schema" => match self.facts.search_path.first() {
+                Some(schema) => name(schema),
+                None => plain_cast(Expr::Value(Value::Null.into()), custom("name")),
+            },
+            "version" => plain_cast(text(&self.facts.version), DataType::Text),
+            "current_timestamp" | "now" | "transaction_timestamp" | "statement_timestamp" | "clock_timestamp" => {
+                // DataFusion's `now` counts nanoseconds.
+                plain_cast(now(), zoned())
+            }
+            "localtimestamp" => plain_cast(plain_cast(now(), zoned()), local()),
+            "localtime" | "current_time" => plain_cast(
+                plain_cast(now(), zoned()),
+                DataType::Time(None, datafusion::sql::sqlparser::ast::TimezoneInfo::None),
+            ),
+            "current_date" => plain_cast(plain_cast(now(), zoned()), DataType::Date),
+            _ => return None,
+        })
+    }
+}
+
+/// `CAST(expr AS data_type)`.
+pub fn plain_cast(expr: Expr, data_type: DataType) -> Expr {
+    Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
+}
+
+fn custom(name: &str) -> DataType {
+    DataType::Custom(ObjectName::from(vec![Ident::new(name)]), Vec::new())
+}
+
+/// A text literal.
+pub fn text(value: &str) -> Expr {
+    Expr::Value(Value::SingleQuotedString(value.to_owned()).into())
+}
+
+fn literal_text(expr: &Expr) -> Option<&str> {
+    match unnested(expr) {
+        Expr::Value(ValueWithSpan { value, .. }) => match value {
+            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Some(text),
+            Value::DollarQuotedString(text) => Some(&text.value),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn reg_type(data_type: &DataType) -> Option<&'static str> {
+    let name = match data_type {
+        DataType::Regclass => "regclass".to_owned(),
+        DataType::Custom(name, _) => types::custom_name(name),
+        _ => return None,
+    };
+    REG_TYPES.into_iter().find(|known| *known == name)
+}
+
+fn reg_cast(expr: Expr, reg: &str) -> Expr {
+    let from_text = match unnested(&expr) {
+        Expr::Value(ValueWithSpan { value, .. }) => !matches!(value, Value::Number(..) | Value::Null),
+        Expr::Cast { data_type, .. } => is_text_type(data_type),
+        _ => false,
+    };
+    if from_text {
+        let function = format!("{reg}in");
+        return call(&function, vec![expr], Vec::new());
+    }
+    if let Expr::Function(function) = &expr
+        && function.name.to_string() == format!("{reg}in")
+    {
+        return expr;
+    }
+    call(&format!("pg_{reg}"), vec![expr], Vec::new())
+}
+
+fn is_text_type(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Text | DataType::Varchar(_) => true,
+        DataType::Custom(name, _) => matches!(types::custom_name(name).as_str(), "text" | "name" | "varchar"),
+        _ => false,
+    }
+}
+
+/// A text cut at the length of its type.
+fn truncated(expr: Expr, length: &CharacterLength) -> Expr {
+    let as_text = plain_cast(expr, DataType::Text);
+    match length {
+        CharacterLength::IntegerLength { length, .. } => {
+            let length = Expr::Value(Value::Number(length.to_string(), true).into());
+            call("left", vec![as_text, length], Vec::new())
+        }
+        CharacterLength::Max => as_text,
+    }
+}
+
+fn interval_literal(interval: Interval) -> Expr {
+    let field = interval.last_field.or(interval.leading_field);
+    let mut arguments = vec![plain_cast(*interval.value, DataType::Text)];
+    if let Some(field) = field {
+        arguments.push(text(&field.to_string().to_lowercase()));
+    }
+    call("cast_interval", arguments, Vec::new())
+}
+
+fn unary(op: UnaryOperator, operand: Expr) -> Expr {
+    let function = match op {
+        UnaryOperator::Plus => return operand,
+        UnaryOperator::Minus => "checked_neg",
+        UnaryOperator::PGAbs => "abs",
+        UnaryOperator::PGSquareRoot => "sqrt",
+        UnaryOperator::PGCubeRoot => "cbrt",
+        op => return Expr::UnaryOp { op, expr: Box::new(operand) },
+    };
+    call(function, vec![operand], Vec::new())
+}
+
+fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    let op = match &op {
+        BinaryOperator::PGCustomBinaryOperator(path) => path.last().and_then(|sign| operator(sign)).unwrap_or(op),
+        _ => op,
+    };
+    if let (Expr::Tuple(a), Expr::Tuple(b)) = (unnested(&left), unnested(&right))
+        && a.len() == b.len()
+        && let Some(compared) = compare_rows(a, &op, b)
+    {
+        return compared;
+    }
+    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
+}
+
+fn operator(sign: &str) -> Option<BinaryOperator> {
+    Some(match sign {
+        "+" => BinaryOperator::Plus,
+        "-" => BinaryOperator::Minus,
+        "*" => BinaryOperator::Multiply,
+        "/" => BinaryOperator::Divide,
+        "%" => BinaryOperator::Modulo,
+        "=" => BinaryOperator::Eq,
+        "<>" | "!=" => BinaryOperator::NotEq,
+        "<" => BinaryOperator::Lt,
+        "<=" => BinaryOperator::LtEq,
+        ">" => BinaryOperator::Gt,
+        ">=" => BinaryOperator::GtEq,
+        "||" => BinaryOperator::StringConcat,
+        "~" => BinaryOperator::PGRegexMatch,
+        "~*" => BinaryOperator::PGRegexIMatch,
+        "!~" => BinaryOperator::PGRegexNotMatch,
+        "!~*" => BinaryOperator::PGRegexNotIMatch,
+        "~~" => BinaryOperator::PGLikeMatch,
+        "~~*" => BinaryOperator::PGILikeMatch,
+        "!~~" => BinaryOperator::PGNotLikeMatch,
+        "!~~*" => BinaryOperator::PGNotILikeMatch,
+        "&" => BinaryOperator::BitwiseAnd,
+        "|" => BinaryOperator::BitwiseOr,
+        "^" => BinaryOperator::PGExp,
+        _ => return None,
+    })
+}
+
+fn join(terms: impl IntoIterator<Item = Expr>, op: &BinaryOperator) -> Option<Expr> {
+    let joined = terms.into_iter().reduce(|left, right| Expr::BinaryOp {
+        left: Box::new(left),
+        op: op.clone(),
+        right: Box::new(right),
+    })?;
+    Some(Expr::Nested(Box::new(joined)))
+}
+
+/// Row comparison: `=` by every element, `<` and its like by the first that differs.
+fn compare_rows(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Option<Expr> {
+    let pair = |op: &BinaryOperator, index: usize| {
+        Some(binary(left.get(index)?.clone(), op.clone(), right.get(index)?.clone()))
+    };
+    let all = |op: &BinaryOperator| (0..left.len()).map(|index| pair(op, index)).collect::<Option<Vec<_>>>();
+    match op {
+        BinaryOperator::Eq => join(all(op)?, &BinaryOperator::And),
+        BinaryOperator::NotEq => join(all(op)?, &BinaryOperator::Or),
+        BinaryOperator::Lt | BinaryOperator::LtEq | BinaryOperator::Gt | BinaryOperator::GtEq => {
+            let strict = match op {
+                BinaryOperator::Lt | BinaryOperator::LtEq => BinaryOperator::Lt,
+                _ => BinaryOperator::Gt,
+            };
+            let last = left.len().checked_sub(1)?;
+            (0..last).rev().try_fold(pair(op, last)?, |rest, index| {
+                let equal = join([pair(&BinaryOperator::Eq, index)?, rest], &BinaryOperator::And)?;
+                join([pair(&strict, index)?, equal], &BinaryOperator::Or)
+            })
+        }
+        _ => None,
+    }
+}
+
+fn in_list(expr: Expr, list: Vec<Expr>, negated: bool) -> Expr {
+    if let Expr::Tuple(row) = unnested(&expr)
+        && list.iter().all(|item| matches!(unnested(item), Expr::Tuple(other) if other.len() == row.len()))
+    {
+        let matches = list.iter().filter_map(|item| match unnested(item) {
+            Expr::Tuple(other) => compare_rows(row, &BinaryOperator::Eq, other),
+            _ => None,
+        });
+        if let Some(any) = join(matches, &BinaryOperator::Or) {
+            return if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(any) } } else { any };
+        }
+    }
+    Expr::InList { expr: Box::new(expr), list, negated }
+}
+
+/// The elements of an array that is written as a constant: `ARRAY['a', 'b']` or `'{a,b}'`.
+fn array_elements(array: &Expr) -> Option<Vec<Expr>> {
+    match unnested(array) {
+        Expr::Array(array) if !array.elem.is_empty() => Some(array.elem.clone()),
+        Expr::Cast { expr, data_type: DataType::Array(element), .. } => {
+            let elements = array_elements(expr)?;
+            let (ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::AngleBracket(element)) = element else {
+                return None;
+            };
+            Some(elements.into_iter().map(|item| plain_cast(item, element.as_ref().clone())).collect())
+        }
+        expr => {
+            let body = literal_text(expr)?.trim().strip_prefix('{')?.strip_suffix('}')?;
+            if body.contains(['"', '\\', '{']) || body.trim().is_empty() {
+                return None;
+            }
+            Some(body.split(',').map(|item| text(item.trim())).collect())
+        }
+    }
+}
+
+/// Whether evaluating the expression twice is cheap and gives the same twice.
+fn is_simple(expr: &Expr) -> bool {
+    match unnested(expr) {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) => true,
+        Expr::Cast { expr, .. } => is_simple(expr),
+        Expr::BinaryOp { left, right, .. } => is_simple(left) && is_simple(right),
+        _ => false,
+    }
+}
+
+fn between(expr: Expr, negated: bool, low: Expr, high: Expr) -> Expr {
+    let (below, above, both) = if negated {
+        (BinaryOperator::Lt, BinaryOperator::Gt, BinaryOperator::Or)
+    } else {
+        (BinaryOperator::GtEq, BinaryOperator::LtEq, BinaryOperator::And)
+    };
+    let side = |op: BinaryOperator, bound: Expr| Expr::BinaryOp {
+        left: Box::new(Expr::Nested(Box::new(expr.clone()))),
+        op,
+        right: Box::new(Expr::Nested(Box::new(bound))),
+    };
+    let sides = Expr::BinaryOp { left: Box::new(side(below, low)), op: both, right: Box::new(side(above, high)) };
+    Expr::Nested(Box::new(sides))
+}
+
+fn escape_of(escape: &ValueWithSpan) -> Option<Option<char>> {
+    match &escape.value {
+        Value::SingleQuotedString(text) => {
+            let mut chars = text.chars();
+            match (chars.next(), chars.next()) {
+                (escape, None) => Some(escape),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// A LIKE pattern with backslashes for its escape character, and the escape character where that cannot be.
+fn escaped_pattern(pattern: Expr, escape: &ValueWithSpan) -> (Expr, Option<ValueWithSpan>) {
+    match (literal_text(&pattern), escape_of(escape)) {
+        (Some(literal), Some(escape)) => (text(&patterns::like_with_backslash(literal, escape)), None),
+        (None, Some(Some('\\'))) => (pattern, None),
+        _ => (pattern, Some(escape.clone())),
+    }
+}
+
+fn similar_to(negated: bool, expr: Expr, pattern: Expr, escape: Option<&ValueWithSpan>) -> Expr {
+    let escape = escape.and_then(escape_of).unwrap_or(Some('\\'));
+    let regex = match literal_text(&pattern) {
+        Some(literal) => text(&patterns::similar_to_regex(literal, escape)),
+        None => call("similar_to_escape", vec![pattern], Vec::new()),
+    };
+    let op = if negated { BinaryOperator::PGRegexNotMatch } else { BinaryOperator::PGRegexMatch };
+    Expr::BinaryOp { left: Box::new(expr), op, right: Box::new(regex) }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::ast::VisitMut;
+
+    use super::*;
+    use crate::sql::parse::parse;
+
+    #[track_caller]
+    fn check(sql: &str, expected: &str) {
+        let mut statement = parse(sql).unwrap().remove(0).ast;
+        let facts = SessionFacts::new("tester", "quickdb");
+        let mut pass = Expressions::new(&facts, sql);
+        let _ = statement.visit(&mut pass);
+        assert_eq!(pass.error, None);
+        assert_eq!(statement.to_string(), expected);
+    }
+
+    #[test]
+    fn catalogue_casts_become_functions() {
+        check("SELECT 't'::regclass", "SELECT regclassin('t')");
+        check("SELECT c.oid::pg_catalog.regclass", "SELECT pg_regclass(c.oid)");
+        check("SELECT 't'::regclass::text", "SELECT CAST(regclassin('t') AS TEXT)");
+    }
+
+    #[test]
+    fn operators_and_rows() {
+        check("SELECT a OPERATOR(pg_catalog.~) 'x' COLLATE pg_catalog.default", "SELECT a ~ 'x'");
+        check("SELECT (a, b) = (1, 2)", "SELECT (a = 1 AND b = 2)");
+        check("SELECT (a, b) < (1, 2)", "SELECT (a < 1 OR (a = 1 AND b < 2))");
+        check("SELECT a BETWEEN 1 AND 2", "SELECT ((a) >= (1) AND (a) <= (2))");
+        check("SELECT a = ANY('{r,v}')", "SELECT a IN ('r', 'v')");
+        check("SELECT -a, -5", "SELECT checked_neg(a), -5");
+    }
+
+    #[test]
+    fn session_facts_are_constants() {
+        check("SELECT current_user", "SELECT CAST('tester' AS name)");
+        check("SELECT a::numeric, a::varchar(3)", "SELECT to_numeric(a), left(CAST(a AS TEXT), 3L)");
+    }
+}

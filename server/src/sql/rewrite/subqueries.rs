@@ -1,0 +1,321 @@
+//! Subqueries used as values.
+//!
+//! | written | becomes |
+//! |---|---|
+//! | `(SELECT x)` without FROM, WHERE or aggregates | `x` |
+//! | `(SELECT x FROM t ORDER BY y LIMIT 1)` | `(SELECT first_value(x ORDER BY y) FROM t)` |
+//! | `(SELECT x FROM t)` | `single_row((SELECT single_value(x) FROM t))`, which raises 21000 on a second row |
+//! | `(SELECT x FROM t GROUP BY ...)`, set operations, DISTINCT | the same around it as a derived table |
+//! | `(SELECT max(x) FROM t)` without GROUP BY | stays: one row for sure |
+//! | `ARRAY(SELECT x FROM t ORDER BY y)` | `array_or_empty((SELECT array_agg(x ORDER BY y) FROM t))` |
+//!
+//! So every scalar subquery is an aggregate without GROUP BY, the shape that DataFusion can decorrelate.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident,
+    LimitClause, ObjectName, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias,
+    TableAliasColumnDef, TableFactor, Value, ValueWithSpan, Values, Visit, Visitor, VisitorMut,
+};
+
+use super::relations::{query, select_all};
+
+/// Aggregates by name: a subquery whose value is one of them without GROUP BY has one row.
+const AGGREGATES: [&str; 50] = [
+    "any_value", "approx_distinct", "approx_median", "approx_percentile_cont", "array_agg", "avg", "bit_and", "bit_or",
+    "bit_xor", "bool_and", "bool_or", "corr", "count", "covar_pop", "covar_samp", "every", "first_value", "json_agg",
+    "json_object_agg", "jsonb_agg", "jsonb_object_agg", "last_value", "max", "median", "min", "mode", "nth_value",
+    "percentile_cont", "percentile_disc", "regr_avgx", "regr_avgy", "regr_count", "regr_intercept", "regr_r2",
+    "regr_slope", "regr_sxx", "regr_sxy", "regr_syy", "single_value", "stddev", "stddev_pop", "stddev_samp",
+    "string_agg", "sum", "var", "var_pop", "var_samp", "variance", "histogram", "minmax",
+];
+
+/// Rewrites the subqueries of a statement.
+#[derive(Debug)]
+pub struct ScalarSubqueries;
+
+impl VisitorMut for ScalarSubqueries {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Subquery(subquery) => {
+                if let Some(value) = without_from(subquery) {
+                    *expr = Expr::Nested(Box::new(value));
+                } else {
+                    match one_row(subquery) {
+                        Rows::One => {}
+                        Rows::Checked => *expr = call("single_row", vec![expr.clone()], Vec::new()),
+                    }
+                }
+            }
+            Expr::Function(function) => {
+                if let FunctionArguments::Subquery(subquery) = &mut function.args
+                    && function.name.to_string().eq_ignore_ascii_case("array")
+                {
+                    let mut subquery = subquery.clone();
+                    aggregate(&mut subquery, "array_agg");
+                    *expr = call("array_or_empty", vec![Expr::Subquery(subquery)], Vec::new());
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+enum Rows {
+    /// At most one by its shape.
+    One,
+    /// Two are possible; the aggregate tells.
+    Checked,
+}
+
+/// The value of `(SELECT value)`.
+fn without_from(subquery: &Query) -> Option<Expr> {
+    let select = plain_select(subquery)?;
+    let bare = select.from.is_empty()
+        && select.selection.is_none()
+        && select.having.is_none()
+        && select.distinct.is_none()
+        && !is_grouped(select)
+        && subquery.order_by.is_none()
+        && subquery.limit_clause.is_none()
+        && subquery.fetch.is_none();
+    match (bare, select.projection.as_slice()) {
+        (true, [SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }])
+            if !contains_call(value, |function| is_aggregate(function) || returns_set(function)) =>
+        {
+            Some(value.clone())
+        }
+        _ => None,
+    }
+}
+
+/// The select of a query that is nothing but one.
+fn plain_select(subquery: &Query) -> Option<&Select> {
+    match subquery.body.as_ref() {
+        SetExpr::Select(select) if subquery.with.is_none() => Some(select),
+        _ => None,
+    }
+}
+
+fn is_grouped(select: &Select) -> bool {
+    match &select.group_by {
+        datafusion::sql::sqlparser::ast::GroupByExpr::All(_) => true,
+        datafusion::sql::sqlparser::ast::GroupByExpr::Expressions(keys, _) => !keys.is_empty(),
+    }
+}
+
+fn one_row(subquery: &mut Query) -> Rows {
+    let limited = is_limit_one(subquery);
+    if let Some(select) = plain_select(subquery) {
+        let aggregated = !is_grouped(select)
+            && select.projection.iter().any(|item| match item {
+                SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. } => {
+                    contains_call(value, is_aggregate)
+                }
+                _ => false,
+            });
+        if aggregated {
+            return Rows::One;
+        }
+    }
+    if limited {
+        aggregate(subquery, "first_value");
+        return Rows::One;
+    }
+    aggregate(subquery, "single_value");
+    Rows::Checked
+}
+
+fn is_limit_one(subquery: &Query) -> bool {
+    let is_one = |expr: &Expr| {
+        matches!(expr, Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) if digits == "1")
+    };
+    let limit = match &subquery.limit_clause {
+        Some(LimitClause::LimitOffset { limit: Some(limit), offset: None, limit_by }) => {
+            limit_by.is_empty() && is_one(limit)
+        }
+        _ => false,
+    };
+    let fetch = subquery.fetch.as_ref().is_some_and(|fetch| {
+        !fetch.with_ties && !fetch.percent && fetch.quantity.as_ref().is_none_or(is_one)
+    });
+    limit && subquery.fetch.is_none() || fetch && subquery.limit_clause.is_none()
+}
+
+/// Turns `SELECT x FROM t ORDER BY y [LIMIT 1]` into `SELECT function(x ORDER BY y) FROM t`; what has more to it becomes
+/// a derived table under the aggregate.
+fn aggregate(subquery: &mut Query, function: &str) {
+    let limited = is_limit_one(subquery);
+    let unlimited = subquery.limit_clause.is_none() && subquery.fetch.is_none() && subquery.locks.is_empty();
+    let order_by = order_keys(subquery);
+    let simple = plain_select(subquery).is_some_and(|select| {
+        !is_grouped(select)
+            && select.distinct.is_none()
+            && select.having.is_none()
+            && select.projection.len() == 1
+            && select.projection.iter().all(|item| match item {
+                SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. } => {
+                    !contains_call(value, |call| is_aggregate(call) || call.over.is_some() || returns_set(call))
+                }
+                _ => false,
+            })
+    });
+    let orderable = order_by.iter().flatten().all(|key| !is_ordinal(&key.expr));
+    if simple
+        && (unlimited || limited)
+        && order_by.is_some()
+        && orderable
+        && let SetExpr::Select(select) = subquery.body.as_mut()
+        && let Some(SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }) =
+            select.projection.first_mut()
+    {
+        let argument = value.clone();
+        let keys = order_by.unwrap_or_default();
+        *value = call(function, vec![argument], keys);
+        subquery.order_by = None;
+        subquery.limit_clause = None;
+        subquery.fetch = None;
+        return;
+    }
+    let column = Ident::new("value");
+    let alias = TableAlias {
+        explicit: true,
+        name: Ident::new("subquery"),
+        columns: vec![TableAliasColumnDef { name: column.clone(), data_type: None }],
+        at: None,
+    };
+    let inner = std::mem::replace(subquery, query(SetExpr::Values(Values { explicit_row: false, value_keyword: true, rows: Vec::new() })));
+    let factor = TableFactor::Derived { lateral: false, subquery: Box::new(inner), alias: Some(alias), sample: None };
+    let argument = call(function, vec![Expr::Identifier(column)], Vec::new());
+    let select = Select { projection: vec![SelectItem::UnnamedExpr(argument)], ..select_all(factor) };
+    *subquery = query(SetExpr::Select(Box::new(select)));
+}
+
+/// The keys of ORDER BY, `None` for the form that orders by everything.
+fn order_keys(subquery: &Query) -> Option<Vec<OrderByExpr>> {
+    match &subquery.order_by {
+        None => Some(Vec::new()),
+        Some(order_by) => match &order_by.kind {
+            OrderByKind::Expressions(keys) => Some(keys.clone()),
+            OrderByKind::All(_) => None,
+        },
+    }
+}
+
+fn is_ordinal(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(ValueWithSpan { value: Value::Number(..), .. }))
+}
+
+/// A call of a function with an optional order of its input.
+pub fn call(name: &str, args: Vec<Expr>, order_by: Vec<OrderByExpr>) -> Expr {
+    let clauses = if order_by.is_empty() { Vec::new() } else { vec![FunctionArgumentClause::OrderBy(order_by)] };
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect(),
+            clauses,
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+/// Whether the call is of an aggregate that is not used as a window function.
+pub fn is_aggregate(function: &Function) -> bool {
+    function.over.is_none()
+        && function
+            .name
+            .0
+            .last()
+            .and_then(|part| part.as_ident())
+            .is_some_and(|name| AGGREGATES.iter().any(|known| name.value.eq_ignore_ascii_case(known)))
+}
+
+fn returns_set(function: &Function) -> bool {
+    function.name.0.last().and_then(|part| part.as_ident()).is_some_and(|name| {
+        ["generate_series", "unnest", "regexp_matches", "generate_subscripts", "json_array_elements"]
+            .iter()
+            .any(|known| name.value.eq_ignore_ascii_case(known))
+    })
+}
+
+/// Whether a call that fulfils the condition is in the expression, not in a subquery of it.
+fn contains_call(expr: &Expr, condition: impl Fn(&Function) -> bool) -> bool {
+    struct Search<F> {
+        condition: F,
+        depth: usize,
+    }
+    impl<F: Fn(&Function) -> bool> Visitor for Search<F> {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.depth += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.depth -= 1;
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            match expr {
+                Expr::Function(function) if self.depth == 0 && (self.condition)(function) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    expr.visit(&mut Search { condition, depth: 0 }).is_break()
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::ast::VisitMut;
+
+    use super::*;
+    use crate::sql::parse::parse;
+
+    #[track_caller]
+    fn check(sql: &str, expected: &str) {
+        let mut statement = parse(sql).unwrap().remove(0).ast;
+        let _ = VisitMut::visit(&mut statement, &mut ScalarSubqueries);
+        assert_eq!(statement.to_string(), expected);
+    }
+
+    #[test]
+    fn subqueries_become_aggregates() {
+        check("SELECT (SELECT a)", "SELECT (a)");
+        check("SELECT (SELECT max(a) FROM t)", "SELECT (SELECT max(a) FROM t)");
+        check(
+            "SELECT (SELECT a FROM t WHERE b = u.b) FROM u",
+            "SELECT single_row((SELECT single_value(a) FROM t WHERE b = u.b)) FROM u",
+        );
+        check(
+            "SELECT (SELECT a FROM t ORDER BY b DESC LIMIT 1)",
+            "SELECT (SELECT first_value(a ORDER BY b DESC) FROM t)",
+        );
+        check(
+            "SELECT (SELECT a FROM t GROUP BY a)",
+            "SELECT single_row((SELECT single_value(value) FROM (SELECT a FROM t GROUP BY a) AS subquery (value)))",
+        );
+        check(
+            "SELECT ARRAY(SELECT a FROM t ORDER BY a)",
+            "SELECT array_or_empty((SELECT array_agg(a ORDER BY a) FROM t))",
+        );
+    }
+
+    #[test]
+    fn tests_of_existence_are_left_alone() {
+        check("SELECT 1 WHERE EXISTS (SELECT a FROM t)", "SELECT 1 WHERE EXISTS (SELECT a FROM t)");
+        check("SELECT 1 WHERE 1 IN (SELECT a FROM t)", "SELECT 1 WHERE 1 IN (SELECT a FROM t)");
+    }
+}
