@@ -170,11 +170,11 @@ async fn oids_agree_between_relations() {
             "owners",
         ),
         (
-            "SELECT typname FROM pg_type t LEFT JOIN pg_proc p ON p.oid = t.typinput WHERE p.oid IS NULL",
+            "SELECT t.typname FROM pg_type t LEFT JOIN pg_proc p ON p.oid = t.typinput WHERE p.oid IS NULL",
             "input functions",
         ),
         (
-            "SELECT typname FROM pg_type t LEFT JOIN pg_type a ON a.oid = t.typarray WHERE t.typarray <> 0 AND a.typelem <> t.oid",
+            "SELECT t.typname FROM pg_type t LEFT JOIN pg_type a ON a.oid = t.typarray WHERE t.typarray <> 0 AND a.typelem <> t.oid",
             "arrays",
         ),
         (
@@ -394,7 +394,7 @@ async fn privileges_follow_superusers_owners_and_public() {
 async fn another_user_sees_only_what_it_may() {
     let session = session();
     session.catalog.update(session.catalogue.snapshot(), facts("reader"));
-    session.check("SELECT current_user()", &["reader"]).await;
+    session.check("SELECT current_user", &["reader"]).await;
     session
         .check(
             "SELECT table_name FROM information_schema.tables WHERE table_schema IN ('public', 'lab')",

@@ -45,7 +45,7 @@ mod tests {
             null_count: 1,
             nan_count: 0,
             min: Some(Bound::Text("a".into())),
-            max: Some(Bound::Text("Größe".into())),
+            max: Some(Bound::Text("größe".into())),
             distinct: Some(2),
         };
         let other = ColumnSummary { null_count: 0, nan_count: 3, min: None, max: None, distinct: None };
