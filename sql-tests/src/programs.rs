@@ -89,12 +89,21 @@ pub fn run(command: &mut Command, input: &[u8]) -> Outcome<Printed> {
     Ok(Printed { code: status.code(), stdout, stderr })
 }
 
-/// Runs psql without its start-up file; stops at the first error (exit 3).
+/// Runs psql without its start-up file; it stops at the first error.
 pub fn psql<S: AsRef<OsStr>>(dsn: &str, arguments: &[S]) -> Outcome<Printed> {
+    run(psql_command(dsn).args(arguments), b"")
+}
+
+/// Runs psql on what one would type into it; it stops at the first error.
+pub fn psql_types(dsn: &str, typed: &str) -> Outcome<Printed> {
+    run(&mut psql_command(dsn), typed.as_bytes())
+}
+
+fn psql_command(dsn: &str) -> Command {
     let mut command = Command::new("psql");
-    command.args(["-X", "-v", "ON_ERROR_STOP=1", "-d", dsn]).args(arguments);
+    command.args(["-X", "-v", "ON_ERROR_STOP=1", "-d", dsn]);
     command.env("PGCONNECT_TIMEOUT", "10").env("PAGER", "").env("LC_ALL", "C.UTF-8");
-    run(&mut command, b"")
+    command
 }
 
 /// The rows of a statement as psql prints them: unaligned, cells separated by `|`.

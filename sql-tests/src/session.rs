@@ -65,11 +65,7 @@ impl From<tokio_postgres::Error> for SessionError {
             Some(ErrorPosition::Original(position)) => Some(*position),
             _ => None,
         };
-        Self::Server {
-            code: sent.code().code().to_owned(),
-            message: sent.message().to_owned(),
-            position,
-        }
+        Self::Server { code: sent.code().code().to_owned(), message: sent.message().to_owned(), position }
     }
 }
 
@@ -142,8 +138,7 @@ impl Session {
         if simple != extended {
             return Err(SessionError::Names { simple, extended });
         }
-        let columns =
-            described.columns().iter().map(|column| Letter::of(column.type_())).zip(simple);
+        let columns = described.columns().iter().map(|column| Letter::of(column.type_())).zip(simple);
         Ok(Answer::Rows { columns: columns.map(|(letter, name)| (name, letter)).collect(), rows })
     }
 

@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn a_record_has_comment_sql_and_expected_lines() {
-        let entries = parse("# about\n\n# one\nSELECT\n1\n-> ?column? int4\n\n\nSELECT x\n!! 42703 at 8: no\n");
+        let entries =
+            parse("# about\n\n# one\nSELECT\n1\n-> ?column? int4\n\n\nSELECT x\n!! 42703 at 8: no\n");
         assert_eq!(entries.len(), 2);
         assert_eq!(entries[0].comment, "# about\n\n# one\n");
         assert_eq!(entries[0].sql, "SELECT\n1");
