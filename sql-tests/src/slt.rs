@@ -20,6 +20,10 @@ use crate::session::{Answer, Session, SessionError};
 /// Lines of an unexpected result that a report shows.
 const SHOWN_LINES_MAX: usize = 20;
 
+/// Sessions that a file may lose to hangs and broken connections: each costs up to
+/// [`ANSWER_TIMEOUT`](crate::session::ANSWER_TIMEOUT), and a server that does not answer needs no more proof.
+pub const LOST_SESSIONS_MAX: usize = 3;
+
 /// Which server answers: decides what `skipif` and `onlyif` mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -126,13 +130,22 @@ async fn visit(
     path: &Path,
     mut each: impl FnMut(&Record<Letter>, &RecordOutput<Letter>),
 ) -> Outcome<()> {
-    let mut runner = Runner::new(|| async { Ok(Database { session: Session::connect(dsn).await?, engine }) });
+    let connect = || Runner::new(|| async { Ok(Database { session: Session::connect(dsn).await?, engine }) });
+    let mut runner = connect();
+    let mut lost = 0;
     for record in parse_file::<Letter>(path)? {
         if matches!(record, Record::Halt { .. }) {
             return Err(format!("{}: halt leaves the rest of the file untested", path.display()).into());
         }
+        if lost == LOST_SESSIONS_MAX {
+            return Err(format!("{}: given up after {lost} lost sessions", path.display()).into());
+        }
         let output = runner.apply_record(record.clone()).await;
         each(&record, &output);
+        if matches!(got(&output), Got::Error(error) if error.loses_session()) {
+            lost += 1;
+            runner = connect();
+        }
     }
     Ok(())
 }

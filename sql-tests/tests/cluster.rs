@@ -64,7 +64,7 @@ const HTTP2_OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\
 
 /// Whether bytes from a server contain a SETTINGS frame: type 4 on stream 0.
 fn has_settings(bytes: &[u8]) -> bool {
-    bytes.windows(9).any(|frame| frame[3] == 4 && frame[5..9] == [0, 0, 0, 0])
+    bytes.windows(9).any(|frame| matches!(frame, [_, _, _, 4, _, 0, 0, 0, 0]))
 }
 
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
@@ -123,7 +123,7 @@ async fn converse(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin)) -> V
         }
         let mut buffer = [0; 1024];
         while let Ok(read) = stream.read(&mut buffer).await {
-            bytes.extend_from_slice(&buffer[..read]);
+            bytes.extend_from_slice(buffer.get(..read).unwrap_or_default());
             if read == 0 || has_settings(&bytes) {
                 return;
             }
@@ -302,7 +302,7 @@ async fn ten_clients_get_right_answers(workers: usize) -> Outcome<()> {
             let session = Session::connect(&dsn).await?;
             for round in 0..6 {
                 let month = (client + round * 5) % MONTHS.len();
-                let (flights, miles, tails, delay) = MONTHS[month];
+                let (flights, miles, tails, delay) = *MONTHS.get(month).ok_or("twelve months")?;
                 let month = month + 1;
                 let wanted = format!("{flights} {miles} {tails} {delay}");
                 let rows = session
