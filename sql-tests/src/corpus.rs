@@ -51,21 +51,20 @@ pub async fn run_all(dsn: &str, engine: Engine) -> Outcome<String> {
     let slt = slt_files()?;
     let statements = statement_files()?;
     let files = slt.len() + statements.len();
-    let runs = slt
-        .into_iter()
-        .map(|path| (path, true))
-        .chain(statements.into_iter().map(|path| (path, false)))
-        .map(|(path, is_slt)| async move {
-            let tally = if is_slt {
-                slt::run_file(dsn, engine, &path).await
-            } else {
-                statement::run_file(dsn, &path).await
-            };
-            tally.unwrap_or_else(|error| Tally {
-                failures: vec![format!("{}: {error}", path.display())],
-                ..Tally::default()
-            })
-        });
+    let runs =
+        slt.into_iter().map(|path| (path, true)).chain(statements.into_iter().map(|path| (path, false))).map(
+            |(path, is_slt)| async move {
+                let tally = if is_slt {
+                    slt::run_file(dsn, engine, &path).await
+                } else {
+                    statement::run_file(dsn, &path).await
+                };
+                tally.unwrap_or_else(|error| Tally {
+                    failures: vec![format!("{}: {error}", path.display())],
+                    ..Tally::default()
+                })
+            },
+        );
     let mut total = Tally::default();
     let mut running = futures::stream::iter(runs).buffered(FILES_AT_ONCE);
     while let Some(tally) = running.next().await {

@@ -24,5 +24,35 @@ pub mod session;
 pub mod slt;
 pub mod statement;
 
-/// What every fallible function here returns: a test only prints the error.
-pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+use std::error::Error;
+use std::fmt;
+
+/// Why a test failed. Its debug form, which a test prints, is the plain text with line breaks.
+pub struct Failure(Box<dyn Error + Send + Sync>);
+
+/// What every fallible function here returns.
+pub type Outcome<T> = Result<T, Failure>;
+
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

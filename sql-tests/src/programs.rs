@@ -1,12 +1,13 @@
 //! Other people's programs that the tests drive: psql, openssl, python.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::Outcome;
+use crate::{Failure, Outcome};
 
 /// A client program that says nothing for so long is stuck.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(90);
@@ -89,12 +90,21 @@ pub fn run(command: &mut Command, input: &[u8]) -> Outcome<Printed> {
     Ok(Printed { code: status.code(), stdout, stderr })
 }
 
-/// Runs psql without its start-up file; stops at the first error (exit 3).
+/// Runs psql without its start-up file; it stops at the first error.
 pub fn psql<S: AsRef<OsStr>>(dsn: &str, arguments: &[S]) -> Outcome<Printed> {
+    run(psql_command(dsn).args(arguments), b"")
+}
+
+/// Runs psql on what one would type into it; it stops at the first error.
+pub fn psql_types(dsn: &str, typed: &str) -> Outcome<Printed> {
+    run(&mut psql_command(dsn), typed.as_bytes())
+}
+
+fn psql_command(dsn: &str) -> Command {
     let mut command = Command::new("psql");
-    command.args(["-X", "-v", "ON_ERROR_STOP=1", "-d", dsn]).args(arguments);
+    command.args(["-X", "-v", "ON_ERROR_STOP=1", "-d", dsn]);
     command.env("PGCONNECT_TIMEOUT", "10").env("PAGER", "").env("LC_ALL", "C.UTF-8");
-    run(&mut command, b"")
+    command
 }
 
 /// The rows of a statement as psql prints them: unaligned, cells separated by `|`.
@@ -108,19 +118,45 @@ pub fn openssl<S: AsRef<OsStr>>(arguments: &[S], input: &[u8]) -> Outcome<Printe
     run(Command::new("openssl").args(arguments), input)
 }
 
-/// The python of the virtual environment that `.ci/run` makes.
+/// The python of a virtual environment in the target directory that has `python/requirements.txt`. The first
+/// test that needs it makes it, and a change of the requirements makes it again.
 pub fn python() -> Outcome<PathBuf> {
-    let python = target_directory()?.join("quickdb-venv/bin/python");
-    if python.exists() {
+    let environment = target_directory()?.join("quickdb-venv");
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/requirements.txt");
+    let (python, installed) = (environment.join("bin/python"), environment.join("requirements.txt"));
+    // Tests run in processes of their own, and one makes it for all.
+    let lock = File::create(environment.with_extension("lock"))?;
+    lock.lock()?;
+    let wanted = std::fs::read(&requirements)?;
+    if std::fs::read(&installed).is_ok_and(|has| has == wanted) && python.exists() {
         return Ok(python);
     }
-    Err(format!(
-        "{} is missing; make it with\n  python3 -m venv {venv} && {venv}/bin/pip install -r sql-tests/python/requirements.txt\n\
-         (.ci/run does so), or leave these tests out with {CLIENTS_SWITCH}=off",
-        python.display(),
-        venv = target_directory()?.join("quickdb-venv").display()
-    )
-    .into())
+    let advice = |error: Failure| {
+        format!(
+            "cannot make a Python environment with {}: {error}\nIt needs python3 with venv \
+             (`apt-get install python3-venv`) and the Python package index; \
+             {CLIENTS_SWITCH}=off leaves these tests out",
+            requirements.display()
+        )
+    };
+    let make = Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment).output();
+    let install = || {
+        let mut pip = Command::new(&python);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&requirements);
+        pip.output()
+    };
+    succeeded(make).and_then(|()| succeeded(install())).map_err(advice)?;
+    std::fs::write(&installed, wanted)?;
+    Ok(python)
+}
+
+fn succeeded(output: std::io::Result<Output>) -> Outcome<()> {
+    let output = output?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    Err(format!("{}: {}", output.status, String::from_utf8_lossy(&said)).into())
 }
 
 /// The target directory that holds the running test.

@@ -153,8 +153,11 @@ impl Drop for Server {
         if matches!(self.child.try_wait(), Ok(None)) && self.stop(Signal::Terminate).is_err() {
             eprintln!("the server does not stop on SIGTERM");
         }
-        // Whatever is left belongs to a test that failed; the group has the workers too.
-        let _ = shell(&format!("kill -KILL -- -{} 2>/dev/null", self.child.id()));
+        // Whatever is left belongs to a test that failed.
+        let _ = self.child.kill();
+        for pid in self.processes().unwrap_or_default() {
+            let _ = signal(pid, Signal::Kill);
+        }
         let _ = self.child.wait();
         // Captured by the test harness, which shows it when the test fails.
         eprintln!("---- log of the server in {}\n{}----", self.directory.display(), self.log());
@@ -175,7 +178,8 @@ pub fn binary() -> Outcome<PathBuf> {
         return Ok(PathBuf::from(path));
     }
     let profile = std::env::current_exe()?;
-    let beside = profile.parent().and_then(Path::parent).ok_or("the test runs outside of a target directory")?;
+    let beside =
+        profile.parent().and_then(Path::parent).ok_or("the test runs outside of a target directory")?;
     let path = beside.join("quickdb");
     if path.exists() {
         return Ok(path);
@@ -210,7 +214,9 @@ pub fn processes_of(directory: &Path) -> Outcome<Vec<u32>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
         let entry = entry?;
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         // A process that ends while this looks at it is none.
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         if pid != std::process::id() && line.windows(needle.len()).any(|window| window == needle) {
@@ -221,18 +227,58 @@ pub fn processes_of(directory: &Path) -> Outcome<Vec<u32>> {
     Ok(found)
 }
 
-/// The process id of a worker of a demo, by its configuration file.
-pub fn worker_pid(directory: &Path, number: usize) -> Outcome<u32> {
-    let config = worker_config(directory, number);
-    match processes_of(&config)?.as_slice() {
-        [pid] => Ok(*pid),
-        others => Err(format!("not one process names {} but {others:?}", config.display()).into()),
+/// A worker process of a demo with worker processes.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    /// Its name in messages.
+    pub name: String,
+    /// Its configuration file.
+    pub config: PathBuf,
+}
+
+impl Worker {
+    /// The worker of a number, from 1, of a demo with `count` worker processes.
+    pub fn of(server: &Server, count: usize, number: usize) -> Outcome<Self> {
+        let name = format!("worker-{number}");
+        let config = server.directory().join(format!("workers-{count}")).join(&name).join("worker.toml");
+        if config.is_file() {
+            Ok(Self { name, config })
+        } else {
+            Err(format!("no {}", config.display()).into())
+        }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> Outcome<u32> {
+        match processes_of(&self.config)?.as_slice() {
+            [pid] => Ok(*pid),
+            others => Err(format!("not one process names {} but {others:?}", self.config.display()).into()),
+        }
+    }
+
+    /// The port on which it takes tasks, from its configuration.
+    pub fn port(&self) -> Outcome<u16> {
+        let text = std::fs::read_to_string(&self.config)?;
+        let listen = text.lines().find_map(|line| line.strip_prefix("listen = \"127.0.0.1:"));
+        Ok(listen.and_then(|rest| rest.strip_suffix('"')).ok_or("no listen on 127.0.0.1")?.parse()?)
+    }
+
+    /// A file of its mutual TLS: `ca.pem`, `node.pem` or `node.key`.
+    pub fn tls_file(&self, name: &str) -> PathBuf {
+        self.config.with_file_name(name)
     }
 }
 
-/// The configuration file of a worker of a demo; workers count from 1.
-pub fn worker_config(directory: &Path, number: usize) -> PathBuf {
-    directory.join(format!("worker-{number}")).join("worker.toml")
+/// Processor time that a process has used, in clock ticks (hundredths of a second), from `/proc`.
+pub fn cpu_ticks(pid: u32) -> Outcome<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in parentheses may contain anything; user and system time are fields 14 and 15 of the line.
+    let (_, rest) = stat.rsplit_once(')').ok_or("no name in stat")?;
+    let mut ticks = 0;
+    for field in rest.split_whitespace().skip(11).take(2) {
+        ticks += field.parse::<u64>()?;
+    }
+    Ok(ticks)
 }
 
 fn shell(script: &str) -> Outcome<()> {

@@ -8,7 +8,7 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage, Statement};
 use crate::cell::{Letter, write_cell};
 
 /// Longer than any query of the files takes on two busy cores; a hang is a failure, not a wait.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What went wrong with a statement. Its text is `SQLSTATE: message` where the server sent one.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,11 @@ pub enum SessionError {
 }
 
 impl SessionError {
+    /// Whether the session is of no use any more.
+    pub fn loses_session(&self) -> bool {
+        matches!(self, Self::Connection(_) | Self::Timeout)
+    }
+
     /// The SQLSTATE, where the server sent an error.
     pub fn code(&self) -> Option<&str> {
         match self {
@@ -65,11 +70,7 @@ impl From<tokio_postgres::Error> for SessionError {
             Some(ErrorPosition::Original(position)) => Some(*position),
             _ => None,
         };
-        Self::Server {
-            code: sent.code().code().to_owned(),
-            message: sent.message().to_owned(),
-            position,
-        }
+        Self::Server { code: sent.code().code().to_owned(), message: sent.message().to_owned(), position }
     }
 }
 
@@ -142,8 +143,7 @@ impl Session {
         if simple != extended {
             return Err(SessionError::Names { simple, extended });
         }
-        let columns =
-            described.columns().iter().map(|column| Letter::of(column.type_())).zip(simple);
+        let columns = described.columns().iter().map(|column| Letter::of(column.type_())).zip(simple);
         Ok(Answer::Rows { columns: columns.map(|(letter, name)| (name, letter)).collect(), rows })
     }
 

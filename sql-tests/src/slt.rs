@@ -20,6 +20,10 @@ use crate::session::{Answer, Session, SessionError};
 /// Lines of an unexpected result that a report shows.
 const SHOWN_LINES_MAX: usize = 20;
 
+/// Sessions that a file may lose to hangs and broken connections: each costs up to
+/// [`ANSWER_TIMEOUT`](crate::session::ANSWER_TIMEOUT), and a server that does not answer needs no more proof.
+pub const LOST_SESSIONS_MAX: usize = 3;
+
 /// Which server answers: decides what `skipif` and `onlyif` mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -85,15 +89,13 @@ impl AsyncDB for Database {
 /// Runs every record of a file on a fresh session and says which failed; it does not stop at the first.
 pub async fn run_file(dsn: &str, engine: Engine, path: &Path) -> Outcome<Tally> {
     let mut tally = Tally::default();
-    visit(dsn, engine, path, |record, output| {
-        match judge(record, output) {
-            Verdict::Passed => tally.passed += 1,
-            Verdict::Skipped => tally.skipped += 1,
-            Verdict::Failed { line, sql, why } => {
-                tally.failures.push(format!("{}:{line}\n{sql}\n{why}", path.display()));
-            }
-            Verdict::NotATest => {}
+    visit(dsn, engine, path, |record, output| match judge(record, output) {
+        Verdict::Passed => tally.passed += 1,
+        Verdict::Skipped => tally.skipped += 1,
+        Verdict::Failed { line, sql, why } => {
+            tally.failures.push(format!("{}:{line}\n{sql}\n{why}", path.display()));
         }
+        Verdict::NotATest => {}
     })
     .await?;
     Ok(tally)
@@ -128,14 +130,22 @@ async fn visit(
     path: &Path,
     mut each: impl FnMut(&Record<Letter>, &RecordOutput<Letter>),
 ) -> Outcome<()> {
-    let mut runner =
-        Runner::new(|| async { Ok(Database { session: Session::connect(dsn).await?, engine }) });
+    let connect = || Runner::new(|| async { Ok(Database { session: Session::connect(dsn).await?, engine }) });
+    let mut runner = connect();
+    let mut lost = 0;
     for record in parse_file::<Letter>(path)? {
         if matches!(record, Record::Halt { .. }) {
             return Err(format!("{}: halt leaves the rest of the file untested", path.display()).into());
         }
+        if lost == LOST_SESSIONS_MAX {
+            return Err(format!("{}: given up after {lost} lost sessions", path.display()).into());
+        }
         let output = runner.apply_record(record.clone()).await;
         each(&record, &output);
+        if matches!(got(&output), Got::Error(error) if error.loses_session()) {
+            lost += 1;
+            runner = connect();
+        }
     }
     Ok(())
 }
@@ -174,9 +184,8 @@ fn got(output: &RecordOutput<Letter>) -> Got<'_> {
     let error = match output {
         RecordOutput::Query { error: None, types, rows } => return Got::Rows(types, rows),
         RecordOutput::Statement { error: None, count } => return Got::Count(*count),
-        RecordOutput::Query { error: Some(error), .. } | RecordOutput::Statement { error: Some(error), .. } => {
-            error
-        }
+        RecordOutput::Query { error: Some(error), .. }
+        | RecordOutput::Statement { error: Some(error), .. } => error,
         other => return Got::Odd(format!("unexpected kind of record: {other:?}")),
     };
     match error.downcast_ref::<SessionError>() {
@@ -276,7 +285,9 @@ fn rewritten(record: &Record<Letter>, output: &RecordOutput<Letter>) -> Record<L
         (Record::Statement { expected: expected @ StatementExpect::Count(_), .. }, Got::Count(count)) => {
             *expected = StatementExpect::Count(count);
         }
-        (Record::Statement { expected, .. }, Got::Count(_) | Got::Rows(..)) => *expected = StatementExpect::Ok,
+        (Record::Statement { expected, .. }, Got::Count(_) | Got::Rows(..)) => {
+            *expected = StatementExpect::Ok
+        }
         (Record::Query { expected, .. }, Got::Error(sent)) => *expected = QueryExpect::Error(error(sent)),
         (
             Record::Query { expected: QueryExpect::Results { types, results, .. }, .. },

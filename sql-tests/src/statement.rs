@@ -19,11 +19,11 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::{Column, SimpleColumn, SimpleQueryMessage};
 
 use crate::Outcome;
 use crate::session::{Session, SessionError};
-use crate::slt::Tally;
+use crate::slt::{LOST_SESSIONS_MAX, Tally};
 
 /// One statement of a file with its comment and the lines expected of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +38,20 @@ struct Entry {
 /// Checks every statement of a file; it does not stop at the first failure.
 pub async fn run_file(dsn: &str, path: &Path) -> Outcome<Tally> {
     let mut tally = Tally::default();
-    let session = Session::connect(dsn).await?;
+    let mut session = Session::connect(dsn).await?;
+    let mut lost = 0;
     for entry in parse(&std::fs::read_to_string(path)?) {
-        let actual = outcome(&session, &entry.sql).await;
+        if lost == LOST_SESSIONS_MAX {
+            return Err(format!("{}: given up after {lost} lost sessions", path.display()).into());
+        }
+        let actual = match outcome(&session, &entry.sql).await {
+            Ok(actual) => actual,
+            Err(error) => {
+                lost += 1;
+                session = Session::connect(dsn).await?;
+                vec![format!("!! {error}")]
+            }
+        };
         if actual == entry.expected {
             tally.passed += 1;
         } else {
@@ -63,7 +74,7 @@ pub async fn record_file(dsn: &str, path: &Path) -> Outcome<usize> {
     let mut text = String::new();
     let mut changed = 0;
     for entry in parse(&std::fs::read_to_string(path)?) {
-        let actual = outcome(&session, &entry.sql).await;
+        let actual = outcome(&session, &entry.sql).await?;
         changed += usize::from(actual != entry.expected);
         // Writing to a string cannot fail.
         let _ = write!(text, "{}{}\n{}\n\n", entry.comment, entry.sql, actual.join("\n"));
@@ -74,48 +85,48 @@ pub async fn record_file(dsn: &str, path: &Path) -> Outcome<usize> {
     Ok(changed)
 }
 
-/// A statement with parameters is only described; any other also runs, because some errors come then.
-async fn outcome(session: &Session, sql: &str) -> Vec<String> {
+/// What a statement gives. One with parameters is only described; any other also runs, because some errors
+/// come then. A session that is lost is an error.
+async fn outcome(session: &Session, sql: &str) -> Result<Vec<String>, SessionError> {
     let described = match session.prepare(sql).await {
         Ok(described) => described,
         // The simple protocol gives the same error, except that it takes several statements at once.
         Err(SessionError::Server { code, .. }) if code == "42601" && sql.contains(';') => {
-            return match session.simple(sql).await {
-                Ok(_) => vec!["-> several statements".to_owned()],
-                Err(error) => error_lines(&error),
-            };
+            let sent = session.simple(sql).await;
+            return sent.map_or_else(error_lines, |_| Ok(vec!["-> several statements".to_owned()]));
         }
-        Err(error) => return error_lines(&error),
+        Err(error) => return error_lines(error),
     };
+    let extended: Vec<&str> = described.columns().iter().map(Column::name).collect();
     if described.params().is_empty() {
-        match session.simple(sql).await {
-            Err(error) => return error_lines(&error),
-            Ok(messages) => {
-                let named = messages.iter().find_map(|message| match message {
-                    SimpleQueryMessage::RowDescription(columns) => Some(columns),
-                    _ => None,
-                });
-                let simple: Vec<&str> = named.iter().flat_map(|c| c.iter()).map(|c| c.name()).collect();
-                let extended: Vec<&str> = described.columns().iter().map(|c| c.name()).collect();
-                if simple != extended {
-                    return vec![format!("-> the simple protocol names {simple:?}")];
-                }
-            }
+        let messages = match session.simple(sql).await {
+            Ok(messages) => messages,
+            Err(error) => return error_lines(error),
+        };
+        let named = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::RowDescription(columns) => Some(columns),
+            _ => None,
+        });
+        let simple: Vec<&str> =
+            named.iter().flat_map(|columns| columns.iter()).map(SimpleColumn::name).collect();
+        if simple != extended {
+            return Ok(vec![format!("-> the simple protocol names {simple:?}")]);
         }
     }
     let parameters = described.params().iter().map(|kind| format!("<- {}", kind.name()));
     let columns =
         described.columns().iter().map(|column| format!("-> {} {}", column.name(), column.type_().name()));
-    parameters.chain(columns).collect()
+    Ok(parameters.chain(columns).collect())
 }
 
-fn error_lines(error: &SessionError) -> Vec<String> {
+fn error_lines(error: SessionError) -> Result<Vec<String>, SessionError> {
     match error {
         SessionError::Server { code, message, position } => {
             let place = position.map_or_else(String::new, |position| format!(" at {position}"));
-            vec![format!("!! {code}{place}: {}", message.replace('\n', "\\n"))]
+            Ok(vec![format!("!! {code}{place}: {}", message.replace('\n', "\\n"))])
         }
-        other => vec![format!("!! {other}")],
+        SessionError::Names { .. } => Ok(vec![format!("!! {error}")]),
+        lost => Err(lost),
     }
 }
 
@@ -160,7 +171,8 @@ mod tests {
 
     #[test]
     fn a_record_has_comment_sql_and_expected_lines() {
-        let entries = parse("# about\n\n# one\nSELECT\n1\n-> ?column? int4\n\n\nSELECT x\n!! 42703 at 8: no\n");
+        let entries =
+            parse("# about\n\n# one\nSELECT\n1\n-> ?column? int4\n\n\nSELECT x\n!! 42703 at 8: no\n");
         assert_eq!(entries.len(), 2);
         assert_eq!(entries[0].comment, "# about\n\n# one\n");
         assert_eq!(entries[0].sql, "SELECT\n1");

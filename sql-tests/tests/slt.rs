@@ -1,7 +1,7 @@
 //! Every file of expected answers, on an embedded worker and on three worker processes over TLS.
 
-use quickdb_sql_tests::slt::Engine;
 use quickdb_sql_tests::server::Server;
+use quickdb_sql_tests::slt::Engine;
 use quickdb_sql_tests::{Outcome, corpus};
 
 /// So that a folder that is not found, or a condition on every record, is no silent success.
@@ -29,7 +29,8 @@ fn there_are_enough_records() -> Outcome<()> {
     let mut records = 0;
     for path in corpus::slt_files()? {
         let text = std::fs::read_to_string(path)?;
-        records += text.lines().filter(|line| line.starts_with("query ") || line.starts_with("statement ")).count();
+        records +=
+            text.lines().filter(|line| line.starts_with("query ") || line.starts_with("statement ")).count();
     }
     assert!(records >= RECORDS_MIN, "{records} records");
     Ok(())
