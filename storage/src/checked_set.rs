@@ -16,9 +16,7 @@ impl CheckedSet {
     /// False for numbers out of range. Relaxed, since the checked bytes were there before any thread started: all that
     /// a stale answer costs is a second check.
     pub(crate) fn contains(&self, number: usize) -> bool {
-        self.words
-            .get(number / 64)
-            .is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 == 1)
+        self.words.get(number / 64).is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 == 1)
     }
 
     pub(crate) fn insert(&self, number: usize) {

@@ -55,7 +55,10 @@ impl ColumnChunk {
     pub fn into_array(self) -> ArrayRef {
         match self {
             Self::Array(array) => array,
-            #[expect(clippy::expect_used, reason = "codes are compared with the dictionary when they are read")]
+            #[expect(
+                clippy::expect_used,
+                reason = "codes are compared with the dictionary when they are read"
+            )]
             Self::Dictionary { codes, dictionary } => {
                 take(&*dictionary, &codes, None).expect("codes point into their dictionary")
             }

@@ -8,7 +8,7 @@ use arrow::compute::{concat, take};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
-use crate::dictionary::DictionaryBuilder;
+use crate::dictionary::{Coded, DictionaryBuilder};
 use crate::footer::{ChunkMeta, DictionaryMeta, Layout};
 use crate::mmap::STRING_BYTES_MAX;
 use crate::segment::{SegmentLocation, SegmentWriter};
@@ -73,16 +73,12 @@ impl ColumnWriter {
         mut self,
         file: &mut SegmentWriter,
     ) -> Result<(Option<DictionaryMeta>, Vec<ChunkMeta>)> {
-        match self.dictionary.take_if(|dictionary| dictionary.pays()) {
-            Some(dictionary) => {
-                let (dictionary, chunks) = write_coded(dictionary, file)?;
-                Ok((Some(dictionary), chunks))
-            }
-            None => {
-                self.give_up_dictionary(file)?;
-                Ok((None, self.chunks))
-            }
+        if let Some(dictionary) = self.dictionary.take_if(|dictionary| dictionary.pays()) {
+            let (dictionary, chunks) = write_coded(dictionary, file)?;
+            return Ok((Some(dictionary), chunks));
         }
+        self.give_up_dictionary(file)?;
+        Ok((None, self.chunks))
     }
 
     /// Writes the row groups that have ended as plain strings and leaves the rest for the end of theirs.
@@ -90,19 +86,19 @@ impl ColumnWriter {
         let Some(dictionary) = self.dictionary.take() else {
             return Ok(());
         };
-        let coded = dictionary.finish();
-        let values = StringViewArray::from(&coded.values);
-        let rows = coded.codes.len();
+        let Coded { codes, values } = dictionary.finish();
+        let values = StringViewArray::from(&values);
+        let texts = |start: usize, end: usize| take(&values, &codes.slice(start, end - start), None);
+        let rows = codes.len();
         let ended = (self.row_groups * ROW_GROUP_ROWS).min(rows);
         for start in (0..ended).step_by(ROW_GROUP_ROWS) {
-            let codes = coded.codes.slice(start, ROW_GROUP_ROWS.min(ended - start));
-            let texts = take(&values, &codes, None).map_err(|source| self.convert_error(source))?;
+            let end = (start + ROW_GROUP_ROWS).min(ended);
+            let texts = texts(start, end).map_err(|source| self.convert_error(source))?;
             let chunk = self.write_chunk(&texts, file)?;
             self.chunks.push(chunk);
         }
         if ended < rows {
-            let codes = coded.codes.slice(ended, rows - ended);
-            self.pending.push(take(&values, &codes, None).map_err(|source| self.convert_error(source))?);
+            self.pending.push(texts(ended, rows).map_err(|source| self.convert_error(source))?);
         }
         Ok(())
     }
@@ -179,22 +175,20 @@ fn write_coded(
     let rows = coded.codes.len();
     let mut chunks = Vec::with_capacity(rows.div_ceil(ROW_GROUP_ROWS));
     for start in (0..rows).step_by(ROW_GROUP_ROWS) {
-        let codes = coded.codes.slice(start, ROW_GROUP_ROWS.min(rows - start));
-        let (row_count, null_count) = (codes.len() as u64, codes.null_count() as u64);
+        let chunk = coded.codes.slice(start, ROW_GROUP_ROWS.min(rows - start));
+        let (row_count, null_count) = (chunk.len() as u64, chunk.null_count() as u64);
         if null_count == row_count {
             let zone_map = ZoneMap::new(row_count, null_count, 0, None);
             chunks.push(ChunkMeta { layout: Layout::AllNull, validity: None, zone_map });
             continue;
         }
-        let ranked = |code: Option<u32>| {
-            code.and_then(|code| ranks.get(code as usize)).copied().unwrap_or_default()
-        };
-        let stored: Vec<u32> = codes.iter().map(ranked).collect();
-        let text = |code: Option<u32>| code.and_then(|code| sorted.get(code as usize)).copied();
-        let min = text(codes.iter().flatten().map(|code| ranked(Some(code))).min());
-        let max = text(codes.iter().flatten().map(|code| ranked(Some(code))).max());
+        let rank = |code: u32| ranks.get(code as usize).copied().unwrap_or_default();
+        let stored: Vec<u32> = chunk.iter().map(|code| code.map_or(0, rank)).collect();
+        let text = |rank: Option<u32>| sorted.get(rank? as usize).copied();
+        let min = text(chunk.iter().flatten().map(rank).min());
+        let max = text(chunk.iter().flatten().map(rank).max());
         let bounds = min.zip(max).and_then(|(min, max)| Bound::of_text(min, max));
-        let nulls = codes.nulls().filter(|nulls| nulls.null_count() > 0);
+        let nulls = chunk.nulls().filter(|nulls| nulls.null_count() > 0);
         chunks.push(ChunkMeta {
             layout: Layout::Dictionary { codes: file.write(&Buffer::from(stored))? },
             validity: write_validity(nulls, file)?,

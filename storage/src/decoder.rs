@@ -32,7 +32,8 @@ impl<'a> Decoder<'a> {
     }
 
     pub(crate) fn bytes(&mut self, bytes: usize) -> Result<&'a [u8]> {
-        let (taken, rest) = self.rest.split_at_checked(bytes).ok_or_else(|| malformed("it ends too early"))?;
+        let (taken, rest) =
+            self.rest.split_at_checked(bytes).ok_or_else(|| malformed("it ends too early"))?;
         self.rest = rest;
         Ok(taken)
     }

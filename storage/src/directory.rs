@@ -93,8 +93,8 @@ impl ShardDirectory {
     /// # Errors
     /// [`StorageError::Io`] when the file system does not say.
     pub fn bytes_free(&self) -> Result<u64> {
-        let status = rustix::fs::statvfs(&self.path)
-            .map_err(|error| StorageError::io(&self.path, error.into()))?;
+        let status =
+            rustix::fs::statvfs(&self.path).map_err(|error| StorageError::io(&self.path, error.into()))?;
         Ok(status.f_bavail.saturating_mul(status.f_frsize))
     }
 
@@ -113,13 +113,14 @@ impl ShardDirectory {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Name and path of every file whose name is UTF-8, as those of the crate are.
+    /// Name and path of every regular file whose name is UTF-8, as those of the crate are.
     fn files(&self) -> Result<Vec<(String, PathBuf)>> {
         let fail = |source| StorageError::io(&self.path, source);
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(fail)? {
             let entry = entry.map_err(fail)?;
-            if let Ok(name) = entry.file_name().into_string() {
+            let is_file = entry.file_type().map_err(fail)?.is_file();
+            if is_file && let Ok(name) = entry.file_name().into_string() {
                 files.push((name, entry.path()));
             }
         }
@@ -137,7 +138,9 @@ fn shard_of(name: &str, extension: &str) -> Option<ShardId> {
 
 /// Makes creations, renames and removals in a folder durable.
 pub(crate) fn sync_directory(path: &Path) -> Result<()> {
-    File::open(path).and_then(|directory| directory.sync_all()).map_err(|source| StorageError::io(path, source))
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|source| StorageError::io(path, source))
 }
 
 #[cfg(test)]
@@ -168,7 +171,9 @@ mod tests {
         for name in ["0000000000000001.tmp", "0000000000000002.qdb", "notes.tmp.txt", "README"] {
             fs::write(path.join(name), b"x").unwrap();
         }
+        fs::create_dir(path.join("folder.tmp")).unwrap();
         let directory = ShardDirectory::open(&path).unwrap();
+        assert!(path.join("folder.tmp").is_dir());
         assert_eq!(directory.list().unwrap(), [ShardId(2)]);
         let mut names: Vec<_> = directory.files().unwrap().into_iter().map(|(name, _)| name).collect();
         names.sort_unstable();

@@ -214,12 +214,7 @@ impl DictionaryMeta {
 }
 
 impl ChunkMeta {
-    fn decode(
-        decoder: &mut Decoder<'_>,
-        data_end: u64,
-        rows: usize,
-        data_type: &DataType,
-    ) -> Result<Self> {
+    fn decode(decoder: &mut Decoder<'_>, data_end: u64, rows: usize, data_type: &DataType) -> Result<Self> {
         let encoding = decoder.u8()?;
         let rows = rows as u64;
         let zone_map = ZoneMap::decode(decoder, rows, data_type)?;
@@ -297,4 +292,141 @@ pub(crate) fn row_group_count(row_count: u64) -> usize {
 fn row_group_rows(row_count: u64, row_group: usize) -> usize {
     let before = (row_group as u64).saturating_mul(ROW_GROUP_ROWS as u64);
     usize::try_from(row_count.saturating_sub(before)).unwrap_or(ROW_GROUP_ROWS).min(ROW_GROUP_ROWS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Bound;
+    use arrow::datatypes::{Field, Schema};
+    use proptest::prelude::*;
+
+    const DATA_END: u64 = 1 << 20;
+
+    fn segment(offset: u64, bytes: u64) -> SegmentLocation {
+        SegmentLocation { offset, bytes, crc32: 5 }
+    }
+
+    fn chunk(layout: Layout, nulls: u64, bounds: Option<(Bound, Bound)>) -> ChunkMeta {
+        ChunkMeta { layout, validity: None, zone_map: ZoneMap::new(10, nulls, 0, bounds) }
+    }
+
+    /// Ten rows of an integer, a text with and one without dictionary, a Boolean with NULLs and a column of NULLs.
+    fn example() -> ShardFooter {
+        let field = |name: &str, data_type, nullable| Field::new(name, data_type, nullable);
+        let schema = Schema::new(vec![
+            field("int", DataType::Int32, false),
+            field("coded", DataType::Utf8View, true),
+            field("plain", DataType::Utf8View, true),
+            field("bool", DataType::Boolean, true),
+            field("null", DataType::BinaryView, true),
+        ]);
+        let text = |text: &str| Bound::Text(text.to_owned());
+        let coded = DictionaryMeta { entries: 2, offsets: segment(64, 12), bytes: segment(128, 2) };
+        let ints = Layout::Plain { values: segment(192, 40) };
+        let texts = Layout::Dictionary { codes: segment(256, 40) };
+        let strings = Layout::Strings { offsets: segment(320, 88), bytes: segment(448, 0) };
+        let mut bits = chunk(Layout::Bits { values: segment(512, 2) }, 3, None);
+        bits.validity = Some(segment(576, 2));
+        ShardFooter {
+            identity: ShardIdentity {
+                shard: ShardId(1),
+                table: TableId(2),
+                table_name: "public.example".to_owned(),
+            },
+            schema: Arc::new(schema),
+            row_count: 10,
+            dictionaries: vec![None, Some(coded), None, None, None],
+            chunks: vec![
+                chunk(ints, 0, Some((Bound::Int(-1), Bound::Int(1)))),
+                chunk(texts, 0, Some((text("a"), text("b")))),
+                chunk(strings, 0, Some((text(""), text("")))),
+                bits,
+                chunk(Layout::AllNull, 10, None),
+            ],
+        }
+    }
+
+    fn parse(footer: &ShardFooter) -> Result<ShardFooter> {
+        ShardFooter::parse(&footer.encode().unwrap(), DATA_END)
+    }
+
+    #[test]
+    fn parsing_undoes_encoding() {
+        assert_eq!(parse(&example()).unwrap(), example());
+        let empty = ShardFooter {
+            schema: Arc::new(Schema::empty()),
+            row_count: SHARD_ROWS_MAX,
+            dictionaries: Vec::new(),
+            chunks: Vec::new(),
+            ..example()
+        };
+        assert_eq!(parse(&empty).unwrap(), empty);
+        assert!(parse(&ShardFooter { row_count: SHARD_ROWS_MAX + 1, ..empty }).is_err());
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        type Change = fn(&mut ShardFooter);
+        let refused: [(&str, Change); 16] = [
+            ("segments overlap", |f| f.chunks[0].layout = Layout::Plain { values: segment(64, 40) }),
+            ("cannot lie at 1048576", |f| {
+                f.chunks[0].layout = Layout::Plain { values: segment(DATA_END, 40) };
+            }),
+            ("not 40", |f| f.chunks[0].layout = Layout::Plain { values: segment(192, 36) }),
+            ("has the encoding 2", |f| f.chunks[0].layout = Layout::Bits { values: segment(192, 2) }),
+            ("has the encoding 1", |f| f.chunks[3].layout = Layout::Plain { values: segment(192, 40) }),
+            ("NOT NULL has NULLs", |f| f.chunks[0] = chunk(Layout::AllNull, 10, None)),
+            ("10 rows are NULL in a chunk", |f| f.chunks[4].zone_map.null_count = 0),
+            ("more than 10 rows", |f| f.chunks[4].zone_map.null_count = u64::MAX),
+            ("bounds, but no values", |f| {
+                f.chunks[4].zone_map = ZoneMap::new(10, 10, 0, Some((Bound::Int(1), Bound::Int(1))));
+            }),
+            ("do not fit together", |f| f.chunks[0].zone_map.min = Some(Bound::Int(2))),
+            ("do not fit together", |f| f.chunks[0].zone_map.min = Some(Bound::Bool(false))),
+            ("a bound of Utf8View", |f| {
+                f.chunks[1].zone_map.max = Some(Bound::Text("x".repeat(65)));
+            }),
+            ("Int32 has NaNs", |f| f.chunks[0].zone_map.nan_count = 1),
+            ("Int32 has a dictionary", |f| f.dictionaries.swap(0, 1)),
+            ("codes have no dictionary", |f| f.dictionaries[1] = None),
+            ("bytes of offsets", |f| f.dictionaries[1].as_mut().unwrap().entries = 3),
+        ];
+        for (expected, change) in refused {
+            let mut footer = example();
+            change(&mut footer);
+            let error = parse(&footer).expect_err(expected).to_string();
+            assert!(error.contains(expected), "{error} does not contain {expected}");
+        }
+    }
+
+    #[test]
+    fn every_cut_is_refused() {
+        let bytes = example().encode().unwrap();
+        for cut in 0..bytes.len() {
+            assert!(ShardFooter::parse(&bytes[..cut], DATA_END).is_err(), "{cut} bytes");
+        }
+        assert!(ShardFooter::parse(&[bytes.as_slice(), &[0]].concat(), DATA_END).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = ShardFooter::parse(&bytes, DATA_END);
+        }
+
+        #[test]
+        fn changed_footers_never_panic(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let mut bytes = example().encode().unwrap();
+            for (position, byte) in &changes {
+                let position = position.index(bytes.len());
+                bytes[position] = *byte;
+            }
+            if let Ok(footer) = ShardFooter::parse(&bytes, DATA_END) {
+                prop_assert_eq!(parse(&footer)?, footer);
+            }
+        }
+    }
 }

@@ -21,8 +21,9 @@ pub(crate) const TRAILER_BYTES: usize = 32;
 /// Rows of a shard at most, so that a u32 can number them.
 pub(crate) const SHARD_ROWS_MAX: u64 = u32::MAX as u64;
 
-const _: () = assert!(HEADER_BYTES as u64 % SEGMENT_ALIGNMENT_BYTES == 0);
-const _: () = assert!(cfg!(target_endian = "little"), "segments are used as they lie in the file, little-endian");
+const _: () = assert!((HEADER_BYTES as u64).is_multiple_of(SEGMENT_ALIGNMENT_BYTES));
+const _: () =
+    assert!(cfg!(target_endian = "little"), "segments are used as they lie in the file, little-endian");
 const _: () = assert!(size_of::<usize>() == 8, "shards are mapped whole");
 
 /// Bytes of the header that its checksum covers.

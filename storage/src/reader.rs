@@ -249,10 +249,11 @@ impl Shard {
         let is_checked = check == Check::Once && self.checked.contains(number);
         let rows = self.row_group_rows(row_group);
         let data_type = self.footer.schema.field(column).data_type();
-        let read = self.read_chunk(number, chunk, dictionary, rows, data_type, is_checked).map_err(|what| {
-            let what = format!("row group {row_group}: {what}");
-            self.corrupt_column(column, StorageError::Malformed { what })
-        })?;
+        let read =
+            self.read_chunk(number, chunk, dictionary, rows, data_type, is_checked).map_err(|what| {
+                let what = format!("row group {row_group}: {what}");
+                self.corrupt_column(column, StorageError::Malformed { what })
+            })?;
         if !is_checked {
             self.checked.insert(number);
         }
@@ -403,3 +404,6 @@ impl std::fmt::Debug for Shard {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::decoder::{Decoder, malformed};
 use crate::format::{HEADER_BYTES, SEGMENT_ALIGNMENT_BYTES};
@@ -65,10 +65,6 @@ impl SegmentWriter {
         self.position
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Appends bytes that are no segment.
     pub(crate) fn write_raw(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).map_err(|source| StorageError::io(&self.path, source))?;
@@ -86,9 +82,9 @@ impl SegmentWriter {
         &mut self,
         pieces: impl Iterator<Item = &'a [u8]>,
     ) -> Result<SegmentLocation> {
-        const ZEROS: &[u8] = &[0; SEGMENT_ALIGNMENT_BYTES as usize];
-        let gap = self.position.next_multiple_of(SEGMENT_ALIGNMENT_BYTES) - self.position;
-        self.write_raw(ZEROS.get(..usize::try_from(gap).unwrap_or_default()).unwrap_or(ZEROS))?;
+        while !self.position.is_multiple_of(SEGMENT_ALIGNMENT_BYTES) {
+            self.write_raw(&[0])?;
+        }
         let offset = self.position;
         let mut hasher = crc32fast::Hasher::new();
         for piece in pieces {
@@ -100,9 +96,10 @@ impl SegmentWriter {
 
     /// Makes all that was written durable and returns the size of the file.
     pub(crate) fn finish(mut self) -> Result<u64> {
-        self.file.flush().and_then(|()| self.file.get_ref().sync_all()).map_err(|source| {
-            StorageError::io(&self.path, source)
-        })?;
+        self.file
+            .flush()
+            .and_then(|()| self.file.get_ref().sync_all())
+            .map_err(|source| StorageError::io(&self.path, source))?;
         Ok(self.position)
     }
 }
@@ -132,9 +129,9 @@ mod tests {
 
     #[test]
     fn a_full_device_is_told() {
-        let path = Path::new("/dev/full");
-        let file = File::options().write(true).open(path).unwrap();
-        let mut writer = SegmentWriter::new(file, path.to_path_buf());
+        let path = PathBuf::from("/dev/full");
+        let file = File::options().write(true).open(&path).unwrap();
+        let mut writer = SegmentWriter::new(file, path);
         let error = writer.write(&vec![1; 2 * WRITE_BUFFER_BYTES]).unwrap_err();
         assert!(matches!(error, StorageError::DiskFull { .. }), "{error}");
     }

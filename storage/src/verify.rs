@@ -40,7 +40,9 @@ pub(crate) fn nulls_are_zero(chunk: &ColumnChunk) -> bool {
 fn array_nulls_are_zero(array: &dyn Array, nulls: &NullBuffer) -> bool {
     match array.data_type() {
         DataType::Boolean => zero_where_null(array.as_boolean().values().iter().map(|bit| !bit), nulls),
-        DataType::Utf8View => zero_where_null(array.as_string_view().views().iter().map(|view| *view == 0), nulls),
+        DataType::Utf8View => {
+            zero_where_null(array.as_string_view().views().iter().map(|view| *view == 0), nulls)
+        }
         DataType::BinaryView => {
             zero_where_null(array.as_binary_view().views().iter().map(|view| *view == 0), nulls)
         }
@@ -50,7 +52,10 @@ fn array_nulls_are_zero(array: &dyn Array, nulls: &NullBuffer) -> bool {
             let Some(values) = data.buffers().first() else {
                 return false;
             };
-            zero_where_null(values.chunks_exact(width).map(|value| value.iter().all(|byte| *byte == 0)), nulls)
+            zero_where_null(
+                values.chunks_exact(width).map(|value| value.iter().all(|byte| *byte == 0)),
+                nulls,
+            )
         }
     }
 }

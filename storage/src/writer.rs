@@ -161,7 +161,8 @@ impl ShardWriter {
         if !self.row_count.is_multiple_of(ROW_GROUP_ROWS as u64) {
             self.end_row_group()?;
         }
-        let Self { identity, schema, columns, row_count, mut file, mut unfinished, path, directory, .. } = self;
+        let Self { identity, schema, columns, row_count, mut file, mut unfinished, path, directory, .. } =
+            self;
         let mut dictionaries = Vec::with_capacity(columns.len());
         let mut columns_chunks = Vec::with_capacity(columns.len());
         for column in columns {

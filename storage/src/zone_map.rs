@@ -227,7 +227,7 @@ fn is_bound_of(bound: &Bound, data_type: &DataType) -> bool {
 fn bool_bounds(array: &dyn Array) -> Option<(Bound, Bound)> {
     let array = array.as_boolean();
     let (has_true, has_false) = (array.true_count() > 0, array.false_count() > 0);
-    (has_true || has_false).then(|| (Bound::Bool(!has_false), Bound::Bool(has_true)))
+    (has_true || has_false).then_some((Bound::Bool(!has_false), Bound::Bool(has_true)))
 }
 
 /// Smallest and largest value that is not NULL.
@@ -302,12 +302,7 @@ mod tests {
 
     #[test]
     fn bounds_ignore_null_and_nan() {
-        check(
-            &Int32Array::from(vec![Some(3), None, Some(-7)]),
-            1,
-            0,
-            Some((Bound::Int(-7), Bound::Int(3))),
-        );
+        check(&Int32Array::from(vec![Some(3), None, Some(-7)]), 1, 0, Some((Bound::Int(-7), Bound::Int(3))));
         check(&Int32Array::from(vec![None, None]), 2, 0, None);
         check(&Int32Array::from(Vec::<i32>::new()), 0, 0, None);
         check(
@@ -317,12 +312,7 @@ mod tests {
             Some((Bound::Float(1.5), Bound::Float(f64::INFINITY))),
         );
         check(&Float32Array::from(vec![f32::NAN]), 0, 1, None);
-        check(
-            &Float32Array::from(vec![0.0, -0.0]),
-            0,
-            0,
-            Some((Bound::Float(-0.0), Bound::Float(0.0))),
-        );
+        check(&Float32Array::from(vec![0.0, -0.0]), 0, 0, Some((Bound::Float(-0.0), Bound::Float(0.0))));
         check(
             &BooleanArray::from(vec![Some(true), None]),
             1,
@@ -341,13 +331,12 @@ mod tests {
     #[test]
     fn a_summary_knows_the_distinct_count_of_constants() {
         let zone_map = |array: &dyn Array| ZoneMap::gather(array);
-        let distinct =
-            |zone_maps: &[ZoneMap], entries| ColumnSummary::merge(zone_maps, entries).distinct;
+        let distinct = |zone_maps: &[ZoneMap], entries| ColumnSummary::merge(zone_maps, entries).distinct;
         let five = zone_map(&Int32Array::from(vec![Some(5), None]));
         let six = zone_map(&Int32Array::from(vec![6]));
         let nulls = zone_map(&Int32Array::from(vec![None]));
         assert_eq!(distinct(&[], None), Some(0));
-        assert_eq!(distinct(&[nulls.clone()], None), Some(0));
+        assert_eq!(distinct(std::slice::from_ref(&nulls), None), Some(0));
         assert_eq!(distinct(&[five.clone(), nulls, five.clone()], None), Some(1));
         assert_eq!(distinct(&[five.clone(), six.clone()], None), None);
         assert_eq!(distinct(&[five, six], Some(2)), Some(2));
