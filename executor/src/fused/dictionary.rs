@@ -73,11 +73,6 @@ impl GlobalDictionary {
     pub(super) fn ids(&self, shard: ShardId) -> Option<&[u32]> {
         self.ids.get(&shard).map(Vec::as_slice)
     }
-
-    /// Bytes of the translation tables.
-    pub(super) fn heap_bytes(&self) -> usize {
-        self.ids.values().map(|ids| ids.len() * size_of::<u32>()).sum()
-    }
 }
 
 type ShardDictionaries = Vec<(ShardId, Arc<StringViewArray>)>;

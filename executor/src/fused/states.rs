@@ -75,9 +75,10 @@ fn state_columns<'a>(
             let counts = pick(counts(accumulators, *count)?, chosen);
             let valid = validity(&counts);
             let Some(sum_type) = types.nth(1) else { return internal_err!("average without a sum") };
-            let sums = values(accumulators.get(*sum), sum_type, chosen, valid)?;
-            let counts = counts.into_iter().map(i64::cast_unsigned);
-            vec![Arc::new(UInt64Array::from_iter_values(counts)), sums]
+            let sums = values(accumulators.get(*sum), sum_type, chosen, valid.clone())?;
+            // The final average takes a count that is not NULL, be it 0, for a group that has met a value.
+            let counts: Vec<u64> = counts.into_iter().map(i64::cast_unsigned).collect();
+            vec![Arc::new(UInt64Array::new(counts.into(), valid)), sums]
         }
         State::Value { count, slot, dictionary } => {
             let valid = validity(&pick(counts(accumulators, *count)?, chosen));

@@ -22,7 +22,6 @@ pub struct Harness {
     pub sharded: SessionContext,
     pub memory: SessionContext,
     pub store: Arc<ShardStore>,
-    pub table: ShardTable,
     _directory: TempDir,
 }
 
@@ -71,11 +70,11 @@ impl Harness {
             .with_physical_optimizer_rule(Arc::new(FuseAggregates))
             .build();
         let sharded = SessionContext::new_with_state(state);
-        sharded.register_table("t", Arc::new(table.clone())).unwrap();
+        sharded.register_table("t", Arc::new(table)).unwrap();
         let memory = SessionContext::new_with_config(config);
         let partitions = if batches.is_empty() { vec![vec![]] } else { vec![batches] };
         memory.register_table("t", Arc::new(MemTable::try_new(schema, partitions).unwrap())).unwrap();
-        Self { sharded, memory, store, table, _directory: folder }
+        Self { sharded, memory, store, _directory: folder }
     }
 
     /// The plan over shards.

@@ -34,11 +34,11 @@ async fn scans_equal_the_rows_in_memory() {
         "select id from t where day = date '2019-05-01'",
         "select id from t where nmoment < timestamp '2020-09-13T13:00:00'",
         "select id from t where instant >= timestamp '2042-01-01T00:00:00Z'",
-        "select id from t where hour < time '00:00:20'",
+        "select id from t where hour < arrow_cast('00:00:20', 'Time64(Microsecond)')",
         "select id from t where wild > 60",
         "select id from t where wild = 0",
         "select id from t where wild < -60 or wild is null",
-        "select id, small * 2 from t where small % 7 = 0 and medium / small > 100 and small <> 0",
+        "select id, small * 2 from t where small % 7 = 0 and medium / (small + 51) > 100 and small <> 0",
         "select id from t where nflag is not null and nlarge is not null and small = 3",
         "select id from t where coalesce(nword, 'none') = 'none'",
         "select id from t where small > 1000",
@@ -59,8 +59,6 @@ async fn scans_equal_the_rows_in_memory() {
 async fn nan_is_greater_than_every_number() {
     let harness = harness();
     let (rows, _) = harness.rows("select count(*) from t where wild > 1e300 and wild = 'NaN'").await;
-    let expected = (0..220_001u64).filter(|_| true).count();
-    assert!(expected > 0);
     let (nan, _) = harness.rows("select count(*) from t where isnan(wild)").await;
     assert_eq!(rows, nan);
     assert_ne!(nan, ["0"]);
@@ -147,7 +145,7 @@ async fn a_missing_shard_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn dropping_a_stream_stops_its_work() {
     let harness = harness();
-    let plan = harness.plan("select sqrt(id + small), name from t").await;
+    let plan = harness.plan("select sqrt(id + 1), name from t").await;
     let mut stream = plan.execute(0, harness.sharded.task_ctx()).unwrap();
     stream.next().await.unwrap().unwrap();
     drop(stream);
