@@ -77,12 +77,12 @@ impl Engine {
             .with_target_partitions(partitions)
             .with_information_schema(false)
             .with_create_default_catalog_and_schema(false)
-            .with_default_catalog_and_schema(crate::namespace::CATALOG, crate::namespace::SEARCH_PATH_SCHEMA);
+            .with_default_catalog_and_schema(crate::namespace::CATALOG, crate::namespace::DEFAULT_SCHEMA);
         if let Backend::Embedded { store, .. } = &backend {
             config.set_extension(Arc::clone(store));
         }
         let builder = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
-        let builder = crate::sql::configure(quickdb_executor::functions::add_to(builder));
+        let builder = crate::sql::configure(builder);
         let builder = builder.with_physical_optimizer_rule(Arc::new(FuseAggregates::default()));
         let builder = match &backend {
             Backend::Embedded { .. } => builder,
@@ -90,7 +90,7 @@ impl Engine {
         };
         let plans = PlanRuntime::new(threads)?;
         let base = builder.build();
-        let functions = Arc::new(FunctionList::of_session(&base));
+        let functions = Arc::new(FunctionList::of(&base));
         let started_at_us = chrono::Utc::now().timestamp_micros();
         Ok(Self { catalogue, backend, plans, base, functions, partitions, started_at_us })
     }

@@ -62,7 +62,7 @@ impl SqlState {
             ErrorKind::Cancelled => "57014",
             ErrorKind::OutOfMemory => "53200",
             ErrorKind::DiskFull => "53100",
-            ErrorKind::Corrupt => "XX001",
+            ErrorKind::Corrupt | ErrorKind::ShardMissing => "XX001",
             ErrorKind::WorkerLost => "57P01",
             ErrorKind::Io => "58030",
             ErrorKind::Internal => "XX000",

@@ -23,7 +23,7 @@ const METRICS_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Explain {
     pub(crate) query: PlannedQuery,
-    text: String,
+    source: Arc<str>,
     analyze: bool,
     verbose: bool,
     timing: bool,
@@ -78,9 +78,9 @@ pub(crate) async fn prepare(
         return Err(PgError::with_state(SqlState::FEATURE_NOT_SUPPORTED, "EXPLAIN is supported for queries only"));
     }
     let inner =
-        ParsedStatement { ast: (**inner).clone(), text: statement.text.clone(), offset: statement.offset };
+        ParsedStatement { ast: (**inner).clone(), ..statement.clone() };
     let query = session.plan(&inner, declared).await?;
-    Ok(Explain { query, text: statement.text.clone(), analyze, verbose, timing })
+    Ok(Explain { query, source: Arc::clone(&statement.source), analyze, verbose, timing })
 }
 
 fn unsupported_format() -> PgError {
@@ -114,7 +114,7 @@ fn option_value(option: &UtilityOption) -> Result<bool, PgError> {
 /// # Errors
 /// The query's.
 pub(crate) async fn run(session: &mut Session, explain: &Explain, values: &[ScalarValue]) -> Result<Cursor, PgError> {
-    let wrong = |error| PgError::from_datafusion(error, Some(explain.text.as_str()));
+    let wrong = |error| PgError::from_datafusion(error, Some(explain.source.as_ref()));
     let context = session.context();
     let started = Instant::now();
     let logical = explain.query.bind(values)?;

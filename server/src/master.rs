@@ -145,8 +145,14 @@ pub enum ServerError {
     #[error(transparent)]
     Storage(#[from] quickdb_storage::StorageError),
     /// Anything below: memory pool, spill directory, a worker.
-    #[error("{}", PgError::from_datafusion_ref(.0).message)]
-    Execution(#[from] DataFusionError),
+    #[error("{}", .0.message)]
+    Execution(PgError),
+}
+
+impl From<DataFusionError> for ServerError {
+    fn from(error: DataFusionError) -> Self {
+        Self::Execution(PgError::from_datafusion(error, None))
+    }
 }
 
 /// A master that serves. Dropping it stops it at once.
@@ -256,7 +262,7 @@ impl Master {
         let row_count = written.iter().map(|(report, _)| report.rows).sum();
         let committed = match failure {
             Some(failure) => Err(failure),
-            None => catalogue.commit_load(&LoadTarget::New(table), &written).map_err(ServerError::from),
+            None => catalogue.commit_load(&LoadTarget::New(Box::new(table)), &written).map_err(ServerError::from),
         };
         if let Err(error) = committed {
             for (report, workers) in written {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arrow::datatypes::Schema;
 use datafusion::common::ScalarValue;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::sql::sqlparser::ast::Statement as Ast;
@@ -60,6 +61,20 @@ pub(crate) struct Prepared {
     pub(crate) from_sql: bool,
 }
 
+impl Prepared {
+    /// The statement of a query string that has none.
+    pub(crate) fn empty() -> Self {
+        let statement =
+            ParsedStatement { ast: Ast::UnlockTables, source: Arc::from(""), text: String::new(), offset: 0 };
+        Self { statement, action: Action::Empty, parameters: Vec::new(), description: None, from_sql: false }
+    }
+}
+
+/// The columns of a query as its client sees them.
+fn description_of(planned: &PlannedQuery) -> Description {
+    Description::of(Arc::new(Schema::new(planned.output.clone())))
+}
+
 /// What a statement does.
 #[derive(Debug)]
 pub(crate) enum Action {
@@ -73,6 +88,8 @@ pub(crate) enum Action {
     Execute(Arc<Prepared>, Vec<ScalarValue>),
     /// Does something to the session.
     Utility,
+    /// Nothing: a query string without a statement.
+    Empty,
 }
 
 /// What a statement leaves to be sent.
@@ -96,6 +113,7 @@ impl Outcome {
 pub(crate) struct PlanContext {
     pub(crate) snapshot: Arc<CatalogueSnapshot>,
     pub(crate) state: Arc<SessionState>,
+    pub(crate) facts: Arc<sql::SessionFacts>,
 }
 
 /// One client's session.
@@ -197,7 +215,7 @@ impl Session {
     /// # Errors
     /// 25P02 in a failed transaction, for anything but its end.
     pub(crate) fn admit(&self, statement: &ParsedStatement) -> Result<(), PgError> {
-        let ends = matches!(statement.ast, Ast::Commit { .. } | Ast::Rollback { .. });
+        let ends = matches!(statement.ast, Ast::Commit { .. } | Ast::Rollback { .. } | Ast::UnlockTables);
         if matches!(self.transaction, Transaction::Failed(_)) && !ends {
             let message = "current transaction is aborted, commands ignored until end of transaction block";
             return Err(PgError::with_state(SqlState::IN_FAILED_SQL_TRANSACTION, message));
@@ -215,14 +233,18 @@ impl Session {
         }
         self.system.update(Arc::clone(&snapshot), self.facts());
         let schemas = crate::tables::schemas(&self.engine, &snapshot, &self.system);
-        let catalog = namespace::catalog_list(schemas, self.settings.search_path(&self.user));
+        let catalog = namespace::catalog_list(schemas);
         let mut builder =
             SessionStateBuilder::new_from_existing(self.engine.base_state().clone()).with_catalog_list(catalog);
         let functions = self.system.functions().into_iter().map(Arc::new);
         builder.scalar_functions().get_or_insert_default().extend(functions);
         let mut state = builder.build();
         state.config_mut().options_mut().execution.time_zone = Some(self.settings.value("TimeZone").to_owned());
-        let context = PlanContext { snapshot, state: Arc::new(state) };
+        let facts = sql::SessionFacts {
+            search_path: self.settings.search_path(&self.user),
+            ..sql::SessionFacts::new(self.user.clone(), self.database.clone())
+        };
+        let context = PlanContext { snapshot, state: Arc::new(state), facts: Arc::new(facts) };
         self.context = Some(context.clone());
         context
     }
@@ -254,19 +276,19 @@ impl Session {
         let (action, description) = match &statement.ast {
             Ast::Query(_) => {
                 let planned = self.plan(&statement, declared).await?;
-                parameters.clone_from(&planned.parameters);
-                let description = Description { schema: planned.schema(), names: planned.output_names.clone() };
+                parameters = planned.parameter_types(declared);
+                let description = description_of(&planned);
                 (Action::Query(planned), Some(description))
             }
             Ast::Explain { .. } => {
                 let explain = explain::prepare(self, &statement, declared).await?;
-                parameters.clone_from(&explain.query.parameters);
+                parameters = explain.query.parameter_types(declared);
                 (Action::Explain(explain), Some(explain::description()))
             }
             Ast::Copy { .. } => {
                 let (query, options) = utility::copy_query(&statement)?;
                 let planned = self.plan(&query, declared).await?;
-                parameters.clone_from(&planned.parameters);
+                parameters = planned.parameter_types(declared);
                 (Action::CopyOut(planned, options), None)
             }
             Ast::Execute { .. } => {
@@ -286,7 +308,8 @@ impl Session {
         declared: &[Option<Type>],
     ) -> Result<PlannedQuery, PgError> {
         let context = self.context();
-        sql::plan_query(&context.state, statement, declared).await
+        let types: Vec<_> = declared.iter().map(sql::declared_type).collect();
+        sql::plan_query(&context.state, &context.facts, statement, &types).await
     }
 
     /// Runs a prepared statement up to its first rows.
@@ -295,7 +318,7 @@ impl Session {
     /// The statement's.
     pub(crate) async fn run(&mut self, prepared: &Prepared, values: &[ScalarValue]) -> Result<Outcome, PgError> {
         self.admit(&prepared.statement)?;
-        let text = Some(prepared.statement.text.as_str());
+        let text = Some(prepared.statement.source.as_ref());
         match &prepared.action {
             Action::Query(planned) => {
                 let (description, cursor) = self.open(planned, values, text).await?;
@@ -314,6 +337,7 @@ impl Session {
                 Box::pin(self.run(&target, &values)).await
             }
             Action::Utility => utility::run(self, &prepared.statement).await,
+            Action::Empty => Ok(Outcome::done("")),
         }
     }
 
@@ -327,8 +351,6 @@ impl Session {
         let plan = planned.bind(values)?;
         let rows = self.engine.run(&context.state, &context.snapshot, &plan).await;
         let rows = rows.map_err(|error| PgError::from_datafusion(error, text))?;
-        let description =
-            Description { schema: Arc::clone(rows.schema()), names: planned.output_names.clone() };
-        Ok((description, Cursor::of_plan(rows)))
+        Ok((description_of(planned), Cursor::of_plan(rows)))
     }
 }

@@ -377,7 +377,7 @@ async fn prepare(
     }
     let declared = types.iter().map(|data_type| crate::sql::parameter_type(data_type).map(Some));
     let declared = declared.collect::<Result<Vec<_>, _>>()?;
-    let statement = ParsedStatement { ast: inner.clone(), text: outer.text.clone(), offset: outer.offset };
+    let statement = ParsedStatement { ast: inner.clone(), ..outer.clone() };
     let mut prepared = Box::pin(session.prepare(statement, &declared)).await?;
     prepared.from_sql = true;
     session.statements.insert(name.to_owned(), Arc::new(prepared));
@@ -425,7 +425,7 @@ pub(crate) async fn execute_target(
         return Err(PgError::with_state(SqlState::SYNTAX_ERROR, message).detail(detail));
     }
     let context = session.context();
-    let values = crate::sql::constants(&context.state, statement, parameters, &prepared.parameters).await?;
+    let values = crate::sql::constants(&context.state, &context.facts, statement, parameters, &prepared.parameters).await?;
     Ok((prepared, values))
 }
 
@@ -447,10 +447,9 @@ pub(crate) fn copy_query(statement: &ParsedStatement) -> Result<(ParsedStatement
     let options = CopyOptions::parse(options, legacy_options)?;
     let query = match source {
         CopySource::Query(query) => query.clone(),
-        CopySource::Table { table_name, columns } => crate::sql::table_query(table_name, columns),
+        CopySource::Table { table_name, columns } => crate::sql::table_query(table_name, columns)?,
     };
-    let query = ParsedStatement { ast: Ast::Query(query), text: statement.text.clone(), offset: statement.offset };
-    Ok((query, options))
+    Ok((ParsedStatement { ast: Ast::Query(query), ..statement.clone() }, options))
 }
 
 async fn declare(
@@ -474,8 +473,7 @@ async fn declare(
     if session.portals.contains_key(&name) {
         return Err(PgError::with_state(SqlState::DUPLICATE_CURSOR, format!("cursor \"{name}\" already exists")));
     }
-    let query =
-        ParsedStatement { ast: Ast::Query(query.clone()), text: statement.text.clone(), offset: statement.offset };
+    let query = ParsedStatement { ast: Ast::Query(query.clone()), ..statement.clone() };
     let prepared = Box::pin(session.prepare(query, &[])).await?;
     let mut portal = Portal::new(Arc::new(prepared), Vec::new(), Vec::new());
     portal.hold = hold;
@@ -535,7 +533,7 @@ async fn read(
     };
     while left > 0 {
         let batch = cursor.take(left).await;
-        match batch.map_err(|error| PgError::from_datafusion(error, Some(&portal.prepared.statement.text)))? {
+        match batch.map_err(|error| PgError::from_datafusion(error, Some(&portal.prepared.statement.source)))? {
             Some(batch) => {
                 left -= batch.num_rows();
                 batches.push(batch);

@@ -9,6 +9,7 @@
 
 pub mod aggregates;
 pub mod analyze;
+pub mod bind;
 pub mod diagnose;
 pub mod operators;
 pub mod parse;
@@ -35,6 +36,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 use quickdb_executor::error::ErrorKind;
 
 use crate::error::PgError;
+pub use bind::{constants, declared_type, parameter_type, table_query};
 pub use parse::{ParsedStatement, parse};
 use provider::Relations;
 use rewrite::Uniqueness;

@@ -31,7 +31,7 @@ use super::socket::{Client, ClientGone, Messages};
 use crate::cursor::{Cursor, Description};
 use crate::error::{PgError, Severity, SqlState};
 use crate::portal::{Portal, PortalState};
-use crate::session::{Outcome, Prepared, Session, Transaction};
+use crate::session::{Action, Outcome, Prepared, Session, Transaction};
 use crate::sql;
 use crate::utility;
 use crate::wire::copy_options::CopyOptions;
@@ -204,7 +204,7 @@ impl Connection {
     async fn simple_statements(&mut self, text: &str) -> Result<(), PgError> {
         let statements = sql::parse(text)?;
         if statements.is_empty() {
-            self.client.feed(Backend::EmptyQueryResponse(EmptyQueryResponse)).await?;
+            self.client.feed(Backend::EmptyQueryResponse(EmptyQueryResponse::new())).await?;
         }
         for statement in statements {
             let prepared = self.session.prepare(statement, &[]).await?;
@@ -217,7 +217,9 @@ impl Connection {
                     let rows = self.send_rows(&mut encoder, &mut cursor, usize::MAX, &prepared).await?;
                     self.client.complete(full_tag(tag, counted, rows)).await?;
                 }
-                outcome => self.send_without_rows(outcome, &prepared).await?,
+                outcome => {
+                    self.send_without_rows(outcome, &prepared).await?;
+                }
             }
         }
         Ok(())
@@ -277,7 +279,7 @@ impl Connection {
         let mut sent = 0;
         while sent < limit {
             let batch = cursor.take(limit - sent).await;
-            let batch = batch.map_err(|error| PgError::from_datafusion(error, Some(&prepared.statement.text)))?;
+            let batch = batch.map_err(|error| PgError::from_datafusion(error, Some(&prepared.statement.source)))?;
             let Some(batch) = batch else { break };
             sent += batch.num_rows();
             for row in encoder.encode_batch(&batch)? {
@@ -306,7 +308,7 @@ impl Connection {
         let mut rows = 0;
         loop {
             let batch = cursor.take(usize::MAX).await;
-            let batch = batch.map_err(|error| PgError::from_datafusion(error, Some(&prepared.statement.text)))?;
+            let batch = batch.map_err(|error| PgError::from_datafusion(error, Some(&prepared.statement.source)))?;
             let Some(batch) = batch else { break };
             rows += batch.num_rows();
             let data = encoder.encode_batch(&batch)?;
@@ -328,16 +330,21 @@ impl Connection {
         let declared: Vec<_> = message.type_oids.iter().map(|oid| declared_type(*oid)).collect();
         let mut statements = sql::parse(&message.query)?;
         let statement = match statements.len() {
-            0 => sql::ParsedStatement::empty(),
-            1 => statements.swap_remove(0),
+            0 => None,
+            1 => statements.pop(),
             _ => {
                 let text = "cannot insert multiple commands into a prepared statement";
                 return Err(PgError::with_state(SqlState::SYNTAX_ERROR, text));
             }
         };
-        let interrupts = Arc::clone(&self.interrupts);
-        let timeout = self.statement_timeout();
-        let prepared = interrupts.guard(timeout, self.session.prepare(statement, &declared)).await?;
+        let prepared = match statement {
+            Some(statement) => {
+                let interrupts = Arc::clone(&self.interrupts);
+                let timeout = self.statement_timeout();
+                interrupts.guard(timeout, self.session.prepare(statement, &declared)).await?
+            }
+            None => Prepared::empty(),
+        };
         self.session.statements.insert(name, Arc::new(prepared));
         Ok(self.client.feed(Backend::ParseComplete(ParseComplete::new())).await?)
     }
@@ -414,8 +421,8 @@ impl Connection {
 
     async fn execute_portal(&mut self, portal: &mut Portal, limit: usize) -> Result<(), PgError> {
         let prepared = Arc::clone(&portal.prepared);
-        if prepared.statement.is_empty() {
-            return Ok(self.client.feed(Backend::EmptyQueryResponse(EmptyQueryResponse)).await?);
+        if matches!(prepared.action, Action::Empty) {
+            return Ok(self.client.feed(Backend::EmptyQueryResponse(EmptyQueryResponse::new())).await?);
         }
         if let PortalState::Ready = portal.state {
             match self.session.run(&prepared, &portal.values).await? {
@@ -434,7 +441,7 @@ impl Connection {
                 let mut encoder = self.row_encoder(description, &portal.formats)?;
                 let sent = self.send_rows(&mut encoder, cursor, limit, &prepared).await?;
                 let done = sent < limit
-                    || cursor.is_done().await.map_err(|error| PgError::from_datafusion(error, Some(&prepared.statement.text)))?;
+                    || cursor.is_done().await.map_err(|error| PgError::from_datafusion(error, Some(&prepared.statement.source)))?;
                 (done.then(|| (*tag, *counted)), sent)
             }
             PortalState::Done { tag } => {
@@ -460,7 +467,7 @@ impl Connection {
         } else {
             self.session.statements.remove(&name);
         }
-        Ok(self.client.feed(Backend::CloseComplete(CloseComplete)).await?)
+        Ok(self.client.feed(Backend::CloseComplete(CloseComplete::new())).await?)
     }
 }
 

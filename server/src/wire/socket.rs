@@ -87,7 +87,7 @@ pub(crate) struct ClientGone(#[from] std::io::Error);
 
 impl From<ClientGone> for PgError {
     fn from(gone: ClientGone) -> Self {
-        PgError::new(crate::error::SqlState::CONNECTION_FAILURE, gone.to_string())
+        PgError::with_state(crate::error::SqlState::CONNECTION_FAILURE, gone.to_string())
     }
 }
 

@@ -52,9 +52,9 @@ enum Refusal {
     Close,
 }
 
-impl<E: Into<PgError>> From<E> for Refusal {
-    fn from(error: E) -> Self {
-        Self::Error(error.into())
+impl From<PgError> for Refusal {
+    fn from(error: PgError) -> Self {
+        Self::Error(error)
     }
 }
 
