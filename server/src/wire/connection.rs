@@ -78,6 +78,9 @@ impl Connection {
     pub(crate) async fn serve(mut self, stop: impl Future<Output = ()>) {
         let end = {
             tokio::pin!(stop);
+            if self.ready().await.is_err() {
+                return;
+            }
             loop {
                 tokio::select! {
                     biased;
