@@ -110,6 +110,21 @@ fn cast(expr: Expr, data_type: DataType) -> Expr {
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
 }
 
+/// Takes the marks off again: parts of the planner know plain numbers only.
+#[derive(Debug)]
+pub struct Unmark;
+
+impl VisitorMut for Unmark {
+    type Break = ();
+
+    fn pre_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<()> {
+        if let Value::Number(_, marked) = &mut value.value {
+            *marked = false;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 /// The type of a number as it is written.
 pub fn number_type(digits: &str) -> DataType {
     let plain = digits.trim_start_matches('-').replace('_', "");
