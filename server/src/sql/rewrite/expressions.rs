@@ -319,7 +319,12 @@ impl Expressions<'_> {
 /// A call whose result DataFusion gives in another integer type than PostgreSQL, or as a list instead of a set.
 fn result_type(name: &str, function: Function) -> Expr {
     match name {
-        "cardinality" | "ntile" | "array_length" | "array_ndims" | "array_position" => {
+        "array_length" => {
+            // An empty array has no length.
+            let zero = Expr::Value(Value::Number("0".to_owned(), false).into());
+            call("nullif", vec![plain_cast(Expr::Function(function), DataType::Int4(None)), zero], Vec::new())
+        }
+        "cardinality" | "ntile" | "array_ndims" | "array_position" => {
             plain_cast(Expr::Function(function), DataType::Int4(None))
         }
         "row_number" | "rank" | "dense_rank" | "regexp_count" => {
