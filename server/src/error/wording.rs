@@ -154,7 +154,7 @@ const WORDINGS: &[Wording] = &[
         "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column",
     ),
     Wording {
-        pattern: r#"Correlated column is not allowed|Physical plan does not support logical expression (?:ScalarSubquery|Exists|InSubquery|OuterReferenceColumn)"#,
+        pattern: r#"(?s)Correlated column is not allowed|Correlated scalar subquery (?:can only|must)|null_aware anti join|single expression required|Physical plan does not support logical expression (?:ScalarSubquery|Exists|InSubquery|OuterReferenceColumn)"#,
         kind: ErrorKind::Unsupported,
         message: "this form of correlated subquery is not supported",
         hint: "Write the subquery as a join, or move the correlation to a WHERE clause directly inside of it.",
