@@ -202,7 +202,8 @@ impl PgError {
                 let known = wording::translate(text);
                 match (known, root) {
                     (Some(known), _) => known,
-                    (None, DataFusionError::NotImplemented(text)) => not_built(text),
+                    // What the planner refuses and nothing here has words for is a shape of query that it cannot do.
+                    (None, DataFusionError::NotImplemented(text) | DataFusionError::Plan(text)) => not_built(text),
                     (None, _) => internal(error),
                 }
             }
@@ -345,8 +346,11 @@ fn arrow(error: &ArrowError) -> Option<PgError> {
 fn not_built(text: &str) -> PgError {
     // The text is DataFusion's; its first line names the feature and no type of Rust's when it is short.
     let first = text.lines().next().unwrap_or_default().trim_end_matches('.');
-    let presentable = first.len() <= 80 && !first.contains(['{', '(', '`']) && !first.contains("::");
-    tracing::debug!(text, "a feature that is not built");
+    let presentable = first.len() <= 80
+        && !first.contains(['{', '(', '`', '\'', '"'])
+        && !first.contains("::")
+        && !first.contains("Expr");
+    tracing::info!(text, "a query that is not supported");
     let message = if presentable && !first.is_empty() {
         format!("this query is not supported: {}", first.to_lowercase())
     } else {

@@ -62,6 +62,7 @@ pub fn average_udf() -> Arc<ScalarUDF> {
             })
         },
     )
+    .nullable()
     .describe(|_, _| Some((NUMERIC_DISPLAY_KEY, QUOTIENT)))
     .udf()
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::timezone::Tz;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array, PrimitiveArray};
 use datafusion::arrow::datatypes::{
-    DataType, Date32Type, IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType,
+    DataType, Date32Type, Float64Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType,
     TimestampMicrosecondType,
 };
 use datafusion::common::{Result, ScalarValue};
@@ -22,7 +22,8 @@ use crate::functions::cast::{session_zone, texts};
 use crate::functions::datetime_input::{offset_at, parse_zone, to_utc};
 use crate::functions::decimal::rescale;
 use crate::functions::function::{Function, arg, error, internal, is_text, over_arrays};
-use crate::functions::temporal::{INTERVAL, MICROS_PER_DAY, TIME, timestamp_range};
+use crate::functions::arithmetic::is_number;
+use crate::functions::temporal::{INTERVAL, MICROS_PER_DAY, TIME, interval_range, timestamp_range};
 use crate::functions::type_names::{pg_type_name, timestamp, timestamptz};
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
@@ -101,6 +102,16 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                     Ok(Arc::new(ages) as ArrayRef)
                 })
             },
+        )
+        .udf(),
+        Function::new(
+            "make_interval",
+            |types| {
+                let fits = types.len() == 7 && types.iter().all(|t| is_number(t) || t.is_null());
+                fits.then(|| [vec![DataType::Int64; 6], vec![DataType::Float64]].concat())
+            },
+            |_, _| Ok(INTERVAL),
+            |args| over_arrays(args, make_interval),
         )
         .udf(),
         Function::new(
@@ -362,6 +373,38 @@ fn age(later: i64, earlier: i64) -> IntervalMonthDayNano {
     }
     let narrow = |value: i64| i32::try_from(value).unwrap_or(i32::MAX);
     IntervalMonthDayNano::new(narrow(months), narrow(days), time * 1_000)
+}
+
+/// Years, months, weeks, days, hours, minutes and seconds to an interval.
+fn make_interval(arrays: &[ArrayRef]) -> Result<ArrayRef> {
+    let int = |index: usize| -> Result<&PrimitiveArray<Int64Type>> { Ok(arg(arrays, index)?.as_primitive()) };
+    let [years, months, weeks, days, hours, minutes] = [int(0)?, int(1)?, int(2)?, int(3)?, int(4)?, int(5)?];
+    let seconds = arg(arrays, 6)?.as_primitive::<Float64Type>();
+    let intervals: PrimitiveArray<IntervalMonthDayNanoType> = (0..seconds.len())
+        .map(|row| {
+            let null = arrays.iter().any(|array| array.is_null(row));
+            if null {
+                return Ok(None);
+            }
+            let total = |a: i64, size: i64, b: i64| {
+                a.checked_mul(size).and_then(|a| a.checked_add(b)).and_then(|sum| i32::try_from(sum).ok())
+            };
+            let micros = seconds.value(row) * 1e6;
+            let clock = hours.value(row).checked_mul(60).and_then(|h| h.checked_add(minutes.value(row)));
+            let clock = clock.and_then(|minutes| minutes.checked_mul(60_000_000));
+            let in_range = micros.abs() < 9.0e15;
+            match (total(years.value(row), 12, months.value(row)), total(weeks.value(row), 7, days.value(row)), clock) {
+                (Some(months), Some(days), Some(clock)) if in_range => {
+                    #[expect(clippy::cast_possible_truncation, reason = "the range was checked")]
+                    let nanos = clock.checked_add(micros.round_ties_even() as i64).and_then(|m| m.checked_mul(1_000));
+                    let nanos = nanos.ok_or_else(interval_range)?;
+                    Ok(Some(IntervalMonthDayNano::new(months, days, nanos)))
+                }
+                _ => Err(interval_range()),
+            }
+        })
+        .collect::<Result<_>>()?;
+    Ok(Arc::new(intervals))
 }
 
 /// A local time in a zone to an instant, or an instant to the local time.

@@ -31,6 +31,8 @@ pub(crate) struct Function {
     /// Written between two arguments, or before one, where expressions are shown to people.
     operator: Option<&'static str>,
     transparent: bool,
+    /// Gives NULL for arguments of which none is NULL.
+    nullable: bool,
     /// The type that a cast gives, in words.
     cast_to: Option<&'static str>,
     /// Chooses metadata of the result's field from the arguments' fields and the result's type.
@@ -49,6 +51,7 @@ impl Function {
             aliases: Vec::new(),
             operator: None,
             transparent: false,
+            nullable: false,
             cast_to: None,
             describe: None,
             signature: Signature::user_defined(Volatility::Immutable),
@@ -80,6 +83,12 @@ impl Function {
     /// The result's field carries the metadata that `describe` chooses.
     pub(crate) fn describe(mut self, describe: Describe) -> Self {
         self.describe = Some(describe);
+        self
+    }
+
+    /// May be NULL though no argument is.
+    pub(crate) fn nullable(mut self) -> Self {
+        self.nullable = true;
         self
     }
 
@@ -145,7 +154,8 @@ impl ScalarUDFImpl for Function {
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let types: Vec<DataType> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
         let data_type = (self.returns)(&types, args.scalar_arguments)?;
-        let field = Field::new(self.name, data_type, true);
+        let nullable = self.nullable || args.arg_fields.iter().any(|field| field.is_nullable());
+        let field = Field::new(self.name, data_type, nullable);
         Ok(Arc::new(match self.describe.and_then(|describe| describe(&args, field.data_type())) {
             Some((key, value)) => field.with_metadata([(key.to_owned(), value.to_owned())].into()),
             None => field,

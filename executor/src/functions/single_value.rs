@@ -64,6 +64,7 @@ pub fn single_row_udf() -> Arc<ScalarUDF> {
             })
         },
     )
+    .nullable()
     .udf()
 }
 

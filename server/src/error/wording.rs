@@ -86,6 +86,24 @@ const WORDINGS: &[Wording] = &[
         "argument of WHERE must be type boolean, not type $1",
     ),
     say(r"Invalid qualifier (\S+)", ErrorKind::UndefinedTable, "missing FROM-clause entry for table \"$1\""),
+    say(r"Aggregate function calls cannot be nested", ErrorKind::Grouping, "aggregate function calls cannot be nested"),
+    say(r"Window function calls cannot be nested", ErrorKind::Windowing, "window function calls cannot be nested"),
+    say(r"Invalid function '(\w+)'", ErrorKind::Internal, WITHOUT_OVER),
+    say(
+        r"Source table contains (\d+) columns? but (?:only )?(\d+) names given",
+        ErrorKind::InvalidColumnReference,
+        "table has $1 columns available but $2 columns specified",
+    ),
+    say(
+        r"Function '(\w+)' does not support named arguments",
+        ErrorKind::UndefinedFunction,
+        "function $1 with these named arguments does not exist",
+    ),
+    say(r#"Invalid timezone "([^"]*)""#, ErrorKind::InvalidParameter, "time zone \"$1\" not recognized"),
+    say(r"Error parsing timestamp from '([^']*)'", ErrorKind::InvalidDatetime, "invalid input syntax for type timestamp: \"$1\""),
+    say(r"(?:Month|Day) value '[^']*' is out of range|Unable to parse date from ([^\n]*)", ErrorKind::DatetimeOutOfRange, "date field value out of range"),
+    say(r"DATE_BIN stride must be non-zero", ErrorKind::DatetimeOutOfRange, "stride must be greater than zero"),
+    say(r"exceeds the representable i64 range|Overflow.*timestamp", ErrorKind::DatetimeOutOfRange, "timestamp out of range"),
     say(r"LIMIT must be >= 0|LIMIT must not be negative", ErrorKind::Internal, "LIMIT must not be negative"),
     say(r"OFFSET must be >=\s?0", ErrorKind::Internal, "OFFSET must not be negative"),
     say(r"(?i)divide by zero", ErrorKind::DivisionByZero, "division by zero"),
@@ -136,7 +154,7 @@ const WORDINGS: &[Wording] = &[
         "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column",
     ),
     Wording {
-        pattern: r#"Correlated column is not allowed|Physical plan does not support logical expression (?:ScalarSubquery|Exists|InSubquery|OuterReferenceColumn)"#,
+        pattern: r#"(?s)Correlated column is not allowed|Correlated scalar subquery (?:can only|must)|null_aware anti join|single expression required|Physical plan does not support logical expression (?:ScalarSubquery|Exists|InSubquery|OuterReferenceColumn)"#,
         kind: ErrorKind::Unsupported,
         message: "this form of correlated subquery is not supported",
         hint: "Write the subquery as a join, or move the correlation to a WHERE clause directly inside of it.",
@@ -145,12 +163,15 @@ const WORDINGS: &[Wording] = &[
     say(r"Query requires a plan|No SQL statements were provided", ErrorKind::Syntax, "syntax error at end of input"),
 ];
 
+/// A window function that is called like an aggregate: 42809, which no kind of error has.
+const WITHOUT_OVER: &str = "window function $1 requires an OVER clause";
+
 static COMPILED: LazyLock<Vec<(Regex, &'static Wording)>> = LazyLock::new(|| {
     WORDINGS.iter().filter_map(|wording| Some((Regex::new(wording.pattern).ok()?, wording))).collect()
 });
 
 static CALL: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?s)(?:No function matches the given name and argument types|Failed to coerce arguments to satisfy a call to) '?(\w+)'?(?:\(([^']*)\))?").ok()
+    Regex::new(r"(?s)(?:No function matches the given name and argument types '(\w+)\(([^']*)\)'|Failed to coerce arguments to satisfy a call to '(\w+)' function: coercion from (.*?) to the signature)").ok()
 });
 
 static MISTYPED_OPERATOR: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -160,9 +181,9 @@ static MISTYPED_OPERATOR: LazyLock<Option<Regex>> = LazyLock::new(|| {
 /// What PostgreSQL says where DataFusion says `text`, if that is known.
 pub(super) fn translate(text: &str) -> Option<PgError> {
     if let Some(found) = CALL.as_ref().and_then(|call| call.captures(text)) {
-        let name = found.get(1).map_or("", |name| name.as_str());
-        let types: Vec<String> =
-            found.get(2).map_or("", |types| types.as_str()).split(", ").map(pg_name_of_arrow).collect();
+        let name = found.get(1).or_else(|| found.get(3)).map_or("", |name| name.as_str());
+        let types = found.get(2).or_else(|| found.get(4)).map_or("", |types| types.as_str());
+        let types: Vec<String> = split_types(types).into_iter().map(pg_name_of_arrow).collect();
         return Some(
             PgError::new(ErrorKind::UndefinedFunction, format!("function {name}({}) does not exist", types.join(", ")))
                 .hint("No function matches the given name and argument types. You might need to add explicit type casts."),
@@ -189,11 +210,29 @@ pub(super) fn translate(text: &str) -> Option<PgError> {
         }
         let error = match wording.message {
             "LIMIT must not be negative" => PgError::with_state(super::SqlState("2201W"), message),
+            WITHOUT_OVER => PgError::with_state(super::SqlState("42809"), message),
             "OFFSET must not be negative" => PgError::with_state(super::SqlState("2201X"), message),
             _ => PgError::new(wording.kind, message),
         };
         Some(if wording.hint.is_empty() { error } else { error.hint(wording.hint) })
     })
+}
+
+/// Splits at the commas that are in no parentheses.
+fn split_types(types: &str) -> Vec<&str> {
+    let mut depth = 0_usize;
+    types
+        .split(|c: char| {
+            match c {
+                '(' | '[' | '{' => depth += 1,
+                ')' | ']' | '}' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            c == ',' && depth == 0
+        })
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
 /// The PostgreSQL name of a type that arrow prints.
@@ -216,7 +255,16 @@ fn pg_name_of_arrow(arrow: &str) -> String {
         other if other.starts_with("Timestamp") => "timestamp with time zone",
         other if other.starts_with("Interval") || other.starts_with("Duration") => "interval",
         other if other.starts_with("Binary") => "bytea",
-        other if other.starts_with("List") => "anyarray",
+        other if other.starts_with("List") => {
+            let element = ["Int32", "Int64", "Int16", "Utf8View", "Utf8", "Float64", "Boolean", "Date32", "Decimal128"]
+                .into_iter()
+                .find(|element| other.contains(*element));
+            return match element {
+                Some("Utf8") => "text[]".to_owned(),
+                Some(element) => format!("{}[]", pg_name_of_arrow(element)),
+                None => "anyarray".to_owned(),
+            };
+        }
         other if other.starts_with("Struct") => "record",
         other => return other.to_lowercase(),
     }

@@ -160,7 +160,16 @@ pub fn common_comparison_type(left: &DataType, right: &DataType) -> Comparable {
         return Comparable::AsIs;
     }
     if let Some((l, r)) = arithmetic::common_number_types(left, right) {
-        return if matches!(l, DataType::Float64 | DataType::Float32) && l == r { Comparable::In(l) } else { Comparable::AsIs };
+        return match (&l, &r) {
+            (DataType::Float64 | DataType::Float32, _) if l == r => Comparable::In(l),
+            (DataType::Decimal128(p1, s1), DataType::Decimal128(p2, s2)) if s1 != s2 => {
+                let scale = (*s1).max(*s2);
+                let whole = (i16::from(*p1) - i16::from(*s1)).max(i16::from(*p2) - i16::from(*s2));
+                // Where no decimal holds both types, the values still may fit one.
+                if whole + i16::from(scale) > 38 { Comparable::In(DataType::Decimal128(38, scale)) } else { Comparable::AsIs }
+            }
+            _ => Comparable::AsIs,
+        };
     }
     match (left, right) {
         (Timestamp(_, None) | Date32, Timestamp(_, Some(_))) | (Timestamp(_, Some(_)), Timestamp(_, None) | Date32) => {

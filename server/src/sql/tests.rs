@@ -31,10 +31,14 @@ fn register(context: &SessionContext, name: &str, columns: Vec<(String, ArrayRef
     context.register_table(name, Arc::new(table)).unwrap();
 }
 
-fn context() -> SessionContext {
+pub(super) fn empty_context() -> SessionContext {
     let config = SessionConfig::new().with_default_catalog_and_schema("quickdb", "public").with_target_partitions(2);
     let state = configure(SessionStateBuilder::new_with_default_features().with_config(config)).build();
-    let context = SessionContext::new_with_state(state);
+    SessionContext::new_with_state(state)
+}
+
+fn context() -> SessionContext {
+    let context = empty_context();
     let decimals = Decimal128Array::from(vec![Some(1025), Some(2050), None, Some(-575), Some(1)]);
     let timestamps = [1_358_245_800_000_000, 1_362_095_999_500_000, 0, 1_388_448_000_000_000, 951_825_600_000_000];
     let timestamps = timestamps.map(|micros| (micros != 0).then_some(micros));
@@ -120,7 +124,7 @@ async fn run(context: &SessionContext, sql: &str) -> Result<String, PgError> {
     Ok(out)
 }
 
-async fn answer(context: &SessionContext, sql: &str) -> String {
+pub(super) async fn answer(context: &SessionContext, sql: &str) -> String {
     match run(context, sql).await {
         Ok(answer) => answer,
         Err(error) => format!("error\t{}\t{}\t{}\n", error.sqlstate, error.position.unwrap_or(0), error.message),

@@ -29,9 +29,17 @@ impl AnalyzerRule for PgCasts {
         plan.transform_up_with_subqueries(|plan| {
             let schema = input_schema(&plan);
             let names = NamePreserver::new(&plan);
+            // What is inside a grouping set cannot carry an alias: it must keep its name by itself, which a function of
+            // ours does and a computed literal does not.
+            let fold = match &plan {
+                LogicalPlan::Aggregate(aggregate) => {
+                    !aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_)))
+                }
+                _ => true,
+            };
             plan.map_expressions(|expr| {
                 let name = names.save(&expr);
-                let rewritten = expr.transform_up(|expr| rewrite(expr, &schema))?;
+                let rewritten = expr.transform_up(|expr| rewrite(expr, &schema, fold))?;
                 Ok(rewritten.update_data(|expr| name.restore(expr)))
             })
         })
@@ -52,10 +60,10 @@ pub(super) fn input_schema(plan: &LogicalPlan) -> DFSchema {
     }
 }
 
-fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+fn rewrite(expr: Expr, schema: &DFSchema, fold: bool) -> Result<Transformed<Expr>> {
     let (inner, field) = match expr {
         Expr::Cast(Cast { expr: inner, field }) => (inner, field),
-        Expr::ScalarFunction(call) if matches!(call.func.name(), "to_numeric" | "cast_interval") => {
+        Expr::ScalarFunction(call) if fold && matches!(call.func.name(), "to_numeric" | "cast_interval") => {
             return Ok(match literal_value(&call.func, &call.args)? {
                 Some(value) => Transformed::yes(value),
                 None => Transformed::no(Expr::ScalarFunction(call)),
@@ -84,8 +92,8 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         .map(|(arg, (from, to))| if from == to { arg } else { Expr::Cast(Cast::new(Box::new(arg), to.clone())) })
         .collect();
     let call = match literal_value(function, &args)? {
-        Some(value) => value,
-        None => Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), args)),
+        Some(value) if fold => value,
+        _ => Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), args)),
     };
     // A cast of one type to itself keeps the metadata of types that arrow does not tell apart.
     let described = !field.metadata().is_empty();

@@ -12,9 +12,10 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Fetch, Function,
-    FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Interval, LimitClause, ObjectName, ObjectNamePart, Query, Spanned, UnaryOperator, Value,
-    ValueWithSpan, VisitorMut,
+    Array, ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Fetch, Function,
+    FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Interval, LimitClause, NamedWindowDefinition, NamedWindowExpr, ObjectName,
+    ObjectNamePart, Query, Select, Spanned, UnaryOperator, Value, ValueWithSpan, VisitorMut, WindowFrameBound, WindowSpec,
+    WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Location;
 use quickdb_executor::error::ErrorKind;
@@ -57,6 +58,15 @@ impl<'a> Expressions<'a> {
 impl VisitorMut for Expressions<'_> {
     type Break = ();
 
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        for NamedWindowDefinition(_, window) in &mut select.named_window {
+            if let NamedWindowExpr::WindowSpec(spec) = window {
+                keep_frame(spec);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         // Rows are never written under a reader's feet: there is nothing to lock.
         query.locks.clear();
@@ -79,6 +89,9 @@ impl VisitorMut for Expressions<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Function(Function { over: Some(WindowType::WindowSpec(spec)), .. }) = expr {
+            keep_frame(spec);
+        }
         // Signs belong to the number before anything else looks at it.
         if let Expr::UnaryOp { op: UnaryOperator::Minus, expr: operand } = expr
             && let Expr::Value(ValueWithSpan { value: Value::Number(digits, kept), span }) = operand.as_ref()
@@ -105,6 +118,15 @@ impl Expressions<'_> {
             Expr::TypedString(typed) => {
                 let literal = Expr::Value(typed.value);
                 self.cast(literal, typed.data_type)
+            }
+            Expr::Interval(Interval { leading_precision: Some(FRAME_MARK), value, leading_field, last_field, .. }) => {
+                Expr::Interval(Interval {
+                    value,
+                    leading_field,
+                    leading_precision: None,
+                    last_field,
+                    fractional_seconds_precision: None,
+                })
             }
             Expr::Interval(interval) => interval_literal(interval),
             Expr::Collate { expr, collation } => self.collate(*expr, &collation),
@@ -182,6 +204,11 @@ impl Expressions<'_> {
             let literal = text(&digits.replace('_', ""));
             return plain_cast(literal, data_type);
         }
+        if let DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) = &data_type
+            && let Some(array) = literal_text(&expr).and_then(|literal| array_literal(literal, element))
+        {
+            return plain_cast(array, data_type);
+        }
         match &data_type {
             DataType::Numeric(ExactNumberInfo::None)
             | DataType::Decimal(ExactNumberInfo::None)
@@ -251,6 +278,11 @@ impl Expressions<'_> {
         if let Some(renamed) = renamed {
             function.name = ObjectName::from(vec![Ident::new(renamed)]);
         }
+        if name == "make_interval"
+            && let Some(placed) = make_interval(&function)
+        {
+            return placed;
+        }
         result_type(&name, function)
     }
 
@@ -287,7 +319,12 @@ impl Expressions<'_> {
 /// A call whose result DataFusion gives in another integer type than PostgreSQL, or as a list instead of a set.
 fn result_type(name: &str, function: Function) -> Expr {
     match name {
-        "cardinality" | "ntile" | "array_length" | "array_ndims" | "array_position" => {
+        "array_length" => {
+            // An empty array has no length.
+            let zero = Expr::Value(Value::Number("0".to_owned(), false).into());
+            call("nullif", vec![plain_cast(Expr::Function(function), DataType::Int4(None)), zero], Vec::new())
+        }
+        "cardinality" | "ntile" | "array_ndims" | "array_position" => {
             plain_cast(Expr::Function(function), DataType::Int4(None))
         }
         "row_number" | "rank" | "dense_rank" | "regexp_count" => {
@@ -314,6 +351,96 @@ fn result_type(name: &str, function: Function) -> Expr {
         }
         _ => Expr::Function(function),
     }
+}
+
+/// Marks the intervals of a window's frame, which the planner reads itself.
+const FRAME_MARK: u64 = u64::MAX;
+
+fn keep_frame(spec: &mut WindowSpec) {
+    let Some(frame) = &mut spec.window_frame else { return };
+    for bound in [Some(&mut frame.start_bound), frame.end_bound.as_mut()].into_iter().flatten() {
+        if let WindowFrameBound::Preceding(Some(offset)) | WindowFrameBound::Following(Some(offset)) = bound {
+            if let Expr::Cast { expr, data_type: DataType::Interval { .. }, .. } = offset.as_ref()
+                && literal_text(expr).is_some()
+            {
+                let value = expr.clone();
+                **offset = Expr::Interval(Interval {
+                    value,
+                    leading_field: None,
+                    leading_precision: None,
+                    last_field: None,
+                    fractional_seconds_precision: None,
+                });
+            }
+            if let Expr::Interval(interval) = offset.as_mut() {
+                interval.leading_precision = Some(FRAME_MARK);
+            }
+        }
+    }
+}
+
+/// `make_interval` by names or places: all seven arguments, zero where not given.
+fn make_interval(function: &Function) -> Option<Expr> {
+    const NAMES: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let zero = || Expr::Value(Value::Number("0".to_owned(), false).into());
+    let mut places: Vec<Expr> = NAMES.iter().map(|_| zero()).collect();
+    for (index, arg) in list.args.iter().enumerate() {
+        let (place, value) = match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (index, value),
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
+                (NAMES.iter().position(|known| folded(name) == *known)?, value)
+            }
+            FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(value), .. } => {
+                (NAMES.iter().position(|known| folded(name) == *known)?, value)
+            }
+            _ => return None,
+        };
+        *places.get_mut(place)? = value.clone();
+    }
+    Some(call("make_interval", places, Vec::new()))
+}
+
+/// A text in PostgreSQL's notation of arrays as an array of its elements, one dimension deep.
+fn array_literal(literal: &str, element: &DataType) -> Option<Expr> {
+    let body = literal.trim().strip_prefix('{')?.strip_suffix('}')?;
+    let mut elements = Vec::new();
+    let mut chars = body.chars().peekable();
+    while chars.peek().is_some() {
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        let mut item = String::new();
+        let quoted = chars.next_if_eq(&'"').is_some();
+        if quoted {
+            loop {
+                match chars.next()? {
+                    '"' => break,
+                    '\\' => item.push(chars.next()?),
+                    c => item.push(c),
+                }
+            }
+            while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        } else {
+            while let Some(c) = chars.next_if(|c| *c != ',') {
+                match c {
+                    '{' | '}' => return None,
+                    '\\' => item.push(chars.next()?),
+                    c => item.push(c),
+                }
+            }
+        }
+        let trimmed = if quoted { item.as_str() } else { item.trim_end() };
+        let value = if !quoted && trimmed.eq_ignore_ascii_case("null") {
+            Expr::Value(Value::Null.into())
+        } else {
+            text(trimmed)
+        };
+        elements.push(plain_cast(value, element.clone()));
+        match chars.next() {
+            Some(',') | None => {}
+            Some(_) => return None,
+        }
+    }
+    Some(Expr::Array(Array { elem: elements, named: true }))
 }
 
 /// `CAST(expr AS data_type)`.

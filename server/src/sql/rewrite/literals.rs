@@ -9,8 +9,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    GroupByExpr, LimitClause, OrderByKind, Query, Select, Subscript, TableFactor, UnaryOperator, Value, ValueWithSpan,
-    VisitorMut, WindowFrameBound, WindowType,
+    GroupByExpr, LimitClause, NamedWindowDefinition, NamedWindowExpr, OrderByKind, Query, Select, Subscript, TableFactor, UnaryOperator, Value, ValueWithSpan,
+    VisitorMut, WindowFrameBound, WindowSpec, WindowType,
 };
 
 use super::unnested;
@@ -50,6 +50,11 @@ impl VisitorMut for Literals {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        for NamedWindowDefinition(_, window) in &mut select.named_window {
+            if let NamedWindowExpr::WindowSpec(spec) = window {
+                keep_in_window(spec);
+            }
+        }
         if let GroupByExpr::Expressions(keys, _) = &mut select.group_by {
             for key in keys {
                 match key {
@@ -110,6 +115,21 @@ fn cast(expr: Expr, data_type: DataType) -> Expr {
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
 }
 
+/// Takes the marks off again: parts of the planner know plain numbers only.
+#[derive(Debug)]
+pub struct Unmark;
+
+impl VisitorMut for Unmark {
+    type Break = ();
+
+    fn pre_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<()> {
+        if let Value::Number(_, marked) = &mut value.value {
+            *marked = false;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 /// The type of a number as it is written.
 pub fn number_type(digits: &str) -> DataType {
     let plain = digits.trim_start_matches('-').replace('_', "");
@@ -167,13 +187,20 @@ fn keep_in_function(function: &mut Function) {
         list.args.iter_mut().skip(skip).for_each(keep_argument);
     }
     if let Some(WindowType::WindowSpec(spec)) = &mut function.over {
-        spec.order_by.iter_mut().for_each(|key| keep(&mut key.expr));
-        if let Some(frame) = &mut spec.window_frame {
-            let ends = [Some(&mut frame.start_bound), frame.end_bound.as_mut()];
-            for end in ends.into_iter().flatten() {
-                if let WindowFrameBound::Preceding(Some(offset)) | WindowFrameBound::Following(Some(offset)) = end {
-                    keep_all(offset);
+        keep_in_window(spec);
+    }
+}
+
+fn keep_in_window(spec: &mut WindowSpec) {
+    spec.order_by.iter_mut().for_each(|key| keep(&mut key.expr));
+    if let Some(frame) = &mut spec.window_frame {
+        let ends = [Some(&mut frame.start_bound), frame.end_bound.as_mut()];
+        for end in ends.into_iter().flatten() {
+            if let WindowFrameBound::Preceding(Some(offset)) | WindowFrameBound::Following(Some(offset)) = end {
+                while let Expr::Nested(inner) = offset.as_ref() {
+                    *offset = inner.clone();
                 }
+                keep_all(offset);
             }
         }
     }

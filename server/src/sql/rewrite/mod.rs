@@ -68,6 +68,7 @@ pub fn rewrite(
         return Err(error);
     }
     let _ = VisitMut::visit(statement, &mut literals::Literals);
+    let _ = VisitMut::visit(statement, &mut literals::Unmark);
     Ok(())
 }
 

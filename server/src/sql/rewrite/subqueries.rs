@@ -54,6 +54,13 @@ impl VisitorMut for ScalarSubqueries {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
+            // Not one value but many: hidden from the rule for scalar subqueries until they are left again.
+            Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
+                if let Expr::Subquery(subquery) = right.as_mut() {
+                    let subquery = subquery.clone();
+                    **right = Expr::Exists { subquery, negated: false };
+                }
+            }
             Expr::Subquery(subquery) if column_count(subquery).is_some_and(|columns| columns != 1) => {
                 self.refused.get_or_insert(("subquery must return only one column", subquery.span().start));
             }
@@ -69,6 +76,33 @@ impl VisitorMut for ScalarSubqueries {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
+            Expr::AnyOp { left, compare_op, right, is_some } => {
+                if let Expr::Exists { subquery, .. } = right.as_ref() {
+                    *expr = if *compare_op == BinaryOperator::Eq {
+                        Expr::InSubquery { expr: left.clone(), subquery: subquery.clone(), negated: false }
+                    } else {
+                        Expr::AnyOp {
+                            left: left.clone(),
+                            compare_op: compare_op.clone(),
+                            right: Box::new(Expr::Subquery(subquery.clone())),
+                            is_some: *is_some,
+                        }
+                    };
+                }
+            }
+            Expr::AllOp { left, compare_op, right } => {
+                if let Expr::Exists { subquery, .. } = right.as_ref() {
+                    *expr = if *compare_op == BinaryOperator::NotEq {
+                        Expr::InSubquery { expr: left.clone(), subquery: subquery.clone(), negated: true }
+                    } else {
+                        Expr::AllOp {
+                            left: left.clone(),
+                            compare_op: compare_op.clone(),
+                            right: Box::new(Expr::Subquery(subquery.clone())),
+                        }
+                    };
+                }
+            }
             Expr::Subquery(subquery) => {
                 if let Some(value) = without_from(subquery) {
                     *expr = Expr::Nested(Box::new(value));

@@ -70,3 +70,16 @@ select sum(x) from t group by g having sum(x) > 1 order by 1
 select id, sum(k) over w from t window w as (order by id) order by id
 select 1 as a, 2 as a
 select * from (select 1 as a, 2 as b) q where a = 1
+select id from t where k = any (select k from u) order by id
+select id from t where k <> all (select k from u) order by id
+select id from t where k > any (select k from u where uid < 3) order by id
+select id from t where k >= all (select k from u where uid < 3) order by id
+select ts + '1 month', count(*) from t group by grouping sets ((ts + '1 month'), ()) order by 1 nulls first, 2
+select case g when 'a' then '1' else g end, count(*) from t group by 1 order by 1
+select sum(k) over (order by id rows between 1 preceding and current row), sum(k) over (order by d range between interval '30 days' preceding and current row), sum(k) over w from t window w as (order by id rows between 2 preceding and 1 preceding) order by id
+select make_interval(days => 10, hours => 2), make_interval(1, 2), '{1,2}'::int[], '{}'::text[], array_length('{}'::int[], 1)
+select avg(id * 1.5), sum(n * 2), avg(n) * 2 from t
+select t.g, count(*) filter (where t.k > 10), avg(x) filter (where f) from t group by t.g order by 1
+select (select count(*) from u where u.k = t.k and u.label > 'a') + 1, exists (select 1 from u where u.k = t.k) from t order by t.id
+select max(id) - min(id), count(*) * 100.0 / 3, sum(k)::float / count(*) from t
+select a.g, b.g from t a join t b on a.id + 1 = b.id order by a.id
