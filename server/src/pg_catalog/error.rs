@@ -1,6 +1,7 @@
 //! Errors of the catalogue's functions, in PostgreSQL's words.
 
 use datafusion::error::DataFusionError;
+use quickdb_executor::error::{ErrorKind, ExecError};
 
 /// What kind of mistake it was; each has one SQLSTATE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Mistake {
     AmbiguousFunction,
     /// 22023: an argument with a value that the function does not take.
     InvalidParameter,
+    /// 22004: a NULL where none may be.
+    NullNotAllowed,
     /// 42602: a name that cannot be one.
     InvalidName,
     /// 0A000: a reference to another database.
@@ -30,6 +33,22 @@ pub enum Mistake {
 }
 
 impl Mistake {
+    const fn kind(self) -> Option<ErrorKind> {
+        Some(match self {
+            Self::UndefinedTable => ErrorKind::UndefinedTable,
+            Self::UndefinedColumn => ErrorKind::UndefinedColumn,
+            Self::UndefinedObject => ErrorKind::UndefinedObject,
+            Self::UndefinedFunction => ErrorKind::UndefinedFunction,
+            Self::UndefinedSchema => ErrorKind::UndefinedSchema,
+            Self::AmbiguousFunction => ErrorKind::AmbiguousFunction,
+            Self::InvalidParameter => ErrorKind::InvalidParameter,
+            Self::Unsupported => ErrorKind::Unsupported,
+            Self::UndefinedDatabase | Self::WrongObjectType | Self::NullNotAllowed | Self::InvalidName => {
+                return None;
+            }
+        })
+    }
+
     /// PostgreSQL's code of the mistake.
     pub const fn sqlstate(self) -> &'static str {
         match self {
@@ -42,6 +61,7 @@ impl Mistake {
             Self::WrongObjectType => "42809",
             Self::AmbiguousFunction => "42725",
             Self::InvalidParameter => "22023",
+            Self::NullNotAllowed => "22004",
             Self::InvalidName => "42602",
             Self::Unsupported => "0A000",
         }
@@ -67,9 +87,13 @@ impl FunctionError {
 /// The result of a catalogue function.
 pub(super) type FunctionResult<T> = Result<T, FunctionError>;
 
-/// The one place where errors of this module become DataFusion's.
+/// The one place where errors of this module become DataFusion's. Kinds that the whole server knows become its own
+/// error; the others stay what they are, and whoever finds one asks [`Mistake::sqlstate`].
 impl From<FunctionError> for DataFusionError {
     fn from(error: FunctionError) -> Self {
-        Self::External(Box::new(error))
+        match error.mistake.kind() {
+            Some(kind) => ExecError::new(kind, error.message).into_datafusion(),
+            None => Self::External(Box::new(error)),
+        }
     }
 }

@@ -10,7 +10,7 @@ use arrow::array::{
     RecordBatchOptions, StringViewBuilder, TimestampMicrosecondBuilder, new_null_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::datatypes::{DataType, FieldRef, IntervalMonthDayNano};
+use arrow::datatypes::{DataType, FieldRef, IntervalMonthDayNano, SchemaRef};
 use datafusion::error::{DataFusionError, Result};
 
 use super::relation::Relation;
@@ -117,59 +117,79 @@ impl<T: Into<Datum>> From<Option<T>> for Datum {
     }
 }
 
-/// The rows of one relation while they are gathered.
+/// The rows of one relation while they are gathered; only the columns that are asked for are kept.
 pub(super) struct Rows {
     relation: &'static Relation,
-    positions: HashMap<&'static str, usize>,
+    schema: SchemaRef,
+    /// Where a column goes: `None` for one that nobody asked for.
+    positions: HashMap<&'static str, Option<usize>>,
     defaults: Vec<Datum>,
-    rows: Vec<Vec<Datum>>,
+    columns: Vec<Vec<Datum>>,
+    row_count: usize,
     unknown: Option<&'static str>,
 }
 
 impl Rows {
-    pub(super) fn new(relation: &'static Relation) -> Self {
-        let columns = relation.columns.iter();
-        let positions = columns.clone().enumerate().map(|(index, column)| (column.name, index)).collect();
-        let fields = columns.zip(relation.arrow_schema.fields());
-        let defaults =
-            fields.map(|(column, field)| if column.not_null { zero(field.data_type()) } else { Datum::Null });
-        Self { relation, positions, defaults: defaults.collect(), rows: Vec::new(), unknown: None }
+    /// Rows with the columns at these places, or with all of them.
+    ///
+    /// # Errors
+    /// When there is no column at one of the places.
+    pub(super) fn new(relation: &'static Relation, projection: Option<&[usize]>) -> Result<Self> {
+        let schema = match projection {
+            Some(projection) => Arc::new(relation.arrow_schema.project(projection)?),
+            None => Arc::clone(&relation.arrow_schema),
+        };
+        let kept = |index: usize| match projection {
+            Some(projection) => projection.iter().position(|kept| *kept == index),
+            None => Some(index),
+        };
+        let columns = relation.columns.iter().enumerate();
+        let positions = columns.map(|(index, column)| (column.name, kept(index))).collect();
+        let defaults = schema.fields().iter().map(|field| match field.is_nullable() {
+            true => Datum::Null,
+            false => zero(field.data_type()),
+        });
+        let defaults = defaults.collect::<Vec<_>>();
+        let columns = vec![Vec::new(); defaults.len()];
+        Ok(Self { relation, schema, positions, defaults, columns, row_count: 0, unknown: None })
     }
 
     /// Adds a row. Columns that it does not name are NULL, or zero, false, empty where the relation has them NOT NULL.
     pub(super) fn push<const N: usize>(&mut self, values: [(&'static str, Datum); N]) {
-        let mut row = self.defaults.clone();
-        for (column, value) in values {
-            match self.positions.get(column).and_then(|index| row.get_mut(*index)) {
-                Some(place) => *place = value,
-                None => self.unknown = Some(column),
+        for (name, value) in values {
+            match self.positions.get(name) {
+                Some(Some(index)) => {
+                    if let Some(column) = self.columns.get_mut(*index) {
+                        // A column named twice keeps the last value.
+                        column.truncate(self.row_count);
+                        column.push(value);
+                    }
+                }
+                Some(None) => (),
+                None => self.unknown = Some(name),
             }
         }
-        self.rows.push(row);
+        self.row_count += 1;
+        for (column, default) in self.columns.iter_mut().zip(&self.defaults) {
+            if column.len() < self.row_count {
+                column.push(default.clone());
+            }
+        }
     }
 
-    /// The rows as one batch in the relation's schema.
+    /// The rows as one batch.
     ///
     /// # Errors
     /// When a row named a column that the relation has not, or a value does not fit its column.
     pub(super) fn finish(self) -> Result<RecordBatch> {
-        let name = self.relation.name;
         if let Some(column) = self.unknown {
-            return Err(DataFusionError::Internal(format!("{name} has no column {column}")));
+            return Err(DataFusionError::Internal(format!("{} has no column {column}", self.relation.name)));
         }
-        let row_count = self.rows.len();
-        let mut columns = self.defaults.iter().map(|_| Vec::with_capacity(row_count)).collect::<Vec<_>>();
-        for row in self.rows {
-            for (column, value) in columns.iter_mut().zip(row) {
-                column.push(value);
-            }
-        }
-        let schema = &self.relation.arrow_schema;
-        let fields = schema.fields().iter();
+        let fields = self.schema.fields().iter();
         let arrays =
-            fields.zip(columns).map(|(field, values)| array(field, &values)).collect::<Result<_>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(row_count));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)?)
+            fields.zip(&self.columns).map(|(field, values)| array(field, values)).collect::<Result<_>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.row_count));
+        Ok(RecordBatch::try_new_with_options(self.schema, arrays, &options)?)
     }
 }
 

@@ -38,13 +38,13 @@ impl TableProvider for RelationTable {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut rows = Rows::new(self.relation);
+        let mut rows = Rows::new(self.relation, projection.map(Vec::as_slice))?;
         if let Some(source) = self.relation.rows {
             source(&self.catalog.view(), &mut rows);
         }
         let batch = rows.finish()?;
-        let partitions = [vec![batch]];
-        Ok(MemorySourceConfig::try_new_exec(&partitions, self.schema(), projection.cloned())?)
+        let schema = batch.schema();
+        Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], schema, None)?)
     }
 }
 

@@ -17,20 +17,36 @@ use super::Kind::{Bool, Int, List};
 use super::{CatalogueFunction, argument, strict};
 use crate::pg_catalog::rows::Datum;
 
-pub(super) const FUNCTIONS: &[CatalogueFunction] =
-    &[strict("generate_subscripts_list", &[&[List, Int], &[List, Int, Bool]], "_int4", |_, arguments| {
-        let mut level = argument(arguments, 0).as_list().unwrap_or_default();
-        for _ in 1..argument(arguments, 1).as_int().unwrap_or(1) {
-            level = level.first().and_then(Datum::as_list).unwrap_or_default();
-        }
-        let count = if argument(arguments, 1).as_int().unwrap_or(1) < 1 { 0 } else { level.len() };
-        let subscripts = 1..=count;
+pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
+    strict("array_upper", &[&[List, Int]], "int4", |_, arguments| {
+        let length = level(arguments).len();
+        Ok(if length == 0 { Datum::Null } else { length.into() })
+    }),
+    strict("array_lower", &[&[List, Int]], "int4", |_, arguments| {
+        Ok(if level(arguments).is_empty() { Datum::Null } else { Datum::Int(1) })
+    }),
+    strict("generate_subscripts_list", &[&[List, Int], &[List, Int, Bool]], "_int4", |_, arguments| {
+        let subscripts = 1..=level(arguments).len();
         Ok(if argument(arguments, 2).as_bool() == Some(true) {
             Datum::list(subscripts.rev())
         } else {
             Datum::list(subscripts)
         })
-    })];
+    }),
+];
+
+/// The elements of the dimension that the second argument names, from 1; none where there is no such dimension.
+fn level(arguments: &[Datum]) -> &[Datum] {
+    let mut level = argument(arguments, 0).as_list().unwrap_or_default();
+    let dimension = argument(arguments, 1).as_int().unwrap_or(0);
+    if dimension < 1 {
+        return &[];
+    }
+    for _ in 1..dimension {
+        level = level.first().and_then(Datum::as_list).unwrap_or_default();
+    }
+    level
+}
 
 /// `expandarray_list(array)`: an array of records `(x, n)` of the elements and their number, from 1.
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -6,13 +6,13 @@
 mod arrays;
 mod comments;
 mod definitions;
+mod format;
+mod json;
 mod names;
 mod privileges;
 mod session;
 mod sizes;
 mod udf;
-
-use std::sync::Arc;
 
 use datafusion::logical_expr::ScalarUDF;
 
@@ -88,7 +88,9 @@ pub(super) fn udfs(catalog: &PgCatalog) -> Vec<ScalarUDF> {
     let mut udfs = functions
         .map(|function| ScalarUDF::from(udf::CatalogueUdf::new(function, catalog.clone())))
         .collect::<Vec<_>>();
-    udfs.push(ScalarUDF::new_from_shared_impl(Arc::new(arrays::ExpandArray::new())));
+    udfs.push(ScalarUDF::from(arrays::ExpandArray::new()));
+    udfs.push(ScalarUDF::from(format::Format::new()));
+    udfs.extend(json::JsonBuild::all().map(ScalarUDF::from));
     udfs
 }
 

@@ -12,6 +12,7 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::scalar::ScalarValue;
+use quickdb_executor::functions::text_of::text_of;
 
 use super::{CatalogueFunction, Kind};
 use crate::pg_catalog::PgCatalog;
@@ -198,7 +199,7 @@ impl Values {
                     (bound(row)..bound(row + 1)).map(|index| values.get(index)).collect::<Result<_>>()?,
                 )
             }
-            Self::Printed(array) => Datum::text(arrow::util::display::array_value_to_string(array, row)?),
+            Self::Printed(array) => text_of(array, row)?.into(),
         })
     }
 }
