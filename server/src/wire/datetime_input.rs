@@ -3,10 +3,11 @@
 
 use super::calendar::{
     CivilDate, DATE_END, DATE_INFINITY, DATE_MIN, DATE_MINUS_INFINITY, MICROS_PER_DAY, MICROS_PER_SECOND,
-    MONTHS, TIMESTAMP_END, TIMESTAMP_INFINITY, TIMESTAMP_MIN, TIMESTAMP_MINUS_INFINITY, UNIX_EPOCH_JULIAN,
-    WEEKDAYS, days_in_month,
+    TIMESTAMP_END, TIMESTAMP_INFINITY, TIMESTAMP_MIN, TIMESTAMP_MINUS_INFINITY, UNIX_EPOCH_JULIAN,
+    days_in_month,
 };
 use super::datetime_fields::{Field, FieldKind, fraction_micros, split_fields};
+use super::datetime_words::{Label, Special, Word, known_word};
 use super::input_error::InputError;
 use super::settings::{DateOrder, OutputSettings};
 use super::time_zone::TimeZone;
@@ -117,13 +118,6 @@ enum Wanted {
     Time,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Special {
-    Epoch,
-    Infinity,
-    MinusInfinity,
-}
-
 #[derive(Debug, Clone)]
 enum Zone {
     Offset(i32),
@@ -151,65 +145,6 @@ mod mask {
     pub(super) const ERA: u32 = 128;
     pub(super) const DAY_OF_WEEK: u32 = 256;
     pub(super) const SUMMER_TIME: u32 = 512;
-}
-
-/// What a word says about the field after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Label {
-    Julian,
-    Time,
-}
-
-enum Word {
-    Ignored,
-    Month(u32),
-    DayOfWeek,
-    HalfOfDay { afternoon: bool },
-    Era { before: bool },
-    SummerTime,
-    Label(Label),
-    Now,
-    Day(i64),
-    AllBalls,
-    Special(Special),
-}
-
-fn known_word(word: &str) -> Option<Word> {
-    // PostgreSQL compares words up to their tenth letter.
-    let word = word.get(..10).unwrap_or(word);
-    Some(match word {
-        "at" | "on" => Word::Ignored,
-        "am" => Word::HalfOfDay { afternoon: false },
-        "pm" => Word::HalfOfDay { afternoon: true },
-        "ad" => Word::Era { before: false },
-        "bc" => Word::Era { before: true },
-        "dst" => Word::SummerTime,
-        "j" | "jd" | "julian" => Word::Label(Label::Julian),
-        "t" => Word::Label(Label::Time),
-        "now" => Word::Now,
-        "today" => Word::Day(0),
-        "tomorrow" => Word::Day(1),
-        "yesterday" => Word::Day(-1),
-        "allballs" => Word::AllBalls,
-        "epoch" => Word::Special(Special::Epoch),
-        "infinity" => Word::Special(Special::Infinity),
-        "-infinity" => Word::Special(Special::MinusInfinity),
-        "sept" => Word::Month(9),
-        "tues" | "weds" | "thur" | "thurs" => Word::DayOfWeek,
-        word => {
-            let named = |name: &&str| {
-                name.eq_ignore_ascii_case(word)
-                    || name.get(..3).is_some_and(|short| short.eq_ignore_ascii_case(word))
-            };
-            if let Some(month_idx) = MONTHS.iter().position(|name| named(&name)) {
-                Word::Month(u32::try_from(month_idx).unwrap_or(0) + 1)
-            } else if WEEKDAYS.iter().any(|name| named(&name)) {
-                Word::DayOfWeek
-            } else {
-                return None;
-            }
-        }
-    })
 }
 
 struct Decoder<'a> {
