@@ -3,10 +3,11 @@
 
 use super::calendar::{
     CivilDate, DATE_END, DATE_INFINITY, DATE_MIN, DATE_MINUS_INFINITY, MICROS_PER_DAY, MICROS_PER_SECOND,
-    MONTHS, TIMESTAMP_END, TIMESTAMP_INFINITY, TIMESTAMP_MIN, TIMESTAMP_MINUS_INFINITY, UNIX_EPOCH_JULIAN,
-    WEEKDAYS, days_in_month,
+    TIMESTAMP_END, TIMESTAMP_INFINITY, TIMESTAMP_MIN, TIMESTAMP_MINUS_INFINITY, UNIX_EPOCH_JULIAN,
+    days_in_month,
 };
 use super::datetime_fields::{Field, FieldKind, fraction_micros, split_fields};
+use super::datetime_words::{Label, Special, Word, known_word};
 use super::input_error::InputError;
 use super::settings::{DateOrder, OutputSettings};
 use super::time_zone::TimeZone;
@@ -117,13 +118,6 @@ enum Wanted {
     Time,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Special {
-    Epoch,
-    Infinity,
-    MinusInfinity,
-}
-
 #[derive(Debug, Clone)]
 enum Zone {
     Offset(i32),
@@ -153,65 +147,6 @@ mod mask {
     pub(super) const SUMMER_TIME: u32 = 512;
 }
 
-/// What a word says about the field after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Label {
-    Julian,
-    Time,
-}
-
-enum Word {
-    Ignored,
-    Month(u32),
-    DayOfWeek,
-    HalfOfDay { afternoon: bool },
-    Era { before: bool },
-    SummerTime,
-    Label(Label),
-    Now,
-    Day(i64),
-    AllBalls,
-    Special(Special),
-}
-
-fn known_word(word: &str) -> Option<Word> {
-    // PostgreSQL compares words up to their tenth letter.
-    let word = word.get(..10).unwrap_or(word);
-    Some(match word {
-        "at" | "on" => Word::Ignored,
-        "am" => Word::HalfOfDay { afternoon: false },
-        "pm" => Word::HalfOfDay { afternoon: true },
-        "ad" => Word::Era { before: false },
-        "bc" => Word::Era { before: true },
-        "dst" => Word::SummerTime,
-        "j" | "jd" | "julian" => Word::Label(Label::Julian),
-        "t" => Word::Label(Label::Time),
-        "now" => Word::Now,
-        "today" => Word::Day(0),
-        "tomorrow" => Word::Day(1),
-        "yesterday" => Word::Day(-1),
-        "allballs" => Word::AllBalls,
-        "epoch" => Word::Special(Special::Epoch),
-        "infinity" => Word::Special(Special::Infinity),
-        "-infinity" => Word::Special(Special::MinusInfinity),
-        "sept" => Word::Month(9),
-        "tues" | "weds" | "thur" | "thurs" => Word::DayOfWeek,
-        word => {
-            let named = |name: &&str| {
-                name.eq_ignore_ascii_case(word)
-                    || name.get(..3).is_some_and(|short| short.eq_ignore_ascii_case(word))
-            };
-            if let Some(month_idx) = MONTHS.iter().position(|name| named(&name)) {
-                Word::Month(u32::try_from(month_idx).unwrap_or(0) + 1)
-            } else if WEEKDAYS.iter().any(|name| named(&name)) {
-                Word::DayOfWeek
-            } else {
-                return None;
-            }
-        }
-    })
-}
-
 struct Decoder<'a> {
     order: DateOrder,
     now_local_micros: i64,
@@ -233,6 +168,7 @@ struct Decoder<'a> {
     short_year: bool,
     is_julian: bool,
     before_christ: bool,
+    time_overflows: bool,
     half_of_day: Option<bool>,
 }
 
@@ -262,6 +198,7 @@ impl Moment {
             short_year: false,
             is_julian: false,
             before_christ: false,
+            time_overflows: false,
             half_of_day: None,
         };
         for field_idx in 0..fields.len() {
@@ -292,10 +229,13 @@ impl Decoder<'_> {
     fn field(&mut self, field_idx: usize) -> Decoded {
         let Some(field) = self.fields.get(field_idx).cloned() else { return Ok(()) };
         let text = field.text.as_str();
+        let for_time = self.wanted == Wanted::Time;
         match field.kind {
+            FieldKind::Date if for_time => self.date_field_of_time(text, field_idx),
             FieldKind::Date => self.date_field(text),
+            FieldKind::Number if for_time => self.number_field_of_time(text, field_idx),
             FieldKind::Time => {
-                if self.label.take().is_some_and(|label| label != Label::Time) {
+                if self.label.take().is_some_and(|label| label != Label::Time) && !for_time {
                     return Err(Refusal::BadFormat);
                 }
                 self.clock(text)
@@ -312,22 +252,46 @@ impl Decoder<'_> {
     }
 
     fn date_field(&mut self, text: &str) -> Decoded {
-        let has_date = self.has(mask::MONTH | mask::DAY) || self.wanted == Wanted::Time && self.found != 0;
-        if self.label.is_none() && !has_date {
+        if self.label.is_none() && !self.has(mask::MONTH | mask::DAY) {
             return self.date(text);
         }
         if self.label.is_some() || text.starts_with(|c: char| c.is_ascii_digit()) {
             // A time run together with its zone: `040506-08`.
-            if self.label.take().is_some_and(|label| label != Label::Time) || self.has(mask::TIME) {
+            if self.label.take().is_some_and(|label| label != Label::Time) {
                 return Err(Refusal::BadFormat);
             }
-            let (time, _) = text.split_once('-').ok_or(Refusal::BadFormat)?;
-            let displacement = text.get(time.len()..).unwrap_or_default();
-            let seconds_east = parse_displacement(displacement)?;
-            self.mark(mask::ZONE)?;
-            self.zone = Some(Zone::Offset(seconds_east));
-            return self.run_together(time, mask::DATE);
+            return self.time_with_zone(text);
         }
+        self.named_zone(text)
+    }
+
+    /// A date in the text of a `time` is taken only in front of a time, or where the text ends with a date.
+    fn date_field_of_time(&mut self, text: &str, field_idx: usize) -> Decoded {
+        self.label = None;
+        let kind_at = |idx: usize| self.fields.get(idx).map(|field| field.kind);
+        let ends_with_date = kind_at(self.fields.len() - 1) == Some(FieldKind::Date);
+        if field_idx == 0 && self.fields.len() > 1 && (ends_with_date || kind_at(1) == Some(FieldKind::Time))
+        {
+            return self.date(text);
+        }
+        if text.starts_with(|c: char| c.is_ascii_digit()) {
+            return self.time_with_zone(text);
+        }
+        self.named_zone(text)
+    }
+
+    fn time_with_zone(&mut self, text: &str) -> Decoded {
+        if self.has(mask::TIME) {
+            return Err(Refusal::BadFormat);
+        }
+        let (time, _) = text.split_once('-').ok_or(Refusal::BadFormat)?;
+        let seconds_east = parse_displacement(text.get(time.len()..).unwrap_or_default())?;
+        self.mark(mask::ZONE)?;
+        self.zone = Some(Zone::Offset(seconds_east));
+        self.run_together(time, mask::DATE)
+    }
+
+    fn named_zone(&mut self, text: &str) -> Decoded {
         let zone = TimeZone::parse(text).ok_or_else(|| Refusal::UnknownZone(text.to_owned()))?;
         self.mark(mask::ZONE)?;
         self.zone = Some(Zone::Named(zone));
@@ -338,7 +302,8 @@ impl Decoder<'_> {
     fn date(&mut self, text: &str) -> Decoded {
         let mut parts: Vec<&str> = Vec::new();
         let mut rest = text;
-        while let Some(start) = rest.find(|c: char| c.is_ascii_alphanumeric()) {
+        while !rest.is_empty() {
+            let start = rest.find(|c: char| c.is_ascii_alphanumeric()).ok_or(Refusal::BadFormat)?;
             rest = rest.get(start..).unwrap_or_default();
             let numeric = rest.starts_with(|c: char| c.is_ascii_digit());
             let end = rest
@@ -346,7 +311,10 @@ impl Decoder<'_> {
                 .unwrap_or(rest.len());
             let (part, after) = rest.split_at(end);
             parts.push(part);
-            rest = after;
+            // The character behind a part separates it from the next, whatever it is: `2001-02-03Z`.
+            let mut after = after.chars();
+            after.next();
+            rest = after.as_str();
         }
         let is_word = |part: &&str| part.starts_with(|c: char| c.is_ascii_alphabetic());
         for word in parts.iter().copied().filter(is_word) {
@@ -365,8 +333,7 @@ impl Decoder<'_> {
         }
         // Nothing but a zone may stand in front of a date with separators.
         let others = self.found & !(mask::DAY_OF_YEAR | mask::ZONE);
-        let only_date = others == mask::DATE || self.wanted == Wanted::Time && self.has(mask::DATE);
-        if only_date { Ok(()) } else { Err(Refusal::BadFormat) }
+        if others == mask::DATE { Ok(()) } else { Err(Refusal::BadFormat) }
     }
 
     fn number_field(&mut self, text: &str) -> Decoded {
@@ -377,12 +344,24 @@ impl Decoder<'_> {
         }
         let has_date = self.found & mask::DATE != 0;
         match text.find('.') {
-            Some(_) if !has_date && self.wanted == Wanted::Date => self.date(text),
+            Some(_) if !has_date => self.date(text),
             Some(point) if point > 2 => self.run_together(text, 0),
-            _ if self.wanted == Wanted::Time && !has_date => self.run_together(text, mask::DATE),
             // Six digits and more are a date or a time; five are a year.
             _ if text.len() >= 6 && (!has_date || self.found & mask::TIME == 0) => self.run_together(text, 0),
             _ => self.number(text),
+        }
+    }
+
+    /// A number in the text of a `time`: `hhmmss` or `hhmm` unless a label says otherwise.
+    fn number_field_of_time(&mut self, text: &str, field_idx: usize) -> Decoded {
+        if self.label.take() == Some(Label::Julian) {
+            return self.julian(text);
+        }
+        let ends_with_date = self.fields.last().map(|field| field.kind) == Some(FieldKind::Date);
+        match text.find('.') {
+            Some(_) if field_idx == 0 && self.fields.len() > 1 && ends_with_date => self.date(text),
+            Some(point) if point <= 2 => Err(Refusal::BadFormat),
+            _ => self.run_together(text, mask::DATE),
         }
     }
 
@@ -414,6 +393,9 @@ impl Decoder<'_> {
         let (digits, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
         if !fraction.is_empty() && digits.len() > 2 {
             return self.run_together(text, mask::DATE);
+        }
+        if digits.is_empty() {
+            return Err(Refusal::BadFormat);
         }
         let value = i64::from(digits.parse::<i32>().map_err(|_| Refusal::FieldOverflow)?);
         let long = text.len() >= 3;
@@ -463,7 +445,8 @@ impl Decoder<'_> {
         }
         let number = |range: std::ops::Range<usize>| -> Decoded<i64> {
             let part = digits.get(range).ok_or(Refusal::BadFormat)?;
-            part.parse::<i32>().map(i64::from).map_err(|_| Refusal::FieldOverflow)
+            // A year too long for its type is not refused here: month and day are looked at first.
+            Ok(part.parse::<i64>().unwrap_or(i64::from(i32::MAX)))
         };
         let len = digits.len();
         if fraction.is_empty() && found & mask::DATE != mask::DATE && len >= 6 {
@@ -478,7 +461,12 @@ impl Decoder<'_> {
         let seconds = if len == 6 { number(4..6)? } else { 0 };
         let micros =
             if fraction.is_empty() { 0 } else { fraction_micros(fraction).ok_or(Refusal::BadFormat)? };
-        self.set_time(number(0..2)?, number(2..4)?, seconds, micros)
+        let (hours, minutes) = (number(0..2)?, number(2..4)?);
+        // In a timestamp 25:70:80 runs on into the next day; a time is checked at the end.
+        self.time_overflows = hours > 24 || minutes > 59 || seconds > 60;
+        self.hours = hours;
+        self.time_micros = ((hours * 60 + minutes) * 60 + seconds) * MICROS_PER_SECOND + micros;
+        self.mark(mask::TIME)
     }
 
     /// `hh:mm`, `hh:mm:ss`, `hh:mm:ss.fff`, `mm:ss.fff`.
@@ -506,9 +494,12 @@ impl Decoder<'_> {
     }
 
     fn set_time(&mut self, hours: i64, minutes: i64, seconds: i64, micros: i64) -> Decoded {
-        let in_range = (0..=24).contains(&hours) && (0..60).contains(&minutes) && (0..=60).contains(&seconds);
         let time_micros = ((hours * 60 + minutes) * 60 + seconds) * MICROS_PER_SECOND + micros;
-        if !in_range || time_micros > MICROS_PER_DAY {
+        if !(0..60).contains(&minutes) || !(0..=60).contains(&seconds) {
+            return Err(Refusal::FieldOverflow);
+        }
+        self.time_overflows = hours > 24 || time_micros > MICROS_PER_DAY;
+        if self.time_overflows && self.wanted == Wanted::Date {
             return Err(Refusal::FieldOverflow);
         }
         self.hours = hours;
@@ -531,8 +522,14 @@ impl Decoder<'_> {
         };
         match word {
             Word::Ignored => Ok(()),
+            Word::Month(_) | Word::DayOfWeek | Word::Day(_) | Word::Special(_)
+                if self.wanted == Wanted::Time =>
+            {
+                Err(Refusal::BadFormat)
+            }
             Word::Month(month) => {
-                if self.found & (mask::MONTH | mask::DAY) == mask::MONTH && !self.has_text_month {
+                let only_month = self.found & (mask::MONTH | mask::DAY) == mask::MONTH;
+                if only_month && !self.has_text_month && (1..=31).contains(&self.month) {
                     // What was taken for the month was the day.
                     self.day = self.month;
                     self.found |= mask::DAY;
@@ -576,7 +573,8 @@ impl Decoder<'_> {
                 Ok(())
             }
             Word::Now => {
-                self.mark(mask::DATE | mask::TIME | mask::ZONE)?;
+                let date_and_zone = if self.wanted == Wanted::Time { 0 } else { mask::DATE | mask::ZONE };
+                self.mark(mask::TIME | date_and_zone)?;
                 self.set_local_day(self.now_local_micros.div_euclid(MICROS_PER_DAY));
                 self.time_micros = self.now_local_micros.rem_euclid(MICROS_PER_DAY);
                 self.zone = Some(Zone::Offset(self.now_seconds_east));
@@ -653,11 +651,19 @@ impl Decoder<'_> {
                 _ => {}
             }
         }
+        let overflows = self.time_overflows || self.time_micros > MICROS_PER_DAY;
+        if overflows && self.wanted == Wanted::Time {
+            return Err(Refusal::FieldOverflow);
+        }
         let complete = match self.wanted {
             Wanted::Date => self.has(mask::DATE),
             Wanted::Time => self.has(mask::TIME),
         };
-        if !complete {
+        // A zone whose offset changes says nothing about a time without a date.
+        let open_zone = self.wanted == Wanted::Time
+            && !self.has(mask::DATE)
+            && matches!(&self.zone, Some(Zone::Named(zone)) if !zone.has_fixed_offset());
+        if !complete || open_zone {
             return Err(Refusal::BadFormat);
         }
         Ok(Moment { special: None, date, time_micros: self.time_micros, zone: self.zone })
@@ -667,25 +673,34 @@ impl Decoder<'_> {
 /// `+08`, `-0530`, `+05:30:15` in seconds east.
 fn parse_displacement(text: &str) -> Decoded<i32> {
     let negative = text.starts_with('-');
-    let digits = text.strip_prefix(['+', '-']).ok_or(Refusal::BadFormat)?;
-    let number = |part: &str| -> Decoded<i32> {
-        if part.is_empty() || !part.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(Refusal::BadFormat);
+    let mut rest = text.strip_prefix(['+', '-']).ok_or(Refusal::BadFormat)?;
+    let number = |rest: &mut &str| -> Decoded<i32> {
+        let (digits, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
+        *rest = after;
+        if digits.is_empty() {
+            return Ok(0);
         }
-        part.parse().map_err(|_| Refusal::DisplacementOverflow)
+        digits.parse().map_err(|_| Refusal::DisplacementOverflow)
     };
-    let mut parts = digits.splitn(3, ':');
-    let mut hours = number(parts.next().unwrap_or_default())?;
+    let mut hours = number(&mut rest)?;
     let mut minutes = 0;
     let mut seconds = 0;
-    if let Some(part) = parts.next() {
-        minutes = number(part)?;
-        seconds = parts.next().map_or(Ok(0), number)?;
-    } else if digits.len() > 2 {
+    if let Some(after) = rest.strip_prefix(':') {
+        rest = after;
+        minutes = number(&mut rest)?;
+        if let Some(after) = rest.strip_prefix(':') {
+            rest = after;
+            seconds = number(&mut rest)?;
+        }
+    } else if rest.is_empty() && text.len() > 3 {
         (hours, minutes) = (hours / 100, hours % 100);
     }
+    // The range is checked before the end of the text.
     if hours > 15 || minutes > 59 || seconds > 59 {
         return Err(Refusal::DisplacementOverflow);
+    }
+    if !rest.is_empty() {
+        return Err(Refusal::BadFormat);
     }
     let magnitude = (hours * 60 + minutes) * 60 + seconds;
     Ok(if negative { -magnitude } else { magnitude })

@@ -67,11 +67,35 @@ fn write_infinity(micros: i64, out: &mut BytesMut) -> bool {
     true
 }
 
+/// `yyyy-mm-dd hh:mm:ss` and the microseconds, written at once: the layout and the years of nearly all values.
+fn write_iso(date: CivilDate, time_micros: i64, out: &mut BytesMut) -> bool {
+    let Some(year) = u32::try_from(date.year).ok().filter(|year| (1..=9_999).contains(year)) else {
+        return false;
+    };
+    let seconds = u32::try_from(time_micros / MICROS_PER_SECOND).unwrap_or(0);
+    let fraction = u32::try_from(time_micros % MICROS_PER_SECOND).unwrap_or(0);
+    let [c1, c2] = two_digits(year / 100);
+    let [y1, y2] = two_digits(year % 100);
+    let [m1, m2] = two_digits(date.month);
+    let [d1, d2] = two_digits(date.day);
+    let [h1, h2] = two_digits(seconds / 3600);
+    let [n1, n2] = two_digits(seconds / 60 % 60);
+    let [s1, s2] = two_digits(seconds % 60);
+    out.extend_from_slice(&[
+        c1, c2, y1, y2, b'-', m1, m2, b'-', d1, d2, b' ', h1, h2, b':', n1, n2, b':', s1, s2,
+    ]);
+    write_fraction(fraction, out);
+    true
+}
+
 /// Date and time of day without zone and era.
 fn write_local(micros: i64, style: DateStyle, out: &mut BytesMut) -> CivilDate {
     let days = micros.div_euclid(MICROS_PER_DAY);
     let time = micros.rem_euclid(MICROS_PER_DAY);
     let date = CivilDate::from_days(days);
+    if style.layout == DateLayout::Iso && write_iso(date, time, out) {
+        return date;
+    }
     match style.layout {
         DateLayout::Iso => write_day(date, style, b"-", out),
         DateLayout::Sql => write_day(date, style, b"/", out),
@@ -159,9 +183,10 @@ pub(super) fn write_fraction(fraction: u32, out: &mut BytesMut) {
     if fraction == 0 {
         return;
     }
-    out.extend_from_slice(b".");
-    write_padded(fraction, 6, out);
-    while out.last() == Some(&b'0') {
-        out.truncate(out.len() - 1);
-    }
+    let [a, b] = two_digits(fraction / 10_000);
+    let [c, d] = two_digits(fraction / 100 % 100);
+    let [e, f] = two_digits(fraction % 100);
+    let digits = [b'.', a, b, c, d, e, f];
+    let zeros = digits.iter().rev().take_while(|digit| **digit == b'0').count();
+    out.extend_from_slice(digits.get(..digits.len() - zeros).unwrap_or_default());
 }

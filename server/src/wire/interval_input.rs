@@ -110,23 +110,27 @@ impl Sums {
             let fields_of = match field.kind {
                 FieldKind::Time => {
                     unit_is_ago = false;
-                    sums.add_clock(&field.text)?;
+                    sums.set_clock(&field.text)?;
                     unit = Some(Unit::Day);
                     Unit::Hour.bit() | Unit::Minute.bit() | ALL_SECONDS
                 }
                 FieldKind::Signed if field.text.contains(':') => {
                     unit_is_ago = false;
-                    let mut clock = Self::default();
-                    clock.add_clock(field.text.get(1..).unwrap_or_default())?;
-                    let micros = if field.text.starts_with('-') { -clock.micros } else { clock.micros };
-                    sums.micros = sums.micros.checked_add(micros).ok_or(Refusal::Overflow)?;
+                    // What is no clock could only be a number, which has no colon.
+                    sums.set_clock(field.text.get(1..).unwrap_or_default())
+                        .map_err(|_| Refusal::BadFormat)?;
+                    if field.text.starts_with('-') {
+                        sums.micros = -sums.micros;
+                    }
                     unit = Some(Unit::Day);
                     Unit::Hour.bit() | Unit::Minute.bit() | ALL_SECONDS
                 }
-                FieldKind::Signed | FieldKind::Date | FieldKind::Number if unit_is_ago => {
-                    return Err(Refusal::BadFormat);
-                }
                 FieldKind::Signed | FieldKind::Date | FieldKind::Number => {
+                    // Years and months, `1-2`, bring their unit with them.
+                    if unit_is_ago && !field.text.get(1..).unwrap_or_default().contains('-') {
+                        return Err(Refusal::BadFormat);
+                    }
+                    unit_is_ago = false;
                     sums.add_number(&field.text, &mut unit)?
                 }
                 FieldKind::Word | FieldKind::SignedWord => {
@@ -268,7 +272,7 @@ impl Sums {
     }
 
     /// `hh:mm`, `hh:mm:ss`, `mm:ss.fff`, with hours of any size.
-    fn add_clock(&mut self, text: &str) -> Decoded {
+    fn set_clock(&mut self, text: &str) -> Decoded {
         let (clock, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
         let micros =
             if fraction.is_empty() { 0 } else { fraction_micros(fraction).ok_or(Refusal::BadFormat)? };
@@ -295,7 +299,8 @@ impl Sums {
         let clock = hours.checked_mul(MICROS_PER_HOUR).and_then(|sum| {
             sum.checked_add(minutes * MICROS_PER_MINUTE + seconds * MICROS_PER_SECOND + micros)
         });
-        self.micros = clock.and_then(|clock| self.micros.checked_add(clock)).ok_or(Refusal::Overflow)?;
+        // As in PostgreSQL a clock replaces what fractions behind it have added to the time.
+        self.micros = clock.ok_or(Refusal::Overflow)?;
         Ok(())
     }
 
@@ -325,7 +330,7 @@ impl Sums {
             }
             let end = rest
                 .char_indices()
-                .find(|(at, c)| !(c.is_ascii_digit() || *c == '.' || *at == 0 && matches!(c, '+' | '-')))
+                .find(|(at, c)| !(c.is_ascii_digit() || *c == '.' || *at == 0 && *c == '-'))
                 .map_or(rest.len(), |(at, _)| at);
             let (number, after) = rest.split_at(end);
             let amount = iso_amount(number)?;

@@ -17,6 +17,7 @@ pub mod copy_out;
 mod datetime_fields;
 mod datetime_input;
 mod datetime_text;
+mod datetime_words;
 mod float_text;
 mod input_error;
 pub(crate) mod interrupt;

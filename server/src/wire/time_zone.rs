@@ -97,6 +97,20 @@ impl TimeZone {
         matches!(self.rule, Rule::Fixed { seconds_east: 0, .. })
     }
 
+    /// Whether the offset never changes.
+    pub fn has_fixed_offset(&self) -> bool {
+        match &self.rule {
+            Rule::Fixed { .. } => true,
+            Rule::Named(_) => {
+                // Every season from 1840, before the first zones, to the end of the zone data.
+                const SEASON: i64 = 91 * DAY;
+                const START: i64 = -4_102_444_800;
+                let first = self.offset_at(START);
+                (0..1_050).all(|season| self.offset_at(START + season * SEASON) == first)
+            }
+        }
+    }
+
     /// The zone of the IANA database, where it is one.
     pub fn iana(&self) -> Option<Tz> {
         match &self.rule {
@@ -113,7 +127,7 @@ impl TimeZone {
         }
     }
 
-    /// Appends the abbreviation in force at an instant, as `EST`; zones without one have their offset, as `+03`.
+    /// Appends the abbreviation in force at an instant, as `EST`; zones without one have their offset, as `+0330`.
     pub fn write_abbreviation(&self, instant: i64, out: &mut BytesMut) {
         match &self.rule {
             Rule::Fixed { abbreviation, .. } => out.extend_from_slice(abbreviation.as_bytes()),
@@ -121,7 +135,7 @@ impl TimeZone {
                 let offset = named_offset(*zone, instant);
                 match offset.abbreviation() {
                     Some(name) => out.extend_from_slice(name.as_bytes()),
-                    None => write_offset(offset.fix().local_minus_utc(), out),
+                    None => write_numeric_abbreviation(offset.fix().local_minus_utc(), out),
                 }
             }
         }
@@ -168,6 +182,14 @@ pub fn write_offset(seconds_east: i32, out: &mut BytesMut) {
     }
 }
 
+/// The abbreviation of zones that have none in letters: `+03`, `+0330`.
+fn write_numeric_abbreviation(seconds_east: i32, out: &mut BytesMut) {
+    let start = out.len();
+    write_offset(seconds_east, out);
+    let text: Vec<u8> = out.split_off(start).into_iter().filter(|byte| *byte != b':').collect();
+    out.extend_from_slice(&text);
+}
+
 fn offset_text(seconds_east: i32) -> String {
     let mut out = BytesMut::new();
     write_offset(seconds_east, &mut out);
@@ -208,7 +230,7 @@ fn clock_seconds(text: &str) -> Option<i32> {
     let mut seconds = 0;
     let mut unit = 3600;
     for part in digits.split(':') {
-        if unit == 0 || part.is_empty() || part.len() > 3 || !part.bytes().all(|byte| byte.is_ascii_digit()) {
+        if unit == 0 || part.is_empty() || !part.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
         let value: i32 = part.parse().ok()?;
@@ -251,6 +273,15 @@ mod tests {
         }
         for text in ["", "Foo/Bar", "pst", "-168", "z", "UTC+", "UTC+3:", "nan", "inf", "interval '3:30"] {
             assert_eq!(TimeZone::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn zones_without_changes_are_known() {
+        for (name, fixed) in
+            [("UTC", true), ("Etc/GMT+5", true), ("-8", true), ("Asia/Tokyo", false), ("Europe/Paris", false)]
+        {
+            assert_eq!(TimeZone::parse(name).unwrap().has_fixed_offset(), fixed, "{name}");
         }
     }
 
