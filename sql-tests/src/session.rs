@@ -8,7 +8,7 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage, Statement};
 use crate::cell::{Letter, write_cell};
 
 /// Longer than any query of the files takes on two busy cores; a hang is a failure, not a wait.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What went wrong with a statement. Its text is `SQLSTATE: message` where the server sent one.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +103,7 @@ impl Drop for Session {
 impl Session {
     /// Connects to a `postgresql://` URL.
     pub async fn connect(dsn: &str) -> Result<Self, SessionError> {
-        let (client, connection) = tokio_postgres::connect(dsn, NoTls).await?;
+        let (client, connection) = in_time(tokio_postgres::connect(dsn, NoTls)).await?;
         let connection = tokio::spawn(async move {
             // A connection that breaks fails the statement that waits for it.
             drop(connection.await);
