@@ -223,8 +223,7 @@ impl Compiler<'_> {
         if expr.downcast_ref::<Literal>().is_some_and(|literal| !literal.value().is_null()) {
             return Ok(self.slot(Operation::CountRows, vec![], lane));
         }
-        let column =
-            plain_column(expr, self.context.schema).or_else(|| widened_column(expr, self.context.schema));
+        let column = self.stored(expr).or_else(|| self.widened(expr));
         let argument = match column {
             Some((column, data_type)) => {
                 let row_groups = self.context.row_groups;
