@@ -16,7 +16,7 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{BinaryExpr, Column, IsNotNullExpr, Literal};
+use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column, IsNotNullExpr, Literal};
 use datafusion::physical_expr::utils::{collect_columns, split_conjunction};
 use quickdb_kernels::{Comparison, bitmap, compare};
 use quickdb_storage::{ColumnChunk, ShardId};
@@ -62,6 +62,8 @@ enum Constant {
     Float32(f32),
     Float64(f64),
     Decimal(i128),
+    /// Compared with the column's values widened to `f64`.
+    Widened(f64),
 }
 
 /// An expression over a table, rewritten to the few columns that it reads.
@@ -294,16 +296,19 @@ impl Conjunct {
             _ => return None,
         };
         let sides = |a: &Arc<dyn PhysicalExpr>, b: &Arc<dyn PhysicalExpr>| {
-            let column = a.downcast_ref::<Column>()?.index();
-            let value = b.downcast_ref::<Literal>()?.value().clone();
-            Some((column, value))
+            let value = b.downcast_ref::<Literal>()?.value();
+            if let Some(column) = a.downcast_ref::<Column>().map(Column::index) {
+                return Some((column, Constant::new(value, schema.field(column).data_type())?));
+            }
+            let cast = a.downcast_ref::<CastExpr>()?;
+            let column = cast.expr().downcast_ref::<Column>()?.index();
+            Some((column, Constant::widened(value, cast.cast_type(), schema.field(column).data_type())?))
         };
-        let (column, value, comparison) = match sides(binary.left(), binary.right()) {
-            Some((column, value)) => (column, value, comparison),
+        let (column, constant, comparison) = match sides(binary.left(), binary.right()) {
+            Some((column, constant)) => (column, constant, comparison),
             None => sides(binary.right(), binary.left())
-                .map(|(column, value)| (column, value, mirrored(comparison)))?,
+                .map(|(column, constant)| (column, constant, mirrored(comparison)))?,
         };
-        let constant = Constant::new(&value, schema.field(column).data_type())?;
         Some(Self::Compare { column, comparison, constant })
     }
 
@@ -355,6 +360,18 @@ impl Constant {
         })
     }
 
+    /// `value`, when it is compared with a cast of the column to `double precision`.
+    fn widened(value: &ScalarValue, cast_type: &DataType, data_type: &DataType) -> Option<Self> {
+        match (value, cast_type, data_type) {
+            (
+                ScalarValue::Float64(Some(value)),
+                DataType::Float64,
+                DataType::Float32 | DataType::Int16 | DataType::Int32 | DataType::Int64,
+            ) => Some(Self::Widened(*value)),
+            _ => None,
+        }
+    }
+
     /// Sets the bits of the rows of `array` that compare as asked; what is set for NULL means nothing.
     fn compare(self, array: &ArrayRef, comparison: Comparison, words: &mut [u64]) {
         match self {
@@ -384,6 +401,24 @@ impl Constant {
             Self::Float64(constant) => {
                 compare::compare(array.as_primitive::<Float64Type>().values(), comparison, constant, words);
             }
+            Self::Widened(constant) => match array.data_type() {
+                DataType::Int16 => {
+                    let values = array.as_primitive::<Int16Type>().values();
+                    compare::compare_widened(values, comparison, constant, words);
+                }
+                DataType::Int32 => {
+                    let values = array.as_primitive::<Int32Type>().values();
+                    compare::compare_widened(values, comparison, constant, words);
+                }
+                DataType::Int64 => {
+                    let values = array.as_primitive::<Int64Type>().values();
+                    compare::compare_widened(values, comparison, constant, words);
+                }
+                _ => {
+                    let values = array.as_primitive::<Float32Type>().values();
+                    compare::compare_widened(values, comparison, constant, words);
+                }
+            },
             Self::Decimal(constant) => {
                 compare::compare(
                     array.as_primitive::<Decimal128Type>().values(),

@@ -118,19 +118,6 @@ pub fn scatter(words: &mut [u64], from: &[u64]) {
     }
 }
 
-/// Packs 64 bytes that are 0 or 1 into a word, byte `i` into bit `i`.
-#[inline(always)]
-pub(crate) fn pack(bytes: &[u8; WORD_ROWS]) -> u64 {
-    // Gathers the low bits of eight bytes into the top byte of the product.
-    const GATHER: u64 = 0x0102_0408_1020_4080;
-    let (eights, _) = bytes.as_chunks::<8>();
-    let mut word = 0;
-    for (at, eight) in eights.iter().enumerate() {
-        word |= (u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56) << (at * 8);
-    }
-    word
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,15 +162,6 @@ mod tests {
             scatter(&mut words, &words_of(&verdicts));
             let expected: Vec<bool> = pairs.iter().map(|pair| pair.0 && pair.1).collect();
             prop_assert_eq!(words, words_of(&expected));
-        }
-
-        #[test]
-        fn pack_puts_byte_i_into_bit_i(bits in prop::collection::vec(any::<bool>(), 64)) {
-            let mut bytes = [0u8; 64];
-            for (byte, &bit) in bytes.iter_mut().zip(&bits) {
-                *byte = u8::from(bit);
-            }
-            prop_assert_eq!(pack(&bytes), words_of(&bits)[0]);
         }
     }
 
