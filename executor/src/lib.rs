@@ -13,6 +13,7 @@
 pub mod codec;
 pub mod cpu;
 pub mod error;
+pub mod float_extremes;
 pub mod fused;
 mod live_filter;
 mod predicate;

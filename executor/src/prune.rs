@@ -201,6 +201,10 @@ mod tests {
         directory.shard(ShardId(1)).unwrap()
     }
 
+    fn text(value: &str) -> Expr {
+        lit(ScalarValue::Utf8View(Some(value.to_owned())))
+    }
+
     fn check(filter: Expr, expected: &[usize]) {
         let folder = tempfile::tempdir().unwrap();
         let directory = ShardDirectory::open(folder.path()).unwrap();
@@ -227,8 +231,8 @@ mod tests {
         check(col("number").gt_eq(lit(1_000)), &[1]);
         check(col("number").is_null(), &[2]);
         check(col("number").is_not_null(), &[0, 1]);
-        check(col("word").eq(lit("apple")), &[0]);
-        check(col("word").gt(lit("b")).and(col("number").gt(lit(5))), &[1]);
+        check(col("word").eq(text("apple")), &[0]);
+        check(col("word").gt(text("b")).and(col("number").gt(lit(5))), &[1]);
         check(col("number").gt(lit(5_000)), &[]);
     }
 

@@ -24,6 +24,7 @@ use super::dictionary::GlobalDictionary;
 use super::group_keys::{KeyContext, KeySpace};
 use super::shared::SharedExprs;
 use super::states::State;
+use crate::float_extremes::{FloatMax, FloatMin};
 use crate::live_filter::LiveFilter;
 use crate::predicate::{NarrowExpr, Predicate};
 use crate::store::ShardStore;
@@ -290,7 +291,9 @@ impl Compiler<'_> {
             let count = self.count(argument, lane)?;
             return Ok(Some(State::Average { count, sum }));
         }
-        let end = match (function.is::<Min>(), function.is::<Max>()) {
+        let is_min = function.is::<Min>() || function.is::<FloatMin>();
+        let is_max = function.is::<Max>() || function.is::<FloatMax>();
+        let end = match (is_min, is_max) {
             (true, _) => End::Least,
             (_, true) => End::Greatest,
             _ => return Ok(None),

@@ -271,6 +271,27 @@ fn for_two_workers(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
 #[tokio::test(flavor = "multi_thread")]
 async fn shards_of_several_workers_add_up() {
     let harness = harness();
+    // NaN and -infinity lie in one worker's shards, numbers in the other's, and the final aggregate sees both orders.
+    for (sql, expected) in [
+        ("select max(case when id < 9 then 'NaN'::double else wild end) from t where nflag", "NaN"),
+        ("select max(case when id > 200000 then 'NaN'::double else wild end) from t where nflag", "NaN"),
+        (
+            "select nflag, max(case when id < 9 then 'NaN'::double else real end) from t where nflag group by 1",
+            "true | NaN",
+        ),
+        (
+            "select nflag, max(case when id > 200000 then 'NaN'::double else real end) from t where nflag group by 1",
+            "true | NaN",
+        ),
+        (
+            "select nflag, min(case when id < 200000 then 'NaN'::double else real end) from t where nflag group by 1",
+            "true | -250.0",
+        ),
+        ("select nflag, max('-Infinity'::double + real) from t where nflag group by 1", "true | -inf"),
+    ] {
+        let plan = for_two_workers(harness.plan(sql).await);
+        assert_eq!(text_of(&collect(plan, harness.sharded.task_ctx()).await.unwrap()), [expected], "{sql}");
+    }
     for sql in [
         "select id, nword from t where small = 4",
         "select count(*), sum(price), avg(ndouble), min(nword), max(name), median(small) from t where id > 3",
