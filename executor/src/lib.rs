@@ -11,6 +11,7 @@
 //! A plan node that reads shards is a leaf. It names its shards by number and finds their files through the
 //! [`store::ShardStore`] of the session that runs it, so the same node runs on any worker that holds them.
 pub mod codec;
+mod column_test;
 pub mod cpu;
 pub mod error;
 pub mod float_extremes;

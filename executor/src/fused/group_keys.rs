@@ -17,11 +17,13 @@ use arrow::datatypes::{
 use datafusion::common::internal_err;
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
+use quickdb_kernels::bitmap;
 use quickdb_storage::{Bound, Shard};
 
 use super::arguments::{Argument, ids, plain_column};
 use super::chunk::ChunkRows;
 use super::dictionary::GlobalDictionary;
+use crate::column_test::ColumnTest;
 use crate::predicate::NarrowExpr;
 use crate::store::ShardStore;
 
@@ -72,6 +74,7 @@ enum Source {
     Ids { column: usize, dictionary: Arc<GlobalDictionary> },
     Integer { column: usize, least: i64 },
     Flag { argument: Argument },
+    Test { test: ColumnTest },
 }
 
 /// Keys that DataFusion's group values tell apart.
@@ -150,8 +153,13 @@ impl Dimension {
             if data_type != DataType::Boolean {
                 return Ok(None);
             }
-            let argument = Argument::Expr(NarrowExpr::new(expr, context.schema)?);
-            return Ok(Some(Self { source: Source::Flag { argument }, data_type, nullable: true, radix: 3 }));
+            let test =
+                ColumnTest::of(expr, context.schema).filter(|test| test.column() < context.column_count);
+            let source = match test {
+                Some(test) => Source::Test { test },
+                None => Source::Flag { argument: Argument::Expr(NarrowExpr::new(expr, context.schema)?) },
+            };
+            return Ok(Some(Self { source, data_type, nullable: true, radix: 3 }));
         };
         let nullable =
             context.row_groups.iter().any(|(shard, index)| shard.zone_map(*index, column).null_count > 0);
@@ -202,6 +210,14 @@ impl Dimension {
                     }
                     other => return internal_err!("{other} is no integer key"),
                 }
+            }
+            Source::Test { test } => {
+                let array = rows.whole(test.column())?;
+                let mut words = vec![0; bitmap::words_for(array.len())];
+                test.run(&array, &mut words);
+                let mut bytes = vec![0; array.len()];
+                bitmap::to_bytes(&words, &mut bytes);
+                self.push_codes(&bytes, array.nulls(), indices, keys, u64::from);
             }
             Source::Flag { argument } => {
                 let (array, packed) = argument.resolve(rows)?;
@@ -273,7 +289,7 @@ impl Dimension {
                 let ids = offsets.map(|id| u32::try_from(id).unwrap_or(0)).collect::<Vec<_>>();
                 text_of(dictionary, &UInt32Array::new(ids.into(), valid))?
             }
-            Source::Flag { .. } => {
+            Source::Flag { .. } | Source::Test { .. } => {
                 Arc::new(BooleanArray::new(offsets.map(|flag| flag == 1).collect(), valid))
             }
             Source::Integer { least, .. } => {

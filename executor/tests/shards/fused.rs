@@ -83,6 +83,7 @@ async fn expressions_fall_back_alone() {
     all_fused(&harness, &[
         "select small % 7, count(*), sum(medium * 2), avg(ndouble + real) from t group by small % 7",
         "select real < 0, count(*), avg(ndouble) from t group by real < 0",
+        "select ndouble >= 10.5, nlarge < 7, nword, count(*) from t where small <> 3 group by 1, 2, 3",
         "select floor(ndouble / 100), count(*) from t where ndouble > -3000 group by 1",
         "select date_trunc('hour', nmoment), count(*), max(id) from t group by 1",
         "select upper(nword), length(name), count(*) from t group by 1, 2",
