@@ -1,5 +1,5 @@
 //! Queries over shards against DataFusion over the same rows in memory, as ratios:
-//! `cargo bench -p quickdb-executor --bench aggregates [-- ROWS]`.
+//! `cargo bench -p quickdb-executor --bench aggregates [-- ROWS [q1 q2 ..]]`.
 #![allow(missing_docs, reason = "a program")]
 
 use std::sync::Arc;
@@ -148,7 +148,8 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     }
     theirs.register_table("t", Arc::new(MemTable::try_new(schema(), partitions)?))?;
     println!("{total} rows, {threads} threads");
-    for sql in QUERIES {
+    let only: Vec<usize> = std::env::args().filter_map(|arg| arg.strip_prefix('q')?.parse().ok()).collect();
+    for (_, sql) in (1..).zip(QUERIES).filter(|(number, _)| only.is_empty() || only.contains(number)) {
         let (our_time, our_rows) = least(&ours, sql).await?;
         let (their_time, their_rows) = least(&theirs, sql).await?;
         assert_eq!(our_rows, their_rows, "{sql}");

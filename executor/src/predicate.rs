@@ -7,20 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringViewArray};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, Schema,
-    SchemaRef, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
-};
-use datafusion::common::ScalarValue;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
-use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{BinaryExpr, Column, IsNotNullExpr, Literal};
+use datafusion::physical_expr::expressions::{Column, IsNotNullExpr};
 use datafusion::physical_expr::utils::{collect_columns, split_conjunction};
-use quickdb_kernels::{Comparison, bitmap, compare};
+use quickdb_kernels::{bitmap, compare};
 use quickdb_storage::{ColumnChunk, ShardId};
 
+use crate::column_test::ColumnTest;
 use crate::row_group::RowGroup;
 use crate::selection::{Selection, words_of};
 
@@ -39,7 +35,7 @@ pub(crate) struct Predicate {
 #[derive(Debug)]
 enum Conjunct {
     /// A column compared with a constant.
-    Compare { column: usize, comparison: Comparison, constant: Constant },
+    Compare(ColumnTest),
     /// A Boolean column.
     Flag { column: usize },
     /// A column that shall not be NULL.
@@ -48,20 +44,6 @@ enum Conjunct {
     Text { column: usize, expr: NarrowExpr },
     /// Anything else.
     General { expr: NarrowExpr },
-}
-
-/// A constant in the native type of the column that it is compared with.
-#[derive(Debug, Clone, Copy)]
-enum Constant {
-    Int16(i16),
-    Int32(i32),
-    Date32(i32),
-    Int64(i64),
-    Time64(i64),
-    Timestamp(i64),
-    Float32(f32),
-    Float64(f64),
-    Decimal(i128),
 }
 
 /// An expression over a table, rewritten to the few columns that it reads.
@@ -147,9 +129,9 @@ impl Predicate {
                 return Ok(());
             }
             match conjunct {
-                Conjunct::Compare { column, comparison, constant } => {
-                    let array = row_group.array(*column)?.slice(start, rows);
-                    constant.compare(&array, *comparison, &mut words);
+                Conjunct::Compare(test) => {
+                    let array = row_group.array(test.column())?.slice(start, rows);
+                    test.run(&array, &mut words);
                     selection.and(&words);
                     and_valid(&array, selection, &mut words);
                 }
@@ -268,10 +250,8 @@ impl Conjunct {
         {
             return Ok(Self::IsNotNull { column: column.index() });
         }
-        if let Some(found) =
-            expr.downcast_ref::<BinaryExpr>().and_then(|binary| Self::compare(binary, schema))
-        {
-            return Ok(found);
+        if let Some(test) = ColumnTest::of(expr, schema) {
+            return Ok(Self::Compare(test));
         }
         let expr = NarrowExpr::new(expr, schema)?;
         Ok(match expr.columns.as_slice() {
@@ -282,116 +262,12 @@ impl Conjunct {
         })
     }
 
-    /// `column op constant` or `constant op column`, where a kernel knows the type.
-    fn compare(binary: &BinaryExpr, schema: &Schema) -> Option<Self> {
-        let comparison = match binary.op() {
-            Operator::Eq => Comparison::Equal,
-            Operator::NotEq => Comparison::NotEqual,
-            Operator::Lt => Comparison::Less,
-            Operator::LtEq => Comparison::LessOrEqual,
-            Operator::Gt => Comparison::Greater,
-            Operator::GtEq => Comparison::GreaterOrEqual,
-            _ => return None,
-        };
-        let sides = |a: &Arc<dyn PhysicalExpr>, b: &Arc<dyn PhysicalExpr>| {
-            let column = a.downcast_ref::<Column>()?.index();
-            let value = b.downcast_ref::<Literal>()?.value().clone();
-            Some((column, value))
-        };
-        let (column, value, comparison) = match sides(binary.left(), binary.right()) {
-            Some((column, value)) => (column, value, comparison),
-            None => sides(binary.right(), binary.left())
-                .map(|(column, value)| (column, value, mirrored(comparison)))?,
-        };
-        let constant = Constant::new(&value, schema.field(column).data_type())?;
-        Some(Self::Compare { column, comparison, constant })
-    }
-
     fn cost(&self) -> u8 {
         match self {
             Self::Flag { .. } | Self::IsNotNull { .. } => 0,
-            Self::Compare { .. } => 1,
+            Self::Compare(_) => 1,
             Self::Text { .. } => 2,
             Self::General { .. } => 3,
-        }
-    }
-}
-
-/// The comparison with its sides exchanged.
-fn mirrored(comparison: Comparison) -> Comparison {
-    match comparison {
-        Comparison::Less => Comparison::Greater,
-        Comparison::LessOrEqual => Comparison::GreaterOrEqual,
-        Comparison::Greater => Comparison::Less,
-        Comparison::GreaterOrEqual => Comparison::LessOrEqual,
-        same => same,
-    }
-}
-
-impl Constant {
-    /// `value`, when it has the type of the column and is not NULL.
-    fn new(value: &ScalarValue, data_type: &DataType) -> Option<Self> {
-        Some(match (value, data_type) {
-            (ScalarValue::Int16(Some(value)), DataType::Int16) => Self::Int16(*value),
-            (ScalarValue::Int32(Some(value)), DataType::Int32) => Self::Int32(*value),
-            (ScalarValue::Int64(Some(value)), DataType::Int64) => Self::Int64(*value),
-            (ScalarValue::Date32(Some(value)), DataType::Date32) => Self::Date32(*value),
-            (ScalarValue::Time64Microsecond(Some(value)), DataType::Time64(TimeUnit::Microsecond)) => {
-                Self::Time64(*value)
-            }
-            // Both sides count from the same instant, so the zones do not matter.
-            (
-                ScalarValue::TimestampMicrosecond(Some(value), zone),
-                DataType::Timestamp(TimeUnit::Microsecond, column_zone),
-            ) if zone.is_some() == column_zone.is_some() => Self::Timestamp(*value),
-            (ScalarValue::Float32(Some(value)), DataType::Float32) => Self::Float32(*value),
-            (ScalarValue::Float64(Some(value)), DataType::Float64) => Self::Float64(*value),
-            (ScalarValue::Decimal128(Some(value), _, scale), DataType::Decimal128(_, column_scale))
-                if scale == column_scale =>
-            {
-                Self::Decimal(*value)
-            }
-            _ => return None,
-        })
-    }
-
-    /// Sets the bits of the rows of `array` that compare as asked; what is set for NULL means nothing.
-    fn compare(self, array: &ArrayRef, comparison: Comparison, words: &mut [u64]) {
-        match self {
-            Self::Int16(constant) => {
-                compare::compare(array.as_primitive::<Int16Type>().values(), comparison, constant, words);
-            }
-            Self::Int32(constant) => {
-                compare::compare(array.as_primitive::<Int32Type>().values(), comparison, constant, words);
-            }
-            Self::Date32(constant) => {
-                compare::compare(array.as_primitive::<Date32Type>().values(), comparison, constant, words);
-            }
-            Self::Int64(constant) => {
-                compare::compare(array.as_primitive::<Int64Type>().values(), comparison, constant, words);
-            }
-            Self::Time64(constant) => {
-                let array = array.as_primitive::<Time64MicrosecondType>();
-                compare::compare(array.values(), comparison, constant, words);
-            }
-            Self::Timestamp(constant) => {
-                let array = array.as_primitive::<TimestampMicrosecondType>();
-                compare::compare(array.values(), comparison, constant, words);
-            }
-            Self::Float32(constant) => {
-                compare::compare(array.as_primitive::<Float32Type>().values(), comparison, constant, words);
-            }
-            Self::Float64(constant) => {
-                compare::compare(array.as_primitive::<Float64Type>().values(), comparison, constant, words);
-            }
-            Self::Decimal(constant) => {
-                compare::compare(
-                    array.as_primitive::<Decimal128Type>().values(),
-                    comparison,
-                    constant,
-                    words,
-                );
-            }
         }
     }
 }

@@ -153,3 +153,99 @@ pub(crate) fn bound_value(bound: &Bound, data_type: &DataType) -> Option<ScalarV
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Float64Array, Int32Array, RecordBatch, StringViewArray};
+    use arrow::datatypes::{Field, Schema};
+    use datafusion::common::DFSchema;
+    use datafusion::execution::context::ExecutionProps;
+    use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+    use datafusion::physical_expr::create_physical_expr;
+    use datafusion::prelude::{Expr, col, lit};
+    use quickdb_storage::{ROW_GROUP_ROWS, ShardDirectory, ShardId, ShardIdentity, ShardWriter, TableId};
+
+    fn schema() -> SchemaRef {
+        Arc::new(Schema::new(vec![
+            Field::new("number", DataType::Int32, true),
+            Field::new("real", DataType::Float64, true),
+            Field::new("word", DataType::Utf8View, true),
+        ]))
+    }
+
+    /// Three row groups: small numbers, large numbers with NaN, nothing but NULL.
+    fn shard(directory: &ShardDirectory) -> Arc<Shard> {
+        let identity =
+            ShardIdentity { shard: ShardId(1), table: TableId(1), table_name: "public.t".to_owned() };
+        let mut writer = ShardWriter::create(directory, identity, schema()).unwrap();
+        let mut write = |number: Option<i32>, real: Option<f64>, word: Option<&str>| {
+            let batch = RecordBatch::try_new(
+                schema(),
+                vec![
+                    Arc::new(Int32Array::from(vec![number; ROW_GROUP_ROWS])),
+                    Arc::new(
+                        (0..ROW_GROUP_ROWS)
+                            .map(|row| real.map(|real| if row == 5 { real } else { 50.0 }))
+                            .collect::<Float64Array>(),
+                    ),
+                    Arc::new(StringViewArray::from(vec![word; ROW_GROUP_ROWS])),
+                ],
+            );
+            writer.write(&batch.unwrap()).unwrap();
+        };
+        write(Some(1), Some(-0.0), Some("apple"));
+        write(Some(1_000), Some(f64::NAN), Some("pear"));
+        write(None, None, None);
+        writer.finish().unwrap();
+        directory.shard(ShardId(1)).unwrap()
+    }
+
+    fn text(value: &str) -> Expr {
+        lit(ScalarValue::Utf8View(Some(value.to_owned())))
+    }
+
+    fn check(filter: Expr, expected: &[usize]) {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = ShardDirectory::open(folder.path()).unwrap();
+        let shard = shard(&directory);
+        let schema = schema();
+        let columns = DFSchema::try_from(Arc::clone(&schema)).unwrap();
+        let expr = create_physical_expr(
+            &filter,
+            &columns,
+            &ExecutionProps::new(),
+            &PhysicalPlanningContext::default(),
+        )
+        .unwrap();
+        let pruner = Pruner::new(Some(&expr), &schema);
+        assert_eq!(pruner.keep(&shard).unwrap(), expected, "{filter}");
+        for row_group in 0..3 {
+            assert_eq!(pruner.keeps(&shard, row_group).unwrap(), expected.contains(&row_group), "{filter}");
+        }
+    }
+
+    #[test]
+    fn bounds_and_nulls_prune() {
+        check(col("number").lt(lit(10)), &[0]);
+        check(col("number").gt_eq(lit(1_000)), &[1]);
+        check(col("number").is_null(), &[2]);
+        check(col("number").is_not_null(), &[0, 1]);
+        check(col("word").eq(text("apple")), &[0]);
+        check(col("word").gt(text("b")).and(col("number").gt(lit(5))), &[1]);
+        check(col("number").gt(lit(5_000)), &[]);
+    }
+
+    #[test]
+    fn a_row_group_with_nan_may_hold_what_is_greater_than_all() {
+        check(col("real").gt(lit(1e300)), &[1]);
+        check(col("real").eq(lit(f64::NAN)), &[1]);
+        check(col("real").lt(lit(20.0)), &[0]);
+    }
+
+    #[test]
+    fn zeros_of_both_signs_are_one_value() {
+        check(col("real").eq(lit(0.0)), &[0]);
+        check(col("real").lt_eq(lit(-0.0)), &[0]);
+    }
+}

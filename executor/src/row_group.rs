@@ -25,9 +25,14 @@ pub(crate) struct RowGroup {
 impl RowGroup {
     /// Row group `index` of `shard`, nothing of it read yet.
     pub(crate) fn new(store: Arc<ShardStore>, shard: Arc<Shard>, index: usize) -> Self {
+        store.count_read(shard.identity().shard, shard.row_group_rows(index));
+        Self::sample(store, shard, index)
+    }
+
+    /// The same for a look at some rows before the row group is read in earnest: it does not count as read.
+    pub(crate) fn sample(store: Arc<ShardStore>, shard: Arc<Shard>, index: usize) -> Self {
         let columns = shard.schema().fields().len();
         let rows = shard.row_group_rows(index);
-        store.count_read(shard.identity().shard, rows);
         Self {
             store,
             shard,

@@ -72,6 +72,19 @@ impl Selection {
         }
     }
 
+    /// Keeps of the kept rows only those among the first `rows`.
+    pub(crate) fn keep_first(&mut self, rows: usize) {
+        for (number, word) in self.words.iter_mut().enumerate() {
+            let first = number * bitmap::WORD_ROWS;
+            if first >= rows {
+                *word = 0;
+            } else if rows - first < bitmap::WORD_ROWS {
+                *word &= (1 << (rows - first)) - 1;
+            }
+        }
+        self.kept = bitmap::count_ones(&self.words);
+    }
+
     /// Appends the rows of `next` after these; these must be whole words.
     pub(crate) fn append(&mut self, next: &Self) {
         debug_assert!(self.rows.is_multiple_of(bitmap::WORD_ROWS));

@@ -95,6 +95,19 @@ pub fn copy_from_bytes(words: &mut [u64], bytes: &[u8], offset: usize, rows: usi
     clear_tail(words, rows);
 }
 
+/// Sets byte `i` to 1 when bit `i` is set, else to 0.
+///
+/// # Panics
+/// When `words` is not `words_for(bytes.len())` long.
+pub fn to_bytes(words: &[u64], bytes: &mut [u8]) {
+    assert_eq!(words.len(), words_for(bytes.len()));
+    for (bytes, &word) in bytes.chunks_mut(WORD_ROWS).zip(words) {
+        for (row, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from((word >> row) & 1 == 1);
+        }
+    }
+}
+
 /// Writes the bits of `from`, in order, to the positions of the set bits of `words`: a selection of the selected
 /// rows becomes a selection of all rows. Bits of `words` that are not set stay clear.
 ///
@@ -116,19 +129,6 @@ pub fn scatter(words: &mut [u64], from: &[u64]) {
         }
         *word = kept;
     }
-}
-
-/// Packs 64 bytes that are 0 or 1 into a word, byte `i` into bit `i`.
-#[inline(always)]
-pub(crate) fn pack(bytes: &[u8; WORD_ROWS]) -> u64 {
-    // Gathers the low bits of eight bytes into the top byte of the product.
-    const GATHER: u64 = 0x0102_0408_1020_4080;
-    let (eights, _) = bytes.as_chunks::<8>();
-    let mut word = 0;
-    for (at, eight) in eights.iter().enumerate() {
-        word |= (u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56) << (at * 8);
-    }
-    word
 }
 
 #[cfg(test)]
@@ -176,15 +176,15 @@ mod tests {
             let expected: Vec<bool> = pairs.iter().map(|pair| pair.0 && pair.1).collect();
             prop_assert_eq!(words, words_of(&expected));
         }
+    }
 
-        #[test]
-        fn pack_puts_byte_i_into_bit_i(bits in prop::collection::vec(any::<bool>(), 64)) {
-            let mut bytes = [0u8; 64];
-            for (byte, &bit) in bytes.iter_mut().zip(&bits) {
-                *byte = u8::from(bit);
-            }
-            prop_assert_eq!(pack(&bytes), words_of(&bits)[0]);
-        }
+    #[test]
+    fn bytes_are_the_bits() {
+        let mut bytes = [9; 66];
+        to_bytes(&[0b101, 0b10], &mut bytes);
+        let set: Vec<usize> = (0..66).filter(|&row| bytes[row] == 1).collect();
+        assert_eq!(set, [0, 2, 65]);
+        assert_eq!(bytes.iter().filter(|byte| **byte == 0).count(), 63);
     }
 
     #[test]

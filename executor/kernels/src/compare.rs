@@ -1,6 +1,6 @@
 //! Comparisons of a column with a constant, as bitmaps.
 
-use crate::bitmap::{WORD_ROWS, pack, words_for};
+use crate::bitmap::{WORD_ROWS, clear_tail, words_for};
 use crate::number::Number;
 
 /// What a value is compared for.
@@ -37,25 +37,52 @@ pub fn compare<T: Number>(values: &[T], comparison: Comparison, constant: T, wor
     }
 }
 
-/// Fills `words` by asking `keep` of every value: 64 verdicts as bytes, which the compiler turns into vector
-/// compares, then packed into a word. Shifting single bits into the word instead stays scalar.
+/// As [`compare`], of `values` widened to `f64`: a `real` or an integer against a `double precision` constant.
+///
+/// # Panics
+/// When `words` is not `words_for(values.len())` long.
+pub fn compare_widened<T: Number>(values: &[T], comparison: Comparison, constant: f64, words: &mut [u64]) {
+    match comparison {
+        Comparison::Equal => widened_equal(values, constant, words),
+        Comparison::NotEqual => {
+            widened_equal(values, constant, words);
+            invert(words, values.len());
+        }
+        Comparison::Less => widened_less(values, constant, words),
+        Comparison::GreaterOrEqual => {
+            widened_less(values, constant, words);
+            invert(words, values.len());
+        }
+        Comparison::Greater => widened_greater(values, constant, words),
+        Comparison::LessOrEqual => {
+            widened_greater(values, constant, words);
+            invert(words, values.len());
+        }
+    }
+}
+
+/// The order is total, so that a comparison is the inverse of its opposite.
+fn invert(words: &mut [u64], rows: usize) {
+    words.iter_mut().for_each(|word| *word = !*word);
+    clear_tail(words, rows);
+}
+
+/// Fills `words` by asking `keep` of every value. The verdicts of 64 rows are shifted to their places and OR-ed as
+/// one reduction, which the compiler turns into vector shifts.
 #[inline(always)]
 fn fill<T: Number>(values: &[T], words: &mut [u64], keep: impl Fn(T) -> bool) {
     assert_eq!(words.len(), words_for(values.len()));
     let (whole, tail) = values.as_chunks::<WORD_ROWS>();
     for (word, values) in words.iter_mut().zip(whole) {
-        let mut bytes = [0u8; WORD_ROWS];
-        for (byte, &value) in bytes.iter_mut().zip(values) {
-            *byte = u8::from(keep(value));
+        let mut bits = 0u64;
+        for row in 0..WORD_ROWS {
+            bits |= u64::from(keep(values[row])) << row;
         }
-        *word = pack(&bytes);
+        *word = bits;
     }
     if !tail.is_empty() {
-        let mut bytes = [0u8; WORD_ROWS];
-        for (byte, &value) in bytes.iter_mut().zip(tail) {
-            *byte = u8::from(keep(value));
-        }
-        words[whole.len()] = pack(&bytes);
+        words[whole.len()] =
+            (0..).zip(tail).fold(0, |bits, (row, &value)| bits | u64::from(keep(value)) << row);
     }
 }
 
@@ -98,6 +125,27 @@ dispatched! {
     /// `value >= constant` as bits; see [`compare`].
     pub fn greater_or_equal<T: Number>(values: &[T], constant: T, words: &mut [u64]) {
         fill(values, words, |value| !value.before(constant));
+    }
+}
+
+dispatched! {
+    /// `f64(value) = constant` as bits; see [`compare_widened`].
+    pub fn widened_equal<T: Number>(values: &[T], constant: f64, words: &mut [u64]) {
+        fill(values, words, |value| value.to_f64().same(constant));
+    }
+}
+
+dispatched! {
+    /// `f64(value) < constant` as bits; see [`compare_widened`].
+    pub fn widened_less<T: Number>(values: &[T], constant: f64, words: &mut [u64]) {
+        fill(values, words, |value| value.to_f64().before(constant));
+    }
+}
+
+dispatched! {
+    /// `f64(value) > constant` as bits; see [`compare_widened`].
+    pub fn widened_greater<T: Number>(values: &[T], constant: f64, words: &mut [u64]) {
+        fill(values, words, |value| constant.before(value.to_f64()));
     }
 }
 
@@ -177,6 +225,20 @@ mod tests {
         #[test]
         fn integers_compare_like_a_naive_loop(values in prop::collection::vec(-3i32..3, 0..200), constant in -3i32..3) {
             check(&values, constant, |a, b| a.cmp(&b));
+        }
+
+        #[test]
+        fn widened_values_compare_as_doubles(values in prop::collection::vec(float(), 0..200), constant in float()) {
+            use Comparison::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
+            #[expect(clippy::cast_possible_truncation, reason = "the shorter values are the test")]
+            let singles: Vec<f32> = values.iter().map(|&value| value as f32).collect();
+            let doubles: Vec<f64> = singles.iter().map(|&value| f64::from(value)).collect();
+            let (mut found, mut expected) = (vec![!0; words_for(values.len())], vec![0; words_for(values.len())]);
+            for comparison in [Equal, NotEqual, Less, LessOrEqual, Greater, GreaterOrEqual] {
+                compare_widened(&singles, comparison, constant, &mut found);
+                compare(&doubles, comparison, constant, &mut expected);
+                prop_assert_eq!(&found, &expected);
+            }
         }
 
         #[test]

@@ -6,13 +6,13 @@ use crate::number::Number;
 /// The lesser of two values; NaN is greater than every number.
 #[inline(always)]
 pub fn lesser<T: Number>(a: T, b: T) -> T {
-    if b < a || a.is_nan() { b } else { a }
+    if (b < a) | a.is_nan() { b } else { a }
 }
 
 /// The greater of two values; NaN is greater than every number.
 #[inline(always)]
 pub fn greater<T: Number>(a: T, b: T) -> T {
-    if b > a || b.is_nan() { b } else { a }
+    if (b > a) | b.is_nan() { b } else { a }
 }
 
 /// Independent accumulators; extremes do not depend on their order.
@@ -34,12 +34,25 @@ fn fold<T: Number>(values: &[T], start: T, pick: impl Fn(T, T) -> T) -> T {
 #[inline(always)]
 fn fold_selected<T: Number>(values: &[T], words: &[u64], start: T, pick: impl Fn(T, T) -> T) -> T {
     assert_eq!(words.len(), words_for(values.len()));
-    let mut found = start;
-    for (values, &word) in values.chunks(WORD_ROWS).zip(words) {
-        let mut left = word;
-        while left != 0 {
-            found = pick(found, values[left.trailing_zeros() as usize]);
-            left &= left - 1;
+    let (whole, tail) = values.as_chunks::<WORD_ROWS>();
+    let mut lanes = [start; EXTREME_LANES];
+    for (values, &word) in whole.iter().zip(words) {
+        if word == 0 {
+            continue;
+        }
+        let (rows, _) = values.as_chunks::<EXTREME_LANES>();
+        for (at, values) in rows.iter().enumerate() {
+            for lane in 0..EXTREME_LANES {
+                let keep = ((word >> (at * EXTREME_LANES + lane)) & 1).wrapping_neg();
+                // A row that is left out stands for the start, which changes nothing.
+                lanes[lane] = pick(lanes[lane], T::select(keep, values[lane], start));
+            }
+        }
+    }
+    let mut found = lanes.into_iter().fold(start, &pick);
+    for (row, &value) in tail.iter().enumerate() {
+        if (words[whole.len()] >> row) & 1 == 1 {
+            found = pick(found, value);
         }
     }
     found
@@ -59,20 +72,24 @@ dispatched! {
     }
 }
 
-/// The minimum of the rows whose bit is set, or [`Number::GREATEST`] of no rows.
-///
-/// # Panics
-/// When `words` is not `words_for(values.len())` long.
-pub fn minimum_selected<T: Number>(values: &[T], words: &[u64]) -> T {
-    fold_selected(values, words, T::GREATEST, lesser)
+dispatched! {
+    /// The minimum of the rows whose bit is set, or [`Number::GREATEST`] of no rows.
+    ///
+    /// # Panics
+    /// When `words` is not `words_for(values.len())` long.
+    pub fn minimum_selected<T: Number>(values: &[T], words: &[u64]) -> T {
+        fold_selected(values, words, T::GREATEST, lesser)
+    }
 }
 
-/// The maximum of the rows whose bit is set, or [`Number::LEAST`] of no rows.
-///
-/// # Panics
-/// When `words` is not `words_for(values.len())` long.
-pub fn maximum_selected<T: Number>(values: &[T], words: &[u64]) -> T {
-    fold_selected(values, words, T::LEAST, greater)
+dispatched! {
+    /// The maximum of the rows whose bit is set, or [`Number::LEAST`] of no rows.
+    ///
+    /// # Panics
+    /// When `words` is not `words_for(values.len())` long.
+    pub fn maximum_selected<T: Number>(values: &[T], words: &[u64]) -> T {
+        fold_selected(values, words, T::LEAST, greater)
+    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 //! All functions panic when `groups` and `values` differ in length or a group id is not below the number of
 //! accumulators: ids come from our own key code, so that is a broken invariant.
 
-use crate::extreme::{greater, lesser};
+use crate::extreme::{self, greater, lesser};
 use crate::number::Number;
+use crate::sum;
 
 /// Up to this many groups, neighbouring rows often hit one group, and each addition waits for the store of the one
 /// before it; such groups get several accumulators that take rows in turn.
@@ -12,6 +13,47 @@ const SPREAD_GROUPS_MAX: usize = 64;
 
 /// Accumulators per group where they are spread; row `i` goes to number `i % SPREAD`.
 const SPREAD: usize = 4;
+
+/// Rows that are looked at together for being of one group, as they are where a table is sorted or clustered by its
+/// key. Row by row, each addition would wait for the store of the one before it.
+const RUN_ROWS: usize = 64;
+
+/// The group of all rows of a block, when there is one.
+#[inline(always)]
+fn single_group(groups: &[u32; RUN_ROWS]) -> Option<usize> {
+    let first = groups[0];
+    if first != groups[RUN_ROWS - 1] {
+        return None;
+    }
+    let differ = groups.iter().fold(0, |differ, group| differ | (group ^ first));
+    (differ == 0).then_some(first as usize)
+}
+
+/// Lets `one` take in each block of a single group, and `each` every other row.
+#[inline(always)]
+fn by_runs<T: Number, S>(
+    groups: &[u32],
+    values: &[T],
+    states: &mut [S],
+    one: impl Fn(&mut S, &[T]),
+    each: impl Fn(&mut S, T),
+) {
+    assert_eq!(groups.len(), values.len());
+    let (blocks, tail) = groups.as_chunks::<RUN_ROWS>();
+    let (value_blocks, value_tail) = values.as_chunks::<RUN_ROWS>();
+    for (groups, values) in blocks.iter().zip(value_blocks) {
+        if let Some(group) = single_group(groups) {
+            one(&mut states[group], values);
+        } else {
+            for (&group, &value) in groups.iter().zip(values) {
+                each(&mut states[group as usize], value);
+            }
+        }
+    }
+    for (&group, &value) in tail.iter().zip(value_tail) {
+        each(&mut states[group as usize], value);
+    }
+}
 
 /// Adds 1 for every row.
 pub fn count(groups: &[u32], counts: &mut [i64]) {
@@ -31,7 +73,17 @@ pub fn count(groups: &[u32], counts: &mut [i64]) {
         }
         return;
     }
-    for &group in groups {
+    let (blocks, tail) = groups.as_chunks::<RUN_ROWS>();
+    for block in blocks {
+        if let Some(group) = single_group(block) {
+            counts[group] += RUN_ROWS as i64;
+        } else {
+            for &group in block {
+                counts[group as usize] += 1;
+            }
+        }
+    }
+    for &group in tail {
         counts[group as usize] += 1;
     }
 }
@@ -56,18 +108,24 @@ pub fn sum_float<T: Number>(groups: &[u32], values: &[T], sums: &mut [f64]) {
         }
         return;
     }
-    for (&group, value) in groups.iter().zip(values) {
-        sums[group as usize] += value.to_f64();
-    }
+    by_runs(
+        groups,
+        values,
+        sums,
+        |sum, values| *sum += sum::float(values),
+        |sum, value| *sum += value.to_f64(),
+    );
 }
 
 /// Adds each value, of 32 bits and less: exact for fewer than 2^32 rows.
 pub fn sum_integer<T: Number>(groups: &[u32], values: &[T], sums: &mut [i64]) {
-    assert_eq!(groups.len(), values.len());
-    for (&group, value) in groups.iter().zip(values) {
-        let sum = &mut sums[group as usize];
-        *sum = sum.wrapping_add(value.to_i64());
-    }
+    by_runs(
+        groups,
+        values,
+        sums,
+        |sum, values| *sum = sum.wrapping_add(sum::integer(values)),
+        |sum, value| *sum = sum.wrapping_add(value.to_i64()),
+    );
 }
 
 /// Adds each value in 128 bits; returns false when a sum did not fit them.
@@ -86,20 +144,24 @@ pub fn sum_wide<T: Number>(groups: &[u32], values: &[T], sums: &mut [i128]) -> b
 
 /// Keeps the lesser of each value and its group's minimum; NaN is the greatest.
 pub fn minimum<T: Number>(groups: &[u32], values: &[T], minima: &mut [T]) {
-    assert_eq!(groups.len(), values.len());
-    for (&group, &value) in groups.iter().zip(values) {
-        let found = &mut minima[group as usize];
-        *found = lesser(*found, value);
-    }
+    by_runs(
+        groups,
+        values,
+        minima,
+        |found, values| *found = lesser(*found, extreme::minimum(values)),
+        |found, value| *found = lesser(*found, value),
+    );
 }
 
 /// Keeps the greater of each value and its group's maximum; NaN is the greatest.
 pub fn maximum<T: Number>(groups: &[u32], values: &[T], maxima: &mut [T]) {
-    assert_eq!(groups.len(), values.len());
-    for (&group, &value) in groups.iter().zip(values) {
-        let found = &mut maxima[group as usize];
-        *found = greater(*found, value);
-    }
+    by_runs(
+        groups,
+        values,
+        maxima,
+        |found, values| *found = greater(*found, extreme::maximum(values)),
+        |found, value| *found = greater(*found, value),
+    );
 }
 
 #[cfg(test)]
@@ -110,10 +172,13 @@ mod tests {
     proptest! {
         #[test]
         fn groups_equal_a_naive_loop(
-            rows in prop::collection::vec((0u32..100, any::<i32>()), 0..500), few in any::<bool>(),
+            rows in prop::collection::vec((0u32..100, any::<i32>()), 0..500), few in any::<bool>(), clustered in any::<bool>(),
         ) {
             let group_count = if few { 7 } else { 100 };
-            let groups: Vec<u32> = rows.iter().map(|row| row.0 % group_count).collect();
+            let mut groups: Vec<u32> = rows.iter().map(|row| row.0 % group_count).collect();
+            if clustered {
+                groups = (0..).map(|row: u32| row / 150 % group_count).take(rows.len()).collect();
+            }
             let values: Vec<i32> = rows.iter().map(|row| row.1).collect();
             let size = group_count as usize;
             let of = |group: usize| {

@@ -28,10 +28,11 @@ impl Default for KeyTable {
     }
 }
 
-/// The top half of a widening product folded on the bottom half: one multiplication that lets every bit of the key
-/// reach the top bits, which choose the slot.
+/// The hash of a key. Its top bits choose the slot in a table; the bottom bits are free to choose among tables.
+///
+/// The top half of a widening product is folded on the bottom half, so that every bit of the key reaches both ends.
 #[inline(always)]
-fn hash(key: u64) -> u64 {
+pub fn hash(key: u64) -> u64 {
     // 2^64 divided by the golden ratio, made odd.
     const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
     let product = u128::from(key ^ (key >> 32)) * u128::from(GOLDEN);

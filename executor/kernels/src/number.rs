@@ -19,16 +19,19 @@ pub trait Number: Copy + PartialEq + PartialOrd + Default + Send + Sync + 'stati
     /// `self` as `i128`; floats are truncated.
     fn to_i128(self) -> i128;
 
+    /// `yes` where `mask` is all ones, `no` where it is zero: bit operations, which vectorize where a choice does not.
+    fn select(mask: u64, yes: Self, no: Self) -> Self;
+
     /// Whether `self` sorts before `other`: NaN sorts after every number.
     #[inline(always)]
     fn before(self, other: Self) -> bool {
-        self < other || (other.is_nan() && !self.is_nan())
+        (self < other) | (other.is_nan() & !self.is_nan())
     }
 
     /// Whether `self` and `other` are one value: NaN is itself.
     #[inline(always)]
     fn same(self, other: Self) -> bool {
-        self == other || (self.is_nan() && other.is_nan())
+        (self == other) | (self.is_nan() & other.is_nan())
     }
 }
 
@@ -60,12 +63,19 @@ macro_rules! integer {
             fn to_i128(self) -> i128 {
                 self as i128
             }
+
+            #[inline(always)]
+            #[allow(clippy::cast_possible_truncation, clippy::cast_lossless, clippy::unnecessary_cast, reason = "a mask is all ones or zero in every width")]
+            fn select(mask: u64, yes: Self, no: Self) -> Self {
+                let mask = mask.cast_signed() as $t;
+                (yes & mask) | (no & !mask)
+            }
         }
     )*};
 }
 
 macro_rules! float {
-    ($($t:ty),*) => {$(
+    ($($t:ty as $bits:ty),*) => {$(
         impl Number for $t {
             const LEAST: Self = <$t>::NEG_INFINITY;
             const GREATEST: Self = <$t>::NAN;
@@ -92,9 +102,16 @@ macro_rules! float {
             fn to_i128(self) -> i128 {
                 self as i128
             }
+
+            #[inline(always)]
+            #[allow(clippy::cast_possible_truncation, clippy::unnecessary_cast, reason = "a mask is all ones or zero in every width")]
+            fn select(mask: u64, yes: Self, no: Self) -> Self {
+                let mask = mask as $bits;
+                <$t>::from_bits((yes.to_bits() & mask) | (no.to_bits() & !mask))
+            }
         }
     )*};
 }
 
 integer!(i8, i16, i32, i64, i128, u8, u16, u32);
-float!(f32, f64);
+float!(f32 as u32, f64 as u64);

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, StringViewArray};
+use datafusion::common::hash_utils::RandomState;
 use datafusion::error::Result;
 use quickdb_storage::{Encoding, Shard, ShardId};
 use rayon::slice::ParallelSliceMut;
 
 use crate::store::ShardStore;
 
-/// Dictionaries of several shards are put together while they have at most this many entries in all; beyond, sorting
-/// them takes longer (about 0.1 s per million) than grouping by the strings themselves gains.
+/// Dictionaries of several shards are put together while they have at most this many entries in all: one thread does
+/// it before the first row is read, so that beyond some size grouping by the strings themselves is ahead.
 const ENTRIES_MAX: usize = 4 << 20;
 
 /// The values of a text column in all shards of a query, sorted by their bytes, so that ids compare as the strings.
@@ -38,22 +39,32 @@ impl GlobalDictionary {
         if entries_count > ENTRIES_MAX {
             return Ok(None);
         }
-        let mut entries: Vec<(&str, usize, usize)> = Vec::with_capacity(entries_count);
-        for (part, (_, dictionary)) in parts.iter().enumerate() {
-            entries.extend((0..dictionary.len()).map(|code| (dictionary.value(code), part, code)));
+        // Equal values are found by hashing, and only the different ones are sorted: shards mostly share theirs.
+        let mut numbers: HashMap<&str, u32, RandomState> = HashMap::with_hasher(RandomState::default());
+        let mut found: Vec<(&str, u32)> = vec![];
+        let mut ids: Vec<Vec<u32>> = Vec::with_capacity(parts.len());
+        for (_, dictionary) in &parts {
+            let part = (0..dictionary.len()).map(|code| {
+                let value = dictionary.value(code);
+                *numbers.entry(value).or_insert_with(|| {
+                    let number = u32::try_from(found.len()).unwrap_or(u32::MAX);
+                    found.push((value, number));
+                    number
+                })
+            });
+            ids.push(part.collect());
         }
-        entries.par_sort_unstable();
-        let mut ids: Vec<Vec<u32>> = parts.iter().map(|(_, dictionary)| vec![0; dictionary.len()]).collect();
-        let mut values: Vec<&str> = vec![];
-        for (value, part, code) in entries {
-            if values.last() != Some(&value) {
-                values.push(value);
-            }
-            let id = u32::try_from(values.len() - 1).unwrap_or(u32::MAX);
-            if let Some(slot) = ids.get_mut(part).and_then(|ids| ids.get_mut(code)) {
-                *slot = id;
+        found.par_sort_unstable();
+        let mut ranks = vec![0u32; found.len()];
+        for (rank, (_, number)) in (0u32..).zip(&found) {
+            if let Some(slot) = ranks.get_mut(*number as usize) {
+                *slot = rank;
             }
         }
+        for id in ids.iter_mut().flatten() {
+            *id = ranks.get(*id as usize).copied().unwrap_or(0);
+        }
+        let values = found.iter().map(|(value, _)| *value);
         let values = Arc::new(StringViewArray::from_iter_values(values));
         let ids = parts.iter().map(|(shard, _)| *shard).zip(ids).collect();
         Ok(Some(Self { values, ids }))

@@ -7,13 +7,14 @@ use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use futures::FutureExt;
-use futures::future::{BoxFuture, try_join};
+use futures::future::{BoxFuture, try_join, try_join_all};
 use quickdb_storage::Shard;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::exec::ShardAggregateExec;
 use super::group_keys::KeySpace;
+use super::partitioned;
 use super::program::{Program, ProgramMetrics};
 use super::states;
 use super::table::PartialTable;
@@ -38,47 +39,83 @@ const RANGE_ROWS_PER_SLOT: u64 = 4;
 /// Row groups that one table takes in, in order.
 type Range = Vec<(Arc<Shard>, usize)>;
 
+/// Ranges that one piece of work reads, one after the other, are chosen so that there are this many pieces for every
+/// thread: few, since each costs a hand-over between the pools, and more than one, so that threads end together. The
+/// tree of merges does not depend on it.
+const PIECES_PER_THREAD: usize = 4;
+
+/// Tables of up to this size are merged and written out on the spot: handing them to another thread takes longer.
+const INLINE_BYTES_MAX: usize = 64 << 10;
+
 /// What all ranges of one query share.
-struct Shared {
-    store: Arc<ShardStore>,
-    program: Program,
+pub(super) struct Shared {
+    pub(super) store: Arc<ShardStore>,
+    pub(super) program: Program,
+    pub(super) cancel: CancellationToken,
     pool: Arc<dyn MemoryPool>,
-    cancel: CancellationToken,
-    /// Bounds the ranges that are queued or being read.
+    /// Bounds the pieces of work that are queued or running.
     turns: Semaphore,
+    /// Ranges of one piece of work.
+    piece_ranges: usize,
 }
 
-/// Runs a fused aggregate and returns its partial states with the memory that they are accounted for. Dropping the
-/// future cancels the work.
+/// How the rows of a query are taken in.
+enum Course {
+    /// Range by range, and the ranges' tables are merged.
+    Ranges(Vec<Range>),
+    /// Partition by partition.
+    Partitions(Range),
+}
+
+/// Batches of partial states with the memory that they are accounted for.
+pub(super) type States = Vec<(Vec<RecordBatch>, MemoryReservation)>;
+
+/// Runs a fused aggregate and returns its partial states. Dropping the future cancels the work.
 pub(super) async fn run(
     node: ShardAggregateExec,
     context: Arc<TaskContext>,
     metrics: ProgramMetrics,
-) -> Result<(Vec<RecordBatch>, MemoryReservation)> {
+) -> Result<States> {
     let store = ShardStore::of(&context)?;
     let cancel = CancellationToken::new();
     let _guard = cancel.clone().drop_guard();
     let pool = Arc::clone(context.memory_pool());
     let token = cancel.clone();
-    let (shared, ranges) = cpu::run(&cancel, move || prepare(&node, store, pool, token, metrics)).await?;
+    let (shared, course) = cpu::run(&cancel, move || prepare(&node, store, pool, token, metrics)).await?;
     let shared = Arc::new(shared);
-    let table = reduce(Arc::clone(&shared), ranges).await?;
-    cpu::run(&cancel, move || {
-        let _timer = shared.program.metrics.elapsed.timer();
-        let finished = table.finish(&shared.program)?;
-        states::batches(&shared.program, finished)
-    })
-    .await
+    let tables = match course {
+        Course::Ranges(ranges) => vec![reduce(Arc::clone(&shared), ranges).await?],
+        Course::Partitions(row_groups) => partitioned::run(Arc::clone(&shared), row_groups).await?,
+    };
+    let share = tables.len().div_ceil(cpu::queue_length()).max(1);
+    let mut finishing = vec![];
+    let mut tables = tables.into_iter().peekable();
+    while tables.peek().is_some() {
+        let part: Vec<PartialTable> = tables.by_ref().take(share).collect();
+        let bytes: usize = part.iter().map(PartialTable::heap_bytes).sum();
+        let shared = Arc::clone(&shared);
+        let cancel = cancel.clone();
+        let finish = move || -> Result<States> {
+            let _timer = shared.program.metrics.elapsed.timer();
+            part.into_iter()
+                .map(|table| states::batches(&shared.program, table.finish(&shared.program)?))
+                .collect()
+        };
+        finishing.push(async move {
+            if bytes <= INLINE_BYTES_MAX { finish() } else { cpu::run(&cancel, finish).await }
+        });
+    }
+    Ok(try_join_all(finishing).await?.into_iter().flatten().collect())
 }
 
-/// Prunes row groups, compiles the aggregate for the rest and cuts them into ranges.
+/// Prunes row groups, compiles the aggregate for the rest and decides how they are taken in.
 fn prepare(
     node: &ShardAggregateExec,
     store: Arc<ShardStore>,
     pool: Arc<dyn MemoryPool>,
     cancel: CancellationToken,
     metrics: ProgramMetrics,
-) -> Result<(Shared, Vec<Range>)> {
+) -> Result<(Shared, Course)> {
     let _timer = metrics.elapsed.timer();
     let scan = node.scan();
     let fixed = fixed_part(scan.filter.as_ref());
@@ -92,9 +129,14 @@ fn prepare(
         (&store, &row_groups),
         metrics.clone(),
     )?;
-    let ranges = cut(&program, row_groups);
     let turns = Semaphore::new(cpu::queue_length());
-    Ok((Shared { store, program, pool, cancel, turns }, ranges))
+    let mut shared = Shared { store, program, pool, cancel, turns, piece_ranges: 1 };
+    if partitioned::is_worthwhile(&shared, &row_groups)? {
+        return Ok((shared, Course::Partitions(row_groups)));
+    }
+    let ranges = cut(&shared.program, row_groups);
+    shared.piece_ranges = ranges.len().div_ceil(rayon::current_num_threads() * PIECES_PER_THREAD).max(1);
+    Ok((shared, Course::Ranges(ranges)))
 }
 
 /// Cuts row groups into ranges of equal length; how many depends on the data and the query alone.
@@ -113,29 +155,30 @@ fn cut(program: &Program, row_groups: Range) -> Vec<Range> {
     if ranges.is_empty() { vec![vec![]] } else { ranges }
 }
 
-/// The table of all ranges. The tree halves them, so its shape depends on their number alone.
+/// The table of all ranges. The tree halves them, so its shape depends on their number alone, not on how its parts
+/// are spread over threads.
 fn reduce(shared: Arc<Shared>, mut ranges: Vec<Range>) -> BoxFuture<'static, Result<PartialTable>> {
     async move {
-        if ranges.len() <= 1 {
-            let range = ranges.pop().unwrap_or_default();
-            return read(shared, range).await;
+        if ranges.len() <= shared.piece_ranges {
+            return read(shared, ranges).await;
         }
         let right = ranges.split_off(ranges.len().div_ceil(2));
         let (mut left, right) =
             try_join(reduce(Arc::clone(&shared), ranges), reduce(Arc::clone(&shared), right)).await?;
+        let bytes = left.heap_bytes() + right.heap_bytes();
         let cancel = shared.cancel.clone();
-        cpu::run(&cancel, move || {
+        let merge = move || {
             let _timer = shared.program.metrics.elapsed.timer();
             left.merge(right)?;
             Ok(left)
-        })
-        .await
+        };
+        if bytes <= INLINE_BYTES_MAX { merge() } else { cpu::run(&cancel, merge).await }
     }
     .boxed()
 }
 
-/// The table of one range.
-async fn read(shared: Arc<Shared>, range: Range) -> Result<PartialTable> {
+/// The table of neighbouring ranges, on one thread.
+async fn read(shared: Arc<Shared>, ranges: Vec<Range>) -> Result<PartialTable> {
     let owner = Arc::clone(&shared);
     let _turn = owner
         .turns
@@ -144,17 +187,29 @@ async fn read(shared: Arc<Shared>, range: Range) -> Result<PartialTable> {
         .map_err(|_| ExecError::new(ErrorKind::Cancelled, "query was cancelled").into_datafusion())?;
     cpu::run(&owner.cancel, move || {
         let _timer = shared.program.metrics.elapsed.timer();
-        let mut table = PartialTable::new(&shared.program, shared.reservation())?;
-        let row_groups =
-            range.into_iter().map(|(shard, row_group)| (Arc::clone(&shared.store), shard, row_group));
-        table.read(&shared.program, row_groups, &shared.cancel)?;
-        Ok(table)
+        read_ranges(&shared, ranges)
     })
     .await
 }
 
+/// The same tree as that of [`reduce`], branch by branch.
+fn read_ranges(shared: &Shared, mut ranges: Vec<Range>) -> Result<PartialTable> {
+    if ranges.len() > 1 {
+        let right = ranges.split_off(ranges.len().div_ceil(2));
+        let mut left = read_ranges(shared, ranges)?;
+        left.merge(read_ranges(shared, right)?)?;
+        return Ok(left);
+    }
+    let mut table = PartialTable::new(&shared.program, shared.reservation())?;
+    let row_groups = ranges.into_iter().flatten();
+    let row_groups = row_groups.map(|(shard, row_group)| (Arc::clone(&shared.store), shard, row_group));
+    table.read(&shared.program, row_groups, &shared.cancel)?;
+    Ok(table)
+}
+
 impl Shared {
-    fn reservation(&self) -> MemoryReservation {
+    /// An empty reservation in the memory pool of the query.
+    pub(super) fn reservation(&self) -> MemoryReservation {
         MemoryConsumer::new("ShardAggregateExec").register(&self.pool)
     }
 }

@@ -154,11 +154,14 @@ impl ExecutionPlan for ShardAggregateExec {
         };
         let batches = driver::run(self.clone(), context, metrics);
         let batches = stream::once(batches)
-            .map_ok(move |(batches, reservation)| {
+            .map_ok(move |states| {
                 let baseline = baseline.clone();
-                stream::iter(batches.into_iter().map(move |batch| {
+                let batches = states.into_iter().flat_map(|(batches, reservation)| {
                     // The batches are views of one, whose memory stays accounted for until the last is gone.
-                    let _held = &reservation;
+                    let reservation = Arc::new(reservation);
+                    batches.into_iter().map(move |batch| (batch, Arc::clone(&reservation)))
+                });
+                stream::iter(batches.map(move |(batch, _reservation)| {
                     baseline.record_output(batch.num_rows());
                     Ok(batch)
                 }))

@@ -17,11 +17,13 @@ use arrow::datatypes::{
 use datafusion::common::internal_err;
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
+use quickdb_kernels::{bitmap, gather};
 use quickdb_storage::{Bound, Shard};
 
 use super::arguments::{Argument, ids, plain_column};
 use super::chunk::ChunkRows;
 use super::dictionary::GlobalDictionary;
+use crate::column_test::ColumnTest;
 use crate::predicate::NarrowExpr;
 use crate::store::ShardStore;
 
@@ -72,6 +74,7 @@ enum Source {
     Ids { column: usize, dictionary: Arc<GlobalDictionary> },
     Integer { column: usize, least: i64 },
     Flag { argument: Argument },
+    Test { test: ColumnTest },
 }
 
 /// Keys that DataFusion's group values tell apart.
@@ -150,8 +153,13 @@ impl Dimension {
             if data_type != DataType::Boolean {
                 return Ok(None);
             }
-            let argument = Argument::Expr(NarrowExpr::new(expr, context.schema)?);
-            return Ok(Some(Self { source: Source::Flag { argument }, data_type, nullable: true, radix: 3 }));
+            let test =
+                ColumnTest::of(expr, context.schema).filter(|test| test.column() < context.column_count);
+            let source = match test {
+                Some(test) => Source::Test { test },
+                None => Source::Flag { argument: Argument::Expr(NarrowExpr::new(expr, context.schema)?) },
+            };
+            return Ok(Some(Self { source, data_type, nullable: true, radix: 3 }));
         };
         let nullable =
             context.row_groups.iter().any(|(shard, index)| shard.zone_map(*index, column).null_count > 0);
@@ -203,6 +211,14 @@ impl Dimension {
                     other => return internal_err!("{other} is no integer key"),
                 }
             }
+            Source::Test { test } => {
+                let array = rows.whole(test.column())?;
+                let mut words = vec![0; bitmap::words_for(array.len())];
+                test.run(&array, &mut words);
+                let mut bytes = vec![0; array.len()];
+                bitmap::to_bytes(&words, &mut bytes);
+                self.push_codes(&bytes, array.nulls(), indices, keys, u64::from);
+            }
             Source::Flag { argument } => {
                 let (array, packed) = argument.resolve(rows)?;
                 let Some(flags) = array.as_boolean_opt() else {
@@ -235,30 +251,34 @@ impl Dimension {
         code: impl Fn(T) -> u64,
     ) {
         let (radix, shift) = (self.radix, u64::from(self.nullable));
-        let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
-        match (indices, nulls) {
-            (None, None) => {
-                for (key, &value) in keys.iter_mut().zip(values) {
-                    *key = *key * radix + shift + code(value);
-                }
+        let valid = nulls.filter(|nulls| nulls.null_count() > 0).map(|nulls| {
+            let mut words = vec![0; bitmap::words_for(nulls.len())];
+            bitmap::copy_from_bytes(&mut words, nulls.validity(), nulls.offset(), nulls.len());
+            let mut bytes = vec![0; nulls.len()];
+            bitmap::to_bytes(&words, &mut bytes);
+            bytes
+        });
+        // What stands under a NULL may be far from the other codes: it is computed and then multiplied by 0.
+        let push = |key: &mut u64, value: T, valid: u8| {
+            *key = *key * radix + shift.wrapping_add(code(value)).wrapping_mul(u64::from(valid));
+        };
+        match (indices, valid) {
+            (None, None) => keys.iter_mut().zip(values).for_each(|(key, &value)| push(key, value, 1)),
+            (None, Some(valid)) => {
+                keys.iter_mut()
+                    .zip(values)
+                    .zip(&valid)
+                    .for_each(|((key, &value), &valid)| push(key, value, valid));
             }
-            (Some(indices), None) => {
-                for (key, &index) in keys.iter_mut().zip(indices) {
-                    let value = values.get(index as usize).copied();
-                    *key = *key * radix + value.map_or(0, |value| shift + code(value));
+            (Some(indices), valid) => {
+                let mut packed = vec![];
+                gather::gather(values, indices, &mut packed);
+                let mut packed_valid = vec![1; if valid.is_none() { packed.len() } else { 0 }];
+                if let Some(valid) = valid {
+                    gather::gather(&valid, indices, &mut packed_valid);
                 }
-            }
-            (None, Some(nulls)) => {
-                for ((key, &value), valid) in keys.iter_mut().zip(values).zip(nulls) {
-                    *key = *key * radix + if valid { shift + code(value) } else { 0 };
-                }
-            }
-            (Some(indices), Some(nulls)) => {
-                for (key, &index) in keys.iter_mut().zip(indices) {
-                    let value =
-                        values.get(index as usize).copied().filter(|_| nulls.is_valid(index as usize));
-                    *key = *key * radix + value.map_or(0, |value| shift + code(value));
-                }
+                let rows = packed.iter().zip(&packed_valid);
+                keys.iter_mut().zip(rows).for_each(|(key, (&value, &valid))| push(key, value, valid));
             }
         }
     }
@@ -273,7 +293,7 @@ impl Dimension {
                 let ids = offsets.map(|id| u32::try_from(id).unwrap_or(0)).collect::<Vec<_>>();
                 text_of(dictionary, &UInt32Array::new(ids.into(), valid))?
             }
-            Source::Flag { .. } => {
+            Source::Flag { .. } | Source::Test { .. } => {
                 Arc::new(BooleanArray::new(offsets.map(|flag| flag == 1).collect(), valid))
             }
             Source::Integer { least, .. } => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
-use quickdb_kernels::bitmap;
+use quickdb_kernels::{bitmap, gather};
 
 use super::chunk::ChunkRows;
 
@@ -56,27 +56,33 @@ impl Values {
                 bitmap::and(&mut valid, lane.rows.selection.words());
                 Rows::Masked(Arc::new(valid))
             }
-            (true, true, None) => Rows::Grouped { indices: None, groups: Arc::clone(&lane.groups) },
+            (true, true, _) => return Self::grouped(array, &lane.groups),
             (true, false, None) => {
                 Rows::Grouped { indices: Some(Arc::clone(&lane.indices)), groups: Arc::clone(&lane.groups) }
             }
-            (true, true, Some(valid)) => {
-                let mut indices = vec![];
-                bitmap::indices(&valid, &mut indices);
-                let mut groups = vec![];
-                quickdb_kernels::gather::gather(&lane.groups, &indices, &mut groups);
-                Rows::Grouped { indices: Some(Arc::new(indices)), groups: Arc::new(groups) }
-            }
             (true, false, Some(valid)) => {
                 let mut positions = vec![];
-                quickdb_kernels::gather::positions_kept(&lane.indices, &valid, &mut positions);
+                gather::positions_kept(&lane.indices, &valid, &mut positions);
                 let (mut indices, mut groups) = (vec![], vec![]);
-                quickdb_kernels::gather::gather(&lane.indices, &positions, &mut indices);
-                quickdb_kernels::gather::gather(&lane.groups, &positions, &mut groups);
+                gather::gather(&lane.indices, &positions, &mut indices);
+                gather::gather(&lane.groups, &positions, &mut groups);
                 Rows::Grouped { indices: Some(Arc::new(indices)), groups: Arc::new(groups) }
             }
         };
         Self { array, rows }
+    }
+
+    /// All rows of `array` that are not NULL, each for its group.
+    pub(super) fn grouped(array: ArrayRef, groups: &Arc<Vec<u32>>) -> Self {
+        let Some(nulls) = array.nulls().filter(|nulls| nulls.null_count() > 0) else {
+            return Self { array, rows: Rows::Grouped { indices: None, groups: Arc::clone(groups) } };
+        };
+        let mut valid = vec![0; bitmap::words_for(array.len())];
+        bitmap::copy_from_bytes(&mut valid, nulls.validity(), nulls.offset(), array.len());
+        let (mut indices, mut kept) = (vec![], vec![]);
+        bitmap::indices(&valid, &mut indices);
+        gather::gather(groups, &indices, &mut kept);
+        Self { array, rows: Rows::Grouped { indices: Some(Arc::new(indices)), groups: Arc::new(kept) } }
     }
 
     /// How many rows count.

@@ -15,6 +15,9 @@
 //! DataFusion on the selected rows of each chunk, and an aggregate without kernel runs its own accumulator on the
 //! same group ids.
 //!
+//! Where the groups are many, rows are first sorted by the hash of their keys into partitions, and each partition is
+//! grouped by itself, in a table that fits the cache (`partitioned`).
+//!
 //! The rows are cut into ranges that depend on the shards alone, and the ranges' tables are merged along a fixed
 //! tree: sums of floats have the same bits in every run, whatever the number of threads.
 
@@ -27,6 +30,7 @@ mod exec;
 mod final_stage;
 mod group_keys;
 mod lane;
+mod partitioned;
 mod program;
 mod rule;
 mod shared;

@@ -24,6 +24,7 @@ use super::dictionary::GlobalDictionary;
 use super::group_keys::{KeyContext, KeySpace};
 use super::shared::SharedExprs;
 use super::states::State;
+use crate::float_extremes::{FloatMax, FloatMin};
 use crate::live_filter::LiveFilter;
 use crate::predicate::{NarrowExpr, Predicate};
 use crate::store::ShardStore;
@@ -223,8 +224,7 @@ impl Compiler<'_> {
         if expr.downcast_ref::<Literal>().is_some_and(|literal| !literal.value().is_null()) {
             return Ok(self.slot(Operation::CountRows, vec![], lane));
         }
-        let column =
-            plain_column(expr, self.context.schema).or_else(|| widened_column(expr, self.context.schema));
+        let column = self.stored(expr).or_else(|| self.widened(expr));
         let argument = match column {
             Some((column, data_type)) => {
                 let row_groups = self.context.row_groups;
@@ -291,7 +291,9 @@ impl Compiler<'_> {
             let count = self.count(argument, lane)?;
             return Ok(Some(State::Average { count, sum }));
         }
-        let end = match (function.is::<Min>(), function.is::<Max>()) {
+        let is_min = function.is::<Min>() || function.is::<FloatMin>();
+        let is_max = function.is::<Max>() || function.is::<FloatMax>();
+        let end = match (is_min, is_max) {
             (true, _) => End::Least,
             (_, true) => End::Greatest,
             _ => return Ok(None),

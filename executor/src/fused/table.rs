@@ -40,6 +40,14 @@ enum Groups {
     General(Box<dyn GroupValues>),
 }
 
+/// Keys of rows that were computed before.
+pub(super) enum PackedKeys<'a> {
+    /// Numbers in a mixed radix.
+    Coded(&'a [u64]),
+    /// Columns as group values see them.
+    General(Vec<ArrayRef>),
+}
+
 /// No id yet, in a lookup table.
 const UNSEEN: u32 = u32::MAX;
 
@@ -205,6 +213,58 @@ impl PartialTable {
         Ok(())
     }
 
+    /// Takes in rows whose keys and arguments are at hand; `arguments` are by number, those that no slot needs absent.
+    pub(super) fn read_packed(
+        &mut self,
+        program: &Program,
+        keys: PackedKeys<'_>,
+        arguments: &[Option<ArrayRef>],
+        rows: usize,
+    ) -> Result<()> {
+        let mut ids = vec![];
+        let mut groups: Vec<u32> = vec![];
+        match (&mut self.groups, keys) {
+            (Groups::Hashed(table), PackedKeys::Coded(keys)) => table.ids(keys, &mut groups),
+            (Groups::General(values), PackedKeys::General(columns)) => {
+                values.intern(&columns, &mut ids)?;
+                groups.extend(ids.iter().map(|&id| u32::try_from(id).unwrap_or(u32::MAX)));
+            }
+            _ => return internal_err!("keys without their table"),
+        }
+        self.make_room();
+        let groups = Arc::new(groups);
+        let mut known: Vec<Option<Values>> = vec![None; arguments.len()];
+        let of = |argument: usize| match arguments.get(argument) {
+            Some(Some(array)) => Ok(Arc::clone(array)),
+            _ => internal_err!("aggregate without its argument"),
+        };
+        for (slot, accumulator) in program.slots.iter().zip(&mut self.accumulators) {
+            match (&slot.operation, slot.arguments.as_slice()) {
+                (Operation::CountRows, _) => accumulator.count_rows(rows, &groups, true),
+                (Operation::Foreign(_), numbers) => {
+                    if ids.is_empty() {
+                        ids.extend(groups.iter().map(|&group| group as usize));
+                    }
+                    let arrays = numbers.iter().map(|&argument| of(argument)).collect::<Result<Vec<_>>>()?;
+                    accumulator.update_foreign(&arrays, &ids)?;
+                }
+                (_, &[argument]) => {
+                    let Some(cell) = known.get_mut(argument) else {
+                        return internal_err!("aggregate without its argument");
+                    };
+                    if cell.is_none() {
+                        *cell = Some(Values::grouped(of(argument)?, &groups));
+                    }
+                    if let Some(values) = cell {
+                        accumulator.update(values)?;
+                    }
+                }
+                _ => return internal_err!("an aggregate with a kernel has one argument"),
+            }
+        }
+        Ok(())
+    }
+
     /// The group of every selected row; new ones are made.
     fn find_groups(
         &mut self,
@@ -256,7 +316,12 @@ impl PartialTable {
     ///
     /// # Errors
     /// `OutOfMemory` when that is more than there is.
-    fn account(&mut self) -> Result<()> {
+    pub(super) fn account(&mut self) -> Result<()> {
+        self.reservation.try_resize(self.heap_bytes()).map_err(out_of_memory)
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
         let groups = match &self.groups {
             Groups::One | Groups::Slots(_) => 0,
             Groups::Dense { lookup, keys } => {
@@ -266,7 +331,7 @@ impl PartialTable {
             Groups::General(values) => values.size(),
         };
         let states: usize = self.accumulators.iter().map(Accumulator::heap_bytes).sum();
-        self.reservation.try_resize(groups + states).map_err(out_of_memory)
+        groups + states
     }
 
     /// Adds the groups and states of `other`, whose rows come after these.

@@ -1,6 +1,14 @@
 //! Fused aggregates: every kind of query, against DataFusion without the rule.
 
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::{ExecutionPlan, collect};
 use quickdb_executor::error::ErrorKind;
+use quickdb_executor::fused::ShardAggregateExec;
+use quickdb_executor::scan::ShardScanExec;
+use quickdb_storage::ShardId;
 
 use crate::data;
 use crate::harness::{Harness, limited, text_of};
@@ -75,6 +83,7 @@ async fn expressions_fall_back_alone() {
     all_fused(&harness, &[
         "select small % 7, count(*), sum(medium * 2), avg(ndouble + real) from t group by small % 7",
         "select real < 0, count(*), avg(ndouble) from t group by real < 0",
+        "select ndouble >= 10.5, nlarge < 7, nword, count(*) from t where small <> 3 group by 1, 2, 3",
         "select floor(ndouble / 100), count(*) from t where ndouble > -3000 group by 1",
         "select date_trunc('hour', nmoment), count(*), max(id) from t group by 1",
         "select upper(nword), length(name), count(*) from t group by 1, 2",
@@ -234,4 +243,67 @@ async fn too_many_groups_for_the_memory_are_an_error() {
     let batches = datafusion::physical_plan::collect(plan, harness.sharded.task_ctx()).await.unwrap();
     assert_eq!(text_of(&batches).len(), 8);
     assert_eq!(harness.sharded.runtime_env().memory_pool.reserved(), 0);
+}
+
+/// The plan with every leaf cut in two: the first shard, and the others.
+fn for_two_workers(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    let parts = [vec![ShardId(1)], vec![ShardId(2), ShardId(3)]];
+    plan.transform_up(|node| {
+        let variants: Vec<Arc<dyn ExecutionPlan>> = if let Some(scan) = node.downcast_ref::<ShardScanExec>() {
+            parts.iter().map(|shards| Arc::new(scan.with_shards(shards.clone())) as _).collect()
+        } else if let Some(aggregate) = node.downcast_ref::<ShardAggregateExec>() {
+            parts.iter().map(|shards| Arc::new(aggregate.with_shards(shards.clone())) as _).collect()
+        } else {
+            return Ok(Transformed::no(node));
+        };
+        for variant in &variants {
+            assert_eq!(variant.schema(), node.schema());
+            assert_eq!(
+                variant.properties().partitioning.partition_count(),
+                node.properties().partitioning.partition_count()
+            );
+        }
+        Ok(Transformed::yes(UnionExec::try_new(variants)?))
+    })
+    .data()
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_of_several_workers_add_up() {
+    let harness = harness();
+    // NaN and -infinity lie in one worker's shards, numbers in the other's, and the final aggregate sees both orders.
+    for (sql, expected) in [
+        ("select max(case when id < 9 then 'NaN'::double else wild end) from t where nflag", "NaN"),
+        ("select max(case when id > 200000 then 'NaN'::double else wild end) from t where nflag", "NaN"),
+        (
+            "select nflag, max(case when id < 9 then 'NaN'::double else real end) from t where nflag group by 1",
+            "true | NaN",
+        ),
+        (
+            "select nflag, max(case when id > 200000 then 'NaN'::double else real end) from t where nflag group by 1",
+            "true | NaN",
+        ),
+        (
+            "select nflag, min(case when id < 200000 then 'NaN'::double else real end) from t where nflag group by 1",
+            "true | -250.0",
+        ),
+        ("select nflag, max('-Infinity'::double + real) from t where nflag group by 1", "true | -inf"),
+    ] {
+        let plan = for_two_workers(harness.plan(sql).await);
+        assert_eq!(text_of(&collect(plan, harness.sharded.task_ctx()).await.unwrap()), [expected], "{sql}");
+    }
+    for sql in [
+        "select id, nword from t where small = 4",
+        "select count(*), sum(price), avg(ndouble), min(nword), max(name), median(small) from t where id > 3",
+        "select nword, nflag, count(*), avg(real), min(name), max(day) from t group by nword, nflag",
+        "select many, count(*), sum(ndouble) from t group by many",
+        "select name, real, count(*) from t where small > 30 group by name, real",
+        "select small, median(medium), round(stddev(ndouble), 6) from t group by small",
+        "select count(*), max(real) from t where id >= 220000",
+    ] {
+        let plan = for_two_workers(harness.plan(sql).await);
+        let found = text_of(&collect(plan, harness.sharded.task_ctx()).await.unwrap());
+        assert_eq!(found, text_of(&harness.memory.sql(sql).await.unwrap().collect().await.unwrap()), "{sql}");
+    }
 }

@@ -12,6 +12,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_plan::{ExecutionPlan, collect, displayable};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use quickdb_executor::error::ExecError;
+use quickdb_executor::float_extremes;
 use quickdb_executor::fused::FuseAggregates;
 use quickdb_executor::scan::{ShardPlacement, ShardTable, WorkerId};
 use quickdb_executor::store::ShardStore;
@@ -70,6 +71,9 @@ impl Harness {
             .with_physical_optimizer_rule(Arc::new(FuseAggregates))
             .build();
         let sharded = SessionContext::new_with_state(state);
+        for function in float_extremes::functions() {
+            sharded.register_udaf(function.as_ref().clone());
+        }
         sharded.register_table("t", Arc::new(table)).unwrap();
         let memory = SessionContext::new_with_config(config);
         let partitions = if batches.is_empty() { vec![vec![]] } else { vec![batches] };
