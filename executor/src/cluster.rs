@@ -38,12 +38,12 @@ use crate::table::WorkerId;
 use crate::tls::{ClusterTls, TlsError};
 
 /// A worker that does not accept a connection within this time counts as lost.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Silence after which a worker is asked whether it lives, and how long it has to answer. Together they
 /// bound how long a query waits for a worker that hangs.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Flow-control windows: large enough that a shuffle is bound by the network, not by round trips.
 pub(crate) const STREAM_WINDOW_BYTES: u32 = 16 << 20;
@@ -143,7 +143,10 @@ impl Cluster {
     pub(crate) fn channel(&self, index: usize) -> Result<Channel> {
         match self.urls.get(index) {
             Some(url) => self.channels.channel(url),
-            None => Err(ExecError::new(ErrorKind::Internal, format!("there is no worker {index}")).into_datafusion()),
+            None => {
+                Err(ExecError::new(ErrorKind::Internal, format!("there is no worker {index}"))
+                    .into_datafusion())
+            }
         }
     }
 }
@@ -158,7 +161,8 @@ impl WorkerResolver for Cluster {
 /// connector, so the scheme stays `http`.
 pub(crate) fn worker_url(address: &str) -> Option<Url> {
     let url = Url::parse(&format!("http://{address}")).ok()?;
-    (url.port().is_some() && url.path() == "/" && url.host_str().is_some_and(|host| !host.is_empty())).then_some(url)
+    (url.port().is_some() && url.path() == "/" && url.host_str().is_some_and(|host| !host.is_empty()))
+        .then_some(url)
 }
 
 /// Channels over mutual TLS, one for each worker, made when first asked for and kept.
@@ -287,7 +291,10 @@ struct NamedChannel {
 }
 
 impl NamedChannel {
-    fn named<T: Send + 'static>(&self, stream: BoxStream<'static, Result<T>>) -> BoxStream<'static, Result<T>> {
+    fn named<T: Send + 'static>(
+        &self,
+        stream: BoxStream<'static, Result<T>>,
+    ) -> BoxStream<'static, Result<T>> {
         let worker = self.worker.clone();
         stream.map(move |item| item.map_err(|error| name_worker(&worker, error))).boxed()
     }
@@ -303,7 +310,8 @@ impl WorkerChannel for NamedChannel {
         metrics: ExecutionPlanMetricsSet,
         task_ctx: &Arc<TaskContext>,
     ) -> Result<BoxStream<'static, Result<WorkerToCoordinatorMsg>>> {
-        let stream = self.client.coordinator_channel(headers, set_plan_request, to_worker, metrics, task_ctx).await;
+        let stream =
+            self.client.coordinator_channel(headers, set_plan_request, to_worker, metrics, task_ctx).await;
         stream.map(|stream| self.named(stream)).map_err(|error| name_worker(&self.worker, error))
     }
 

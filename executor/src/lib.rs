@@ -20,8 +20,10 @@
 
 pub mod cluster;
 pub mod codec;
+mod column_test;
 pub mod cpu;
 pub mod error;
+pub mod float_extremes;
 pub mod functions;
 pub mod fused;
 mod live_filter;

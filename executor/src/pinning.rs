@@ -30,10 +30,9 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use datafusion_distributed::{
-    DesiredTaskCountEvent, DesiredTaskCountEventResponse, DistributedExt, DistributedLeafExec, DistributedMetricsFormat,
-    NetworkBoundaryExt,
-    RouteTasksEvent, RouteTasksEventResponse, ScaleUpLeafNodeEvent, ScaleUpLeafNodeEventResponse,
-    SessionStateBuilderExt,
+    DesiredTaskCountEvent, DesiredTaskCountEventResponse, DistributedExt, DistributedLeafExec,
+    DistributedMetricsFormat, NetworkBoundaryExt, RouteTasksEvent, RouteTasksEventResponse,
+    ScaleUpLeafNodeEvent, ScaleUpLeafNodeEventResponse, SessionStateBuilderExt,
 };
 use quickdb_storage::ShardId;
 
@@ -148,7 +147,9 @@ pub(crate) fn is_shard_leaf(plan: &Arc<dyn ExecutionPlan>) -> bool {
 
 fn shards_of(plan: &Arc<dyn ExecutionPlan>) -> Option<&[ShardId]> {
     let scan = plan.downcast_ref::<ShardScanExec>().map(|scan| scan.target.shards.as_slice());
-    scan.or_else(|| plan.downcast_ref::<ShardAggregateExec>().map(|aggregate| aggregate.scan().target.shards.as_slice()))
+    scan.or_else(|| {
+        plan.downcast_ref::<ShardAggregateExec>().map(|aggregate| aggregate.scan().target.shards.as_slice())
+    })
 }
 
 /// A leaf whose rows are in the plan or made by it, and so exist once: VALUES, series, the master's tables.

@@ -8,8 +8,8 @@ use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::{
-    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse,
-    PollInfo, PutResult, Result as ActionResult, SchemaResult, Ticket,
+    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest,
+    HandshakeResponse, PollInfo, PutResult, Result as ActionResult, SchemaResult, Ticket,
 };
 use datafusion::common::DataFusionError;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -78,7 +78,9 @@ where
         (Err(error), _) => Err(store.explain(error)),
         (Ok(_), Some(failure)) => Err(failure),
         (Ok(Some(report)), None) => Ok(report),
-        (Ok(None), None) => Err(ExecError::new(ErrorKind::Internal, "a shard was given up half-way").into_datafusion()),
+        (Ok(None), None) => {
+            Err(ExecError::new(ErrorKind::Internal, "a shard was given up half-way").into_datafusion())
+        }
     }
 }
 
@@ -97,7 +99,8 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// The error as the other end finds it again: its text carries the kind.
 fn status(error: DataFusionError) -> Status {
-    let error = ExecError::find(&error).unwrap_or_else(|| ExecError::new(ErrorKind::Internal, error.to_string()));
+    let error =
+        ExecError::find(&error).unwrap_or_else(|| ExecError::new(ErrorKind::Internal, error.to_string()));
     Status::internal(error.to_string())
 }
 
@@ -115,14 +118,18 @@ impl FlightService for ShardService {
     type ListActionsStream = Answers<ActionType>;
     type DoExchangeStream = Answers<FlightData>;
 
-    async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
+    async fn do_put(
+        &self,
+        request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoPutStream>, Status> {
         let mut messages = request.into_inner();
         let first = messages.message().await?.ok_or_else(|| malformed("no schema"))?;
         let descriptor = first.flight_descriptor.clone().ok_or_else(|| malformed("no descriptor"))?;
         let put = PutShard::decode(descriptor.cmd).map_err(malformed)?;
         let messages = stream::iter([Ok(first)]).chain(messages);
-        let mut batches =
-            FlightRecordBatchStream::new_from_flight_data(messages.map_err(|error| FlightError::Tonic(Box::new(error))));
+        let mut batches = FlightRecordBatchStream::new_from_flight_data(
+            messages.map_err(|error| FlightError::Tonic(Box::new(error))),
+        );
         // The schema comes before the first batch; a table without rows has the schema alone.
         let first = batches.next().await.transpose().map_err(malformed)?;
         let schema = batches.schema().cloned().ok_or_else(|| malformed("no schema"))?;
@@ -142,7 +149,9 @@ impl FlightService for ShardService {
                 let shards = store.directory().list().map_err(|error| status(store.explain(error)))?;
                 Ok(shards
                     .into_iter()
-                    .map(|shard| Ok(ActionResult { body: ShardEntry { shard: shard.0 }.encode_to_vec().into() }))
+                    .map(|shard| {
+                        Ok(ActionResult { body: ShardEntry { shard: shard.0 }.encode_to_vec().into() })
+                    })
                     .collect())
             }
             REMOVE_SHARD => {
@@ -161,8 +170,9 @@ impl FlightService for ShardService {
     }
 
     async fn list_actions(&self, _: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
-        let actions = [(LIST_SHARDS, "every shard on the worker"), (REMOVE_SHARD, "forget one shard")]
-            .map(|(name, description)| Ok(ActionType { r#type: name.into(), description: description.into() }));
+        let actions = [(LIST_SHARDS, "every shard on the worker"), (REMOVE_SHARD, "forget one shard")].map(
+            |(name, description)| Ok(ActionType { r#type: name.into(), description: description.into() }),
+        );
         Ok(Response::new(stream::iter(actions).boxed()))
     }
 

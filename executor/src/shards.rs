@@ -81,7 +81,8 @@ impl ShardHost {
                     .and_then(|receipt| ShardReceipt::decode(receipt.app_metadata).ok())
                     .and_then(ShardReceipt::into_report)
                     .ok_or_else(|| {
-                        let message = format!("worker \"{worker}\" gave no receipt for shard {}", identity.shard);
+                        let message =
+                            format!("worker \"{worker}\" gave no receipt for shard {}", identity.shard);
                         ExecError::new(ErrorKind::Internal, message).into_datafusion()
                     })
             }
@@ -91,9 +92,7 @@ impl ShardHost {
     /// Every shard on the worker, committed or not.
     pub async fn list(&self) -> Result<Vec<ShardId>> {
         match self {
-            Self::Embedded(store) => {
-                store.directory().list().map_err(|error| store.explain(error))
-            }
+            Self::Embedded(store) => store.directory().list().map_err(|error| store.explain(error)),
             Self::Remote { worker, channel } => {
                 let action = Action { r#type: LIST_SHARDS.to_owned(), body: bytes::Bytes::new() };
                 let answers = self.client(channel).do_action(action).await;
@@ -114,9 +113,7 @@ impl ShardHost {
     /// Deletes a shard that no snapshot of the catalogue names any more.
     pub async fn remove(&self, shard: ShardId) -> Result<()> {
         match self {
-            Self::Embedded(store) => {
-                store.directory().remove(shard).map_err(|error| store.explain(error))
-            }
+            Self::Embedded(store) => store.directory().remove(shard).map_err(|error| store.explain(error)),
             Self::Remote { worker, channel } => {
                 let body = RemoveShard { shard: shard.0 }.encode_to_vec().into();
                 let action = Action { r#type: REMOVE_SHARD.to_owned(), body };

@@ -70,7 +70,10 @@ impl ClusterTls {
     fn roots(&self) -> Result<RootCertStore, TlsError> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(&self.ca_pem) {
-            roots.add(certificate.map_err(|source| TlsError::Pem { what: "the authority's certificate", source })?)?;
+            roots.add(
+                certificate
+                    .map_err(|source| TlsError::Pem { what: "the authority's certificate", source })?,
+            )?;
         }
         Ok(roots)
     }
@@ -88,7 +91,8 @@ impl ClusterTls {
     pub fn server_config(&self) -> Result<Arc<ServerConfig>, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()?), Arc::clone(&provider)).build()?;
+            WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()?), Arc::clone(&provider))
+                .build()?;
         let (chain, key) = self.identity()?;
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -119,7 +123,11 @@ impl tonic::transport::server::Connected for ClusterStream {
 }
 
 impl AsyncRead for ClusterStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
@@ -155,7 +163,10 @@ impl AsyncWrite for ClusterStream {
 ///
 /// Nagle's algorithm is turned off on each accepted socket here because tonic ignores its own setting for
 /// streams that it did not accept itself; with it on, each query waits some 90 ms.
-pub(crate) fn accept(listener: TcpListener, config: Arc<ServerConfig>) -> impl Stream<Item = io::Result<ClusterStream>> {
+pub(crate) fn accept(
+    listener: TcpListener,
+    config: Arc<ServerConfig>,
+) -> impl Stream<Item = io::Result<ClusterStream>> {
     let (accepted, incoming) = mpsc::channel(HANDSHAKES_MAX);
     let acceptor = TlsAcceptor::from(config);
     let permits = Arc::new(Semaphore::new(HANDSHAKES_MAX));

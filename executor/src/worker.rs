@@ -12,8 +12,8 @@ use datafusion::execution::SessionState;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use quickdb_storage::ShardDirectory;
 use datafusion_distributed::{DistributedExt, Worker, WorkerQueryContext};
+use quickdb_storage::ShardDirectory;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -149,11 +149,13 @@ impl Drop for WorkerServer {
 }
 
 /// The session in which a task of this worker runs.
-fn worker_session(query: WorkerQueryContext, store: Arc<ShardStore>, channels: WorkerChannels) -> Result<SessionState> {
-    let mut builder = query
-        .builder
-        .with_distributed_channel_resolver(channels)
-        .with_distributed_user_codec(QuickdbCodec);
+fn worker_session(
+    query: WorkerQueryContext,
+    store: Arc<ShardStore>,
+    channels: WorkerChannels,
+) -> Result<SessionState> {
+    let mut builder =
+        query.builder.with_distributed_channel_resolver(channels).with_distributed_user_codec(QuickdbCodec);
     builder.config().get_or_insert_default().set_extension(store);
     let builder = crate::functions::add_to(builder);
     Ok(builder.build())
@@ -166,6 +168,7 @@ fn worker_session(query: WorkerQueryContext, store: Arc<ShardStore>, channels: W
 pub fn runtime_env(memory_limit_bytes: usize, spill_dir: &std::path::Path) -> Result<Arc<RuntimeEnv>> {
     std::fs::create_dir_all(spill_dir)?;
     let pool = TrackConsumersPool::new(FairSpillPool::new(memory_limit_bytes), TOP_CONSUMERS);
-    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill_dir.to_path_buf()]));
+    let disk =
+        DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill_dir.to_path_buf()]));
     RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(disk).build_arc()
 }

@@ -68,7 +68,8 @@ async fn each_shard_is_read_once_and_by_its_own_worker() {
         let before: Vec<_> = cluster.workers.iter().map(|worker| worker.store().reads()).collect();
         cluster.query(sql).await.unwrap();
         let mut read = Vec::new();
-        for ((worker, before), endpoint) in cluster.workers.iter().zip(before).zip(cluster.cluster.workers()) {
+        for ((worker, before), endpoint) in cluster.workers.iter().zip(before).zip(cluster.cluster.workers())
+        {
             for (shard, reads) in worker.store().reads() {
                 let rows = reads.rows - before.get(&shard).map_or(0, |before| before.rows);
                 if rows == 0 {
@@ -76,7 +77,12 @@ async fn each_shard_is_read_once_and_by_its_own_worker() {
                 }
                 let held = worker.store().shard(shard).unwrap().row_count();
                 assert_eq!(rows, held, "{sql}: shard {shard} on {}", endpoint.name);
-                assert_eq!(cluster.owners[&shard], [endpoint.id], "{sql}: shard {shard} on {}", endpoint.name);
+                assert_eq!(
+                    cluster.owners[&shard],
+                    [endpoint.id],
+                    "{sql}: shard {shard} on {}",
+                    endpoint.name
+                );
                 read.push(shard);
             }
         }
@@ -90,7 +96,8 @@ async fn each_shard_is_read_once_and_by_its_own_worker() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_by_is_one_fused_task_per_worker_and_one_final_aggregate() {
     let cluster = TestCluster::start(3, 1).await;
-    let (_, plan) = cluster.plan("select band, count(*), avg(flux) from star group by band", false).await.unwrap();
+    let (_, plan) =
+        cluster.plan("select band, count(*), avg(flux) from star group by band", false).await.unwrap();
     insta::assert_snapshot!(pinning::explain(&plan));
 }
 

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use datafusion::catalog::default_table_source::DefaultTableSource;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -22,9 +23,9 @@ use quickdb_executor::cluster::Cluster;
 use quickdb_executor::error::{ErrorKind, ExecError};
 use quickdb_executor::fused::FuseAggregates;
 use quickdb_executor::pinning::{self, QueryPlacement};
-use quickdb_executor::table::{ShardPlacement, ShardTable, WorkerId};
 use quickdb_executor::shards::ShardHost;
 use quickdb_executor::store::ShardStore;
+use quickdb_executor::table::{ShardPlacement, ShardTable, WorkerId};
 use quickdb_storage::ShardId;
 
 use crate::catalogue::{Catalogue, CatalogueSnapshot, Table};
@@ -43,6 +44,9 @@ pub(crate) enum Backend {
     /// On the workers of a cluster.
     Cluster(Arc<Cluster>),
 }
+
+/// A worker that turns out to be lost later than this has been waited for long enough.
+const RETRY_WITHIN: Duration = Duration::from_secs(1);
 
 /// Everything that sessions share.
 pub(crate) struct Engine {
@@ -81,7 +85,8 @@ impl Engine {
         if let Backend::Embedded { store, .. } = &backend {
             config.set_extension(Arc::clone(store));
         }
-        let builder = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
+        let builder =
+            SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
         let builder = crate::sql::configure(builder);
         let builder = builder.with_physical_optimizer_rule(Arc::new(FuseAggregates::default()));
         let builder = match &backend {
@@ -165,12 +170,15 @@ impl Engine {
         logical: &LogicalPlan,
     ) -> Result<RowStream> {
         let mut retried = false;
+        let started = Instant::now();
         loop {
             let (state, plan) = self.physical_plan(state, snapshot, logical, false).await?;
             let mut rows = self.plans.start(plan, state.task_ctx());
             match rows.first_error().await {
                 None => return Ok(rows),
-                Some(error) if !retried && lost_worker(&error) => retried = true,
+                Some(error) if !retried && lost_worker(&error) && started.elapsed() < RETRY_WITHIN => {
+                    retried = true
+                }
                 Some(error) => return Err(error),
             }
         }
@@ -179,7 +187,9 @@ impl Engine {
     /// Handles of the workers that new shards can go to, with their numbers in the catalogue.
     pub(crate) fn hosts(&self) -> Result<Vec<(WorkerId, ShardHost)>> {
         match &self.backend {
-            Backend::Embedded { worker, store } => Ok(vec![(*worker, ShardHost::Embedded(Arc::clone(store)))]),
+            Backend::Embedded { worker, store } => {
+                Ok(vec![(*worker, ShardHost::Embedded(Arc::clone(store)))])
+            }
             Backend::Cluster(cluster) => (0..cluster.workers().len())
                 .zip(cluster.workers())
                 .map(|(index, worker)| Ok((worker.id, ShardHost::remote(cluster, index)?)))

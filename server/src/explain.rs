@@ -7,7 +7,9 @@ use arrow::array::StringViewArray;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::ScalarValue;
-use datafusion::sql::sqlparser::ast::{AnalyzeFormat, AnalyzeFormatKind, Expr, Statement as Ast, UtilityOption, Value};
+use datafusion::sql::sqlparser::ast::{
+    AnalyzeFormat, AnalyzeFormatKind, Expr, Statement as Ast, UtilityOption, Value,
+};
 use pgwire::api::Type;
 
 use crate::cursor::{Cursor, Description};
@@ -75,10 +77,12 @@ pub(crate) async fn prepare(
         }
     }
     if !matches!(**inner, Ast::Query(_)) {
-        return Err(PgError::with_state(SqlState::FEATURE_NOT_SUPPORTED, "EXPLAIN is supported for queries only"));
+        return Err(PgError::with_state(
+            SqlState::FEATURE_NOT_SUPPORTED,
+            "EXPLAIN is supported for queries only",
+        ));
     }
-    let inner =
-        ParsedStatement { ast: (**inner).clone(), ..statement.clone() };
+    let inner = ParsedStatement { ast: (**inner).clone(), ..statement.clone() };
     let query = session.plan(&inner, declared).await?;
     Ok(Explain { query, source: Arc::clone(&statement.source), analyze, verbose, timing })
 }
@@ -113,7 +117,11 @@ fn option_value(option: &UtilityOption) -> Result<bool, PgError> {
 ///
 /// # Errors
 /// The query's.
-pub(crate) async fn run(session: &mut Session, explain: &Explain, values: &[ScalarValue]) -> Result<Cursor, PgError> {
+pub(crate) async fn run(
+    session: &mut Session,
+    explain: &Explain,
+    values: &[ScalarValue],
+) -> Result<Cursor, PgError> {
     let wrong = |error| PgError::from_datafusion(error, Some(explain.source.as_ref()));
     let context = session.context();
     let started = Instant::now();
@@ -135,7 +143,12 @@ pub(crate) async fn run(session: &mut Session, explain: &Explain, values: &[Scal
         let measured = quickdb_executor::pinning::explain_analyze(plan, explain.verbose);
         let text = match tokio::time::timeout(METRICS_TIMEOUT, measured).await {
             Ok(text) => text.map_err(wrong)?,
-            Err(_) => return Err(PgError::with_state(SqlState::IO_ERROR, "the workers' measurements did not arrive")),
+            Err(_) => {
+                return Err(PgError::with_state(
+                    SqlState::IO_ERROR,
+                    "the workers' measurements did not arrive",
+                ));
+            }
         };
         lines.extend(text.lines().map(str::to_owned));
         lines.push(format!("Rows: {row_count}"));

@@ -12,8 +12,8 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use pgwire::tokio::server::negotiate_tls;
 use quickdb_executor::cluster::{Cluster, ClusterError, WorkerEndpoint};
-use quickdb_executor::table::WorkerId;
 use quickdb_executor::store::ShardStore;
+use quickdb_executor::table::WorkerId;
 use quickdb_executor::tls::ClusterTls;
 use quickdb_storage::{ShardDirectory, ShardIdentity, ShardReport};
 use tokio::net::{TcpListener, TcpStream};
@@ -173,7 +173,8 @@ impl Master {
         let tls = config.tls.as_ref().map(server_tls).transpose()?;
         let catalogue = Catalogue::open(&config.catalogue)?;
         if let Some(password) = &config.password {
-            let verifier = Verifier::generate(password).map_err(|error| ServerError::Tls(error.to_string()))?;
+            let verifier =
+                Verifier::generate(password).map_err(|error| ServerError::Tls(error.to_string()))?;
             let options = RoleOptions { verifier: Some(Some(verifier)), ..RoleOptions::default() };
             catalogue.alter_role(SUPERUSER, &options)?;
         }
@@ -183,7 +184,9 @@ impl Master {
                 let store = Arc::new(ShardStore::new("embedded", ShardDirectory::open(shards_dir)?));
                 Backend::Embedded { worker, store }
             }
-            Workers::Remote { workers, tls } => Backend::Cluster(Arc::new(cluster(&catalogue, workers, tls)?)),
+            Workers::Remote { workers, tls } => {
+                Backend::Cluster(Arc::new(cluster(&catalogue, workers, tls)?))
+            }
         };
         let runtime = crate::engine::runtime_env(config.memory_limit_bytes, &config.spill_dir)?;
         let engine = Arc::new(Engine::new(catalogue, backend, runtime, config.threads)?);
@@ -232,10 +235,7 @@ impl Master {
     ///
     /// # Errors
     /// The rows', a worker's or the catalogue's; then the table does not exist and its shards are removed.
-    pub async fn load_table(
-        &self,
-        load: TableLoad,
-    ) -> Result<u64, ServerError> {
+    pub async fn load_table(&self, load: TableLoad) -> Result<u64, ServerError> {
         let TableLoad { name, comment, schema, batches, shard_count } = load;
         let catalogue = &self.engine.catalogue;
         let hosts = self.engine.hosts()?;
@@ -262,7 +262,9 @@ impl Master {
         let row_count = written.iter().map(|(report, _)| report.rows).sum();
         let committed = match failure {
             Some(failure) => Err(failure),
-            None => catalogue.commit_load(&LoadTarget::New(Box::new(table)), &written).map_err(ServerError::from),
+            None => {
+                catalogue.commit_load(&LoadTarget::New(Box::new(table)), &written).map_err(ServerError::from)
+            }
         };
         if let Err(error) = committed {
             for (report, workers) in written {
@@ -309,7 +311,11 @@ fn split(batches: &[RecordBatch], pieces: usize) -> Vec<Vec<RecordBatch>> {
     cut
 }
 
-fn cluster(catalogue: &Catalogue, workers: &[(String, String)], tls: &ClusterTls) -> Result<Cluster, ServerError> {
+fn cluster(
+    catalogue: &Catalogue,
+    workers: &[(String, String)],
+    tls: &ClusterTls,
+) -> Result<Cluster, ServerError> {
     let endpoints = workers
         .iter()
         .map(|(name, address)| {
@@ -361,7 +367,8 @@ async fn accept(
                 }
             },
         };
-        let (door, acceptor, stop, free) = (Arc::clone(&door), acceptor.clone(), stop.clone(), Arc::clone(&free));
+        let (door, acceptor, stop, free) =
+            (Arc::clone(&door), acceptor.clone(), stop.clone(), Arc::clone(&free));
         clients.spawn(async move { client(socket, acceptor, &door, stop, free).await });
     }
     drop(listener);
@@ -418,18 +425,22 @@ mod tests {
     fn split_keeps_every_row_in_order() {
         let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, false)]));
         let batch = |range: std::ops::Range<i64>| {
-            RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(Int64Array::from_iter_values(range))]).unwrap()
+            RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(Int64Array::from_iter_values(range))])
+                .unwrap()
         };
         let batches = [batch(0..10), batch(10..11), batch(11..30)];
         for pieces in 1..40 {
             let cut = split(&batches, pieces);
             assert_eq!(cut.len(), pieces);
-            let sizes: Vec<usize> = cut.iter().map(|own| own.iter().map(RecordBatch::num_rows).sum()).collect();
+            let sizes: Vec<usize> =
+                cut.iter().map(|own| own.iter().map(RecordBatch::num_rows).sum()).collect();
             assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1, "{sizes:?}");
             let values: Vec<i64> = cut
                 .iter()
                 .flatten()
-                .flat_map(|batch| batch.column(0).as_any().downcast_ref::<Int64Array>().unwrap().values().to_vec())
+                .flat_map(|batch| {
+                    batch.column(0).as_any().downcast_ref::<Int64Array>().unwrap().values().to_vec()
+                })
                 .collect();
             assert_eq!(values, (0..30).collect::<Vec<_>>());
         }

@@ -234,12 +234,13 @@ impl Session {
         self.system.update(Arc::clone(&snapshot), self.facts());
         let schemas = crate::tables::schemas(&self.engine, &snapshot, &self.system);
         let catalog = namespace::catalog_list(schemas);
-        let mut builder =
-            SessionStateBuilder::new_from_existing(self.engine.base_state().clone()).with_catalog_list(catalog);
+        let mut builder = SessionStateBuilder::new_from_existing(self.engine.base_state().clone())
+            .with_catalog_list(catalog);
         let functions = self.system.functions().into_iter().map(Arc::new);
         builder.scalar_functions().get_or_insert_default().extend(functions);
         let mut state = builder.build();
-        state.config_mut().options_mut().execution.time_zone = Some(self.settings.value("TimeZone").to_owned());
+        state.config_mut().options_mut().execution.time_zone =
+            Some(self.settings.value("TimeZone").to_owned());
         let facts = sql::SessionFacts {
             search_path: self.settings.search_path(&self.user),
             ..sql::SessionFacts::new(self.user.clone(), self.database.clone())
@@ -316,7 +317,11 @@ impl Session {
     ///
     /// # Errors
     /// The statement's.
-    pub(crate) async fn run(&mut self, prepared: &Prepared, values: &[ScalarValue]) -> Result<Outcome, PgError> {
+    pub(crate) async fn run(
+        &mut self,
+        prepared: &Prepared,
+        values: &[ScalarValue],
+    ) -> Result<Outcome, PgError> {
         self.admit(&prepared.statement)?;
         let text = Some(prepared.statement.source.as_ref());
         match &prepared.action {
@@ -330,7 +335,12 @@ impl Session {
             }
             Action::Explain(explain) => {
                 let cursor = explain::run(self, explain, values).await?;
-                Ok(Outcome::Rows { description: explain::description(), cursor, tag: "EXPLAIN", counted: false })
+                Ok(Outcome::Rows {
+                    description: explain::description(),
+                    cursor,
+                    tag: "EXPLAIN",
+                    counted: false,
+                })
             }
             Action::Execute(target, values) => {
                 let (target, values) = (Arc::clone(target), values.clone());

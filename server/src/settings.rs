@@ -129,10 +129,8 @@ impl Settings {
 
     /// Every listed setting with its current value as SHOW prints it, sorted by name.
     pub fn all(&self) -> Vec<(&'static BuiltinSetting, String)> {
-        let mut all: Vec<_> = settings()
-            .iter()
-            .map(|setting| (setting, self.show(setting.name).unwrap_or_default()))
-            .collect();
+        let mut all: Vec<_> =
+            settings().iter().map(|setting| (setting, self.show(setting.name).unwrap_or_default())).collect();
         all.sort_by_key(|(setting, _)| setting.name.to_ascii_lowercase());
         all
     }
@@ -182,7 +180,10 @@ pub fn split_identifiers(list: &str) -> Vec<String> {
 }
 
 fn unrecognized(name: &str) -> PgError {
-    PgError::with_state(SqlState::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{name}\""))
+    PgError::with_state(
+        SqlState::UNDEFINED_OBJECT,
+        format!("unrecognized configuration parameter \"{name}\""),
+    )
 }
 
 fn invalid(setting: &BuiltinSetting, value: &str) -> PgError {
@@ -266,7 +267,9 @@ pub fn parse_bool(value: &str) -> Option<bool> {
 /// A whole number in the setting's unit, from input that may name another unit of the same kind.
 fn parse_integer(value: &str, unit: &str) -> Option<i64> {
     let value = value.trim();
-    let digits = value.find(|c: char| !(c.is_ascii_digit() || c == '-' || c == '+' || c == '.')).unwrap_or(value.len());
+    let digits = value
+        .find(|c: char| !(c.is_ascii_digit() || c == '-' || c == '+' || c == '.'))
+        .unwrap_or(value.len());
     let (number, suffix) = value.split_at(digits);
     let number: f64 = number.parse().ok()?;
     let factor = match suffix.trim() {
@@ -303,7 +306,8 @@ fn unit_size(unit: &str) -> Option<f64> {
 }
 
 fn client_encoding(value: &str) -> Option<String> {
-    let plain: String = value.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    let plain: String =
+        value.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     match plain.as_str() {
         "utf8" | "unicode" => Some("UTF8".to_owned()),
         // Text that is ASCII alone reads the same in UTF-8.
@@ -327,7 +331,11 @@ fn time_zone(value: &str) -> Option<String> {
     let sign = if minutes < 0.0 { '-' } else { '+' };
     let posix = if minutes < 0.0 { '+' } else { '-' };
     let (h, m) = ((minutes.abs() / 60.0).floor(), minutes.abs() % 60.0);
-    Some(if m == 0.0 { format!("<{sign}{h:02}>{posix}{h:02}") } else { format!("<{sign}{h:02}:{m:02}>{posix}{h:02}:{m:02}") })
+    Some(if m == 0.0 {
+        format!("<{sign}{h:02}>{posix}{h:02}")
+    } else {
+        format!("<{sign}{h:02}:{m:02}>{posix}{h:02}:{m:02}")
+    })
 }
 
 /// `ISO`, `ISO, DMY`, `German`: style and field order, each kept where the other alone is given.

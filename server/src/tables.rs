@@ -12,7 +12,11 @@ use crate::namespace::Schemas;
 use crate::pg_catalog::PgCatalog;
 
 /// Every schema by name. Nothing is made before a name is looked up.
-pub(crate) fn schemas(engine: &Arc<Engine>, snapshot: &Arc<CatalogueSnapshot>, system: &PgCatalog) -> Schemas {
+pub(crate) fn schemas(
+    engine: &Arc<Engine>,
+    snapshot: &Arc<CatalogueSnapshot>,
+    system: &PgCatalog,
+) -> Schemas {
     let mut schemas: Schemas = snapshot
         .schemas
         .iter()

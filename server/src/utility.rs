@@ -8,9 +8,9 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    self, CloseCursor, ContextModifier, CopySource, CopyTarget, DiscardObject, Expr, FetchDirection, ObjectName, Reset,
-    Set, SetSessionAuthorizationParamKind, Statement as Ast, TransactionAccessMode, TransactionMode, UnaryOperator,
-    Value, ValueWithSpan,
+    self, CloseCursor, ContextModifier, CopySource, CopyTarget, DiscardObject, Expr, FetchDirection,
+    ObjectName, Reset, Set, SetSessionAuthorizationParamKind, Statement as Ast, TransactionAccessMode,
+    TransactionMode, UnaryOperator, Value, ValueWithSpan,
 };
 use pgwire::api::Type;
 
@@ -26,7 +26,10 @@ use crate::wire::copy_options::CopyOptions;
 ///
 /// # Errors
 /// A cursor or setting that is not there.
-pub(crate) fn description(session: &Session, statement: &ParsedStatement) -> Result<Option<Description>, PgError> {
+pub(crate) fn description(
+    session: &Session,
+    statement: &ParsedStatement,
+) -> Result<Option<Description>, PgError> {
     match &statement.ast {
         Ast::ShowVariable { variable } => Ok(Some(show(session, &setting_name(variable))?.0)),
         Ast::Fetch { name, .. } => Ok(cursor(session, &name.value)?.prepared.description.clone()),
@@ -53,7 +56,12 @@ pub(crate) async fn run(session: &mut Session, statement: &ParsedStatement) -> R
         }
         Ast::ShowVariable { variable } => {
             let (description, batch) = show(session, &setting_name(variable))?;
-            Ok(Outcome::Rows { description, cursor: Cursor::of_batches([batch]), tag: "SHOW", counted: false })
+            Ok(Outcome::Rows {
+                description,
+                cursor: Cursor::of_batches([batch]),
+                tag: "SHOW",
+                counted: false,
+            })
         }
         Ast::StartTransaction { modes, begin, .. } => Ok(begin_block(session, modes, *begin)),
         Ast::Commit { chain, .. } => Ok(end_block(session, true, *chain)),
@@ -79,7 +87,8 @@ pub(crate) fn fold(name: &ast::Ident) -> String {
 }
 
 fn object_name(name: &ObjectName) -> String {
-    let parts: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).map(|ident| ident.value.clone()).collect();
+    let parts: Vec<_> =
+        name.0.iter().filter_map(|part| part.as_ident()).map(|ident| ident.value.clone()).collect();
     parts.join(".")
 }
 
@@ -98,7 +107,8 @@ fn setting_name(words: &[ast::Ident]) -> String {
 fn text_batch(columns: &[&str], values: Vec<Vec<String>>) -> Result<(Description, RecordBatch), PgError> {
     let fields: Vec<_> = columns.iter().map(|name| Field::new(*name, DataType::Utf8View, true)).collect();
     let schema = Arc::new(Schema::new(fields));
-    let arrays = values.into_iter().map(|column| Arc::new(StringViewArray::from_iter_values(column)) as _).collect();
+    let arrays =
+        values.into_iter().map(|column| Arc::new(StringViewArray::from_iter_values(column)) as _).collect();
     let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)
         .map_err(|error| PgError::with_state(SqlState::INTERNAL_ERROR, error.to_string()))?;
     Ok((Description::of(schema), batch))
@@ -124,7 +134,9 @@ fn value_text(values: &[Expr]) -> Result<Option<String>, PgError> {
     let mut parts = Vec::with_capacity(values.len());
     for value in values {
         parts.push(match value {
-            Expr::Identifier(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default") => {
+            Expr::Identifier(word)
+                if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default") =>
+            {
                 return Ok(None);
             }
             // A list is kept as identifiers, so one that needs its quotes keeps them.
@@ -155,10 +167,9 @@ fn literal(value: &ValueWithSpan) -> Result<String, PgError> {
         Value::Number(number, _) => Ok(number.to_string()),
         Value::Boolean(on) => Ok(if *on { "on" } else { "off" }.to_owned()),
         Value::Null => Ok("NULL".to_owned()),
-        other => other
-            .clone()
-            .into_string()
-            .ok_or_else(|| PgError::with_state(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{other}\""))),
+        other => other.clone().into_string().ok_or_else(|| {
+            PgError::with_state(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{other}\""))
+        }),
     }
 }
 
@@ -170,7 +181,9 @@ fn assign(session: &mut Session, set: &Set) -> Result<Outcome, PgError> {
         Set::SetTimeZone { local, value } => {
             ("TimeZone".to_owned(), value_text(std::slice::from_ref(value))?, *local)
         }
-        Set::SetNames { charset_name, .. } => ("client_encoding".to_owned(), Some(charset_name.value.clone()), false),
+        Set::SetNames { charset_name, .. } => {
+            ("client_encoding".to_owned(), Some(charset_name.value.clone()), false)
+        }
         Set::SetNamesDefault {} => ("client_encoding".to_owned(), None, false),
         Set::SetTransaction { modes, snapshot: None, session: whole } => {
             let prefix = if *whole { "default_" } else { "" };
@@ -179,7 +192,10 @@ fn assign(session: &mut Session, set: &Set) -> Result<Outcome, PgError> {
                 set_modes(session, prefix, modes)?;
             }
             let notices = if outside {
-                vec![warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, "SET TRANSACTION can only be used in transaction blocks")]
+                vec![warning(
+                    SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                    "SET TRANSACTION can only be used in transaction blocks",
+                )]
             } else {
                 Vec::new()
             };
@@ -194,7 +210,10 @@ fn assign(session: &mut Session, set: &Set) -> Result<Outcome, PgError> {
                 return Err(PgError::with_state(SqlState::INVALID_PARAMETER_VALUE, message));
             }
             if role_name.as_ref().is_some_and(|role| fold(role) != session.user) {
-                return Err(PgError::with_state(SqlState::FEATURE_NOT_SUPPORTED, "changing the role of a session is not supported"));
+                return Err(PgError::with_state(
+                    SqlState::FEATURE_NOT_SUPPORTED,
+                    "changing the role of a session is not supported",
+                ));
             }
             return Ok(Outcome::done("SET"));
         }
@@ -220,7 +239,10 @@ fn assign(session: &mut Session, set: &Set) -> Result<Outcome, PgError> {
             }
         }
         (Transaction::Idle, true) => {
-            notices.push(warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, "SET LOCAL can only be used in transaction blocks"));
+            notices.push(warning(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "SET LOCAL can only be used in transaction blocks",
+            ));
             return Ok(Outcome::Done { tag: "SET".to_owned(), notices });
         }
         _ => {}
@@ -308,7 +330,10 @@ fn end_block(session: &mut Session, commit: bool, chain: bool) -> Outcome {
 }
 
 fn no_such_savepoint(name: &str) -> PgError {
-    PgError::with_state(SqlState::INVALID_SAVEPOINT_SPECIFICATION, format!("savepoint \"{name}\" does not exist"))
+    PgError::with_state(
+        SqlState::INVALID_SAVEPOINT_SPECIFICATION,
+        format!("savepoint \"{name}\" does not exist"),
+    )
 }
 
 fn block_only(statement: &str) -> PgError {
@@ -324,7 +349,9 @@ fn savepoint(session: &mut Session, name: &str) -> Result<Outcome, PgError> {
 }
 
 fn release(session: &mut Session, name: &str) -> Result<Outcome, PgError> {
-    let Transaction::Open(block) = &mut session.transaction else { return Err(block_only("RELEASE SAVEPOINT")) };
+    let Transaction::Open(block) = &mut session.transaction else {
+        return Err(block_only("RELEASE SAVEPOINT"));
+    };
     let position = block.savepoints.iter().rposition(|(known, _)| known == name);
     block.savepoints.truncate(position.ok_or_else(|| no_such_savepoint(name))?);
     Ok(Outcome::done("RELEASE"))
@@ -425,7 +452,9 @@ pub(crate) async fn execute_target(
         return Err(PgError::with_state(SqlState::SYNTAX_ERROR, message).detail(detail));
     }
     let context = session.context();
-    let values = crate::sql::constants(&context.state, &context.facts, statement, parameters, &prepared.parameters).await?;
+    let values =
+        crate::sql::constants(&context.state, &context.facts, statement, parameters, &prepared.parameters)
+            .await?;
     Ok((prepared, values))
 }
 
@@ -441,8 +470,11 @@ pub(crate) fn copy_query(statement: &ParsedStatement) -> Result<(ParsedStatement
         return Err(PgError::with_state(SqlState::FEATURE_NOT_SUPPORTED, "COPY FROM is not supported"));
     }
     if !matches!(target, CopyTarget::Stdout) {
-        return Err(PgError::with_state(SqlState::FEATURE_NOT_SUPPORTED, "COPY to a file of the server is not supported")
-            .hint("Use COPY TO STDOUT, or psql's \\copy, to have the rows on the client."));
+        return Err(PgError::with_state(
+            SqlState::FEATURE_NOT_SUPPORTED,
+            "COPY to a file of the server is not supported",
+        )
+        .hint("Use COPY TO STDOUT, or psql's \\copy, to have the rows on the client."));
     }
     let options = CopyOptions::parse(options, legacy_options)?;
     let query = match source {
@@ -467,11 +499,17 @@ async fn declare(
         return Err(block_only("DECLARE CURSOR"));
     }
     if declaration.scroll == Some(true) {
-        return Err(PgError::with_state(SqlState::FEATURE_NOT_SUPPORTED, "scrollable cursors are not supported")
-            .hint("Declare the cursor without SCROLL and fetch forward."));
+        return Err(PgError::with_state(
+            SqlState::FEATURE_NOT_SUPPORTED,
+            "scrollable cursors are not supported",
+        )
+        .hint("Declare the cursor without SCROLL and fetch forward."));
     }
     if session.portals.contains_key(&name) {
-        return Err(PgError::with_state(SqlState::DUPLICATE_CURSOR, format!("cursor \"{name}\" already exists")));
+        return Err(PgError::with_state(
+            SqlState::DUPLICATE_CURSOR,
+            format!("cursor \"{name}\" already exists"),
+        ));
     }
     let query = ParsedStatement { ast: Ast::Query(query.clone()), ..statement.clone() };
     let prepared = Box::pin(session.prepare(query, &[])).await?;
@@ -498,8 +536,11 @@ async fn fetch(session: &mut Session, name: &str, direction: &FetchDirection) ->
         _ => None,
     };
     let Some(wanted) = wanted else {
-        return Err(PgError::with_state(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "cursor can only scan forward")
-            .hint("Declare it with SCROLL option to enable backward scan."));
+        return Err(PgError::with_state(
+            SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+            "cursor can only scan forward",
+        )
+        .hint("Declare it with SCROLL option to enable backward scan."));
     };
     let mut portal = session.portals.remove(name).ok_or_else(|| no_such_cursor(name))?;
     let rows = read(session, &mut portal, wanted).await;
@@ -533,7 +574,9 @@ async fn read(
     };
     while left > 0 {
         let batch = cursor.take(left).await;
-        match batch.map_err(|error| PgError::from_datafusion(error, Some(&portal.prepared.statement.source)))? {
+        match batch
+            .map_err(|error| PgError::from_datafusion(error, Some(&portal.prepared.statement.source)))?
+        {
             Some(batch) => {
                 left -= batch.num_rows();
                 batches.push(batch);
@@ -562,13 +605,16 @@ fn unsupported(statement: &Ast) -> PgError {
     let text = statement.to_string();
     let words: Vec<&str> = text.split_whitespace().take(2).collect();
     let command = match words.as_slice() {
-        ["INSERT" | "UPDATE" | "DELETE" | "MERGE" | "TRUNCATE" | "VACUUM" | "ANALYZE" | "LISTEN" | "NOTIFY", ..] => {
-            words.first().map(|word| (*word).to_owned()).unwrap_or_default()
-        }
+        [
+            "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "TRUNCATE" | "VACUUM" | "ANALYZE" | "LISTEN"
+            | "NOTIFY",
+            ..,
+        ] => words.first().map(|word| (*word).to_owned()).unwrap_or_default(),
         _ => words.join(" "),
     };
-    PgError::with_state(SqlState::FEATURE_NOT_SUPPORTED, format!("{command} is not supported"))
-        .hint("This version reads: SELECT, WITH, VALUES, TABLE, EXPLAIN, COPY ... TO STDOUT, cursors and settings.")
+    PgError::with_state(SqlState::FEATURE_NOT_SUPPORTED, format!("{command} is not supported")).hint(
+        "This version reads: SELECT, WITH, VALUES, TABLE, EXPLAIN, COPY ... TO STDOUT, cursors and settings.",
+    )
 }
 
 /// Whether a prepared statement gives rows to a client that executes it.

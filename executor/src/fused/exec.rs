@@ -70,7 +70,11 @@ impl ShardAggregateExec {
     /// The same aggregate over other shards, for one worker: schema and partition count stay.
     #[must_use]
     pub fn with_shards(&self, shards: Vec<ShardId>, worker: Option<String>) -> Self {
-        Self { scan: self.scan.with_shards(shards, worker), metrics: ExecutionPlanMetricsSet::new(), ..self.clone() }
+        Self {
+            scan: self.scan.with_shards(shards, worker),
+            metrics: ExecutionPlanMetricsSet::new(),
+            ..self.clone()
+        }
     }
 
     /// What is read, and under which filter. Its projection means nothing here.

@@ -16,12 +16,15 @@ use futures::StreamExt;
 use quickdb_executor::cluster::{Cluster, WorkerEndpoint};
 use quickdb_executor::fused::FuseAggregates;
 use quickdb_executor::pinning::{self, QueryPlacement};
-use quickdb_executor::table::{ShardPlacement, ShardTable, WorkerId};
 use quickdb_executor::shards::ShardHost;
+use quickdb_executor::table::{ShardPlacement, ShardTable, WorkerId};
 use quickdb_executor::tls::ClusterTls;
 use quickdb_executor::worker::{WorkerConfig, WorkerServer};
 use quickdb_storage::{ShardId, ShardIdentity, TableId};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 
 /// An authority of its own, and one node certificate of it.
 pub fn certificates() -> ClusterTls {
@@ -79,7 +82,9 @@ pub fn sharded() -> Vec<(&'static str, RecordBatch)> {
     ]);
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Int64Array::from_iter_values(ids.clone())),
-        Arc::new(Int64Array::from_iter_values(ids.clone().map(|i| (mix(i as u64 + 99) % STARS as u64) as i64))),
+        Arc::new(Int64Array::from_iter_values(
+            ids.clone().map(|i| (mix(i as u64 + 99) % STARS as u64) as i64),
+        )),
         Arc::new(Float64Array::from_iter_values(ids.map(|i| i as f64 * 0.5))),
     ];
     vec![("star", star), ("visit", RecordBatch::try_new(Arc::new(visit), columns).unwrap())]
@@ -208,7 +213,9 @@ pub fn local() -> SessionContext {
     context.register_table("label", label()).unwrap();
     for (name, batch) in sharded() {
         let schema: SchemaRef = batch.schema();
-        context.register_table(name, Arc::new(MemTable::try_new(schema, vec![vec![batch]]).unwrap())).unwrap();
+        context
+            .register_table(name, Arc::new(MemTable::try_new(schema, vec![vec![batch]]).unwrap()))
+            .unwrap();
     }
     context
 }

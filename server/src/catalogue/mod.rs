@@ -44,7 +44,6 @@ pub use snapshot::{
 };
 pub use tables::{Commented, NewTable};
 
-
 /// The catalogue of one master. Shared by reference; calls that change it take turns.
 #[derive(Debug)]
 pub struct Catalogue {

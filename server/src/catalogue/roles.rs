@@ -118,8 +118,7 @@ mod tests {
     #[test]
     fn roles_are_created_changed_and_dropped() {
         let catalogue = Catalogue::in_memory().unwrap();
-        let verifier =
-            Verifier::generate("secret").unwrap();
+        let verifier = Verifier::generate("secret").unwrap();
         let options = RoleOptions {
             login: Some(true),
             verifier: Some(Some(verifier.clone())),

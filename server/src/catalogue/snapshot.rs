@@ -7,8 +7,8 @@ use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
 use quickdb_storage::{ColumnSummary, ShardId, TableId};
 
 use super::pg_type::PgType;
-use crate::auth::scram::Verifier;
 use super::{WorkerId, file};
+use crate::auth::scram::Verifier;
 
 /// The catalogue as it was after some commit. Cheap to clone through its [`Arc`]; a reader that holds one sees no
 /// later change.

@@ -58,7 +58,8 @@ pub fn declared_type(declared: &Option<Type>) -> Option<DataType> {
 pub fn parameter_type(data_type: &ast::DataType) -> Result<Type, PgError> {
     let name = data_type.to_string().to_lowercase();
     let plain = name.split('(').next().unwrap_or_default().trim();
-    let found = crate::catalogue::PgType::parse(&name).ok().or_else(|| crate::catalogue::PgType::parse(plain).ok());
+    let found =
+        crate::catalogue::PgType::parse(&name).ok().or_else(|| crate::catalogue::PgType::parse(plain).ok());
     found
         .and_then(|found| Type::from_oid(found.oid))
         .ok_or_else(|| PgError::new(ErrorKind::UndefinedObject, format!("type \"{name}\" does not exist")))

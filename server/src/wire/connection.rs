@@ -71,7 +71,15 @@ impl Connection {
         entered: ConnectionGuard,
         connections: Arc<Connections>,
     ) -> Self {
-        Self { client, messages, session, interrupts, skipping: false, _entered: entered, _connections: connections }
+        Self {
+            client,
+            messages,
+            session,
+            interrupts,
+            skipping: false,
+            _entered: entered,
+            _connections: connections,
+        }
     }
 
     /// Serves until the client leaves or `stop` resolves.
@@ -105,7 +113,10 @@ impl Connection {
         let message = match self.next_message().await? {
             Ok(message) => message,
             Err(error) => {
-                return Err(End::Server(PgError::with_state(SqlState::PROTOCOL_VIOLATION, error.to_string())));
+                return Err(End::Server(PgError::with_state(
+                    SqlState::PROTOCOL_VIOLATION,
+                    error.to_string(),
+                )));
             }
         };
         match message {
@@ -151,9 +162,11 @@ impl Connection {
 
     async fn next_message(&mut self) -> Result<Result<Frontend, pgwire::error::PgWireError>, End> {
         let (setting, message, code) = match self.session.transaction {
-            Transaction::Idle => {
-                ("idle_session_timeout", "terminating connection due to idle-session timeout", SqlState::IDLE_SESSION_TIMEOUT)
-            }
+            Transaction::Idle => (
+                "idle_session_timeout",
+                "terminating connection due to idle-session timeout",
+                SqlState::IDLE_SESSION_TIMEOUT,
+            ),
             Transaction::Open(_) | Transaction::Failed(_) => (
                 "idle_in_transaction_session_timeout",
                 "terminating connection due to idle-in-transaction timeout",
@@ -264,7 +277,11 @@ impl Connection {
         Ok(RowEncoder::new(&description.schema, &formats, self.output_settings())?)
     }
 
-    async fn row_description(&mut self, description: &Description, formats: &[FieldFormat]) -> Result<(), PgError> {
+    async fn row_description(
+        &mut self,
+        description: &Description,
+        formats: &[FieldFormat],
+    ) -> Result<(), PgError> {
         let formats = one_each(formats, description.names.len());
         let fields = field_infos(&description.schema, &description.names, &formats)?;
         let fields = fields.iter().map(Into::into).collect();
@@ -282,7 +299,8 @@ impl Connection {
         let mut sent = 0;
         while sent < limit {
             let batch = cursor.take(limit - sent).await;
-            let batch = batch.map_err(|error| PgError::from_datafusion(error, Some(&prepared.statement.source)))?;
+            let batch =
+                batch.map_err(|error| PgError::from_datafusion(error, Some(&prepared.statement.source)))?;
             let Some(batch) = batch else { break };
             sent += batch.num_rows();
             for row in encoder.encode_batch(&batch)? {
@@ -299,9 +317,11 @@ impl Connection {
         options: CopyOptions,
         prepared: &Prepared,
     ) -> Result<usize, PgError> {
-        let mut encoder = CopyEncoder::with_names(&description.schema, description.names, options, self.output_settings())?;
-        let columns = i16::try_from(encoder.column_count())
-            .map_err(|_| PgError::with_state(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many columns for COPY"))?;
+        let mut encoder =
+            CopyEncoder::with_names(&description.schema, description.names, options, self.output_settings())?;
+        let columns = i16::try_from(encoder.column_count()).map_err(|_| {
+            PgError::with_state(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many columns for COPY")
+        })?;
         let format = encoder.format_code();
         let formats = vec![i16::from(format); encoder.column_count()];
         self.client.feed(Backend::CopyOutResponse(CopyOutResponse::new(format, columns, formats))).await?;
@@ -311,7 +331,8 @@ impl Connection {
         let mut rows = 0;
         loop {
             let batch = cursor.take(usize::MAX).await;
-            let batch = batch.map_err(|error| PgError::from_datafusion(error, Some(&prepared.statement.source)))?;
+            let batch =
+                batch.map_err(|error| PgError::from_datafusion(error, Some(&prepared.statement.source)))?;
             let Some(batch) = batch else { break };
             rows += batch.num_rows();
             let data = encoder.encode_batch(&batch)?;
@@ -384,7 +405,10 @@ impl Connection {
         let columns = prepared.description.as_ref().map_or(0, |description| description.names.len());
         let result_formats = &message.result_column_format_codes;
         if result_formats.len() > 1 && result_formats.len() != columns {
-            let text = format!("bind message has {} result formats but query has {columns} columns", result_formats.len());
+            let text = format!(
+                "bind message has {} result formats but query has {columns} columns",
+                result_formats.len()
+            );
             return Err(PgError::with_state(SqlState::PROTOCOL_VIOLATION, text));
         }
         let result_formats = result_formats.iter().map(|code| FieldFormat::from(*code)).collect();
@@ -405,7 +429,9 @@ impl Connection {
             (prepared, Vec::new())
         };
         match &prepared.description {
-            Some(description) if utility::gives_rows(&prepared) => self.row_description(description, &formats).await,
+            Some(description) if utility::gives_rows(&prepared) => {
+                self.row_description(description, &formats).await
+            }
             _ => Ok(self.client.feed(Backend::NoData(NoData::new())).await?),
         }
     }
@@ -444,7 +470,10 @@ impl Connection {
                 let mut encoder = self.row_encoder(description, &portal.formats)?;
                 let sent = self.send_rows(&mut encoder, cursor, limit, &prepared).await?;
                 let done = sent < limit
-                    || cursor.is_done().await.map_err(|error| PgError::from_datafusion(error, Some(&prepared.statement.source)))?;
+                    || cursor
+                        .is_done()
+                        .await
+                        .map_err(|error| PgError::from_datafusion(error, Some(&prepared.statement.source)))?;
                 (done.then(|| (*tag, *counted)), sent)
             }
             PortalState::Done { tag } => {

@@ -146,13 +146,17 @@ async fn negotiate_version(socket: &mut Socket, startup: &Startup) -> Result<(),
         let message = format!("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2");
         return Err(fatal(SqlState::FEATURE_NOT_SUPPORTED, message).into());
     }
-    let unknown: Vec<String> = startup.parameters.keys().filter(|name| name.starts_with("_pq_.")).cloned().collect();
+    let unknown: Vec<String> =
+        startup.parameters.keys().filter(|name| name.starts_with("_pq_.")).cloned().collect();
     let version = if minor >= 2 { ProtocolVersion::PROTOCOL3_2 } else { ProtocolVersion::PROTOCOL3_0 };
     socket.set_protocol_version(version);
     if minor > 2 || minor == 1 || !unknown.is_empty() {
         let newest = if minor >= 2 { 2 } else { 0 };
         let negotiate = NegotiateProtocolVersion::new((3 << 16) | newest, unknown);
-        socket.feed(PgWireBackendMessage::NegotiateProtocolVersion(negotiate)).await.map_err(|_| Refusal::Close)?;
+        socket
+            .feed(PgWireBackendMessage::NegotiateProtocolVersion(negotiate))
+            .await
+            .map_err(|_| Refusal::Close)?;
     }
     Ok(())
 }
@@ -181,7 +185,11 @@ fn greeting(startup: Startup) -> Result<Greeting, Refusal> {
     // What the packet says itself comes after, and so wins over, what its options say.
     let mut startup = options.as_deref().map(command_line_settings).transpose()?.unwrap_or_default();
     startup.extend(settings);
-    Ok(Greeting { database: database.filter(|name| !name.is_empty()).unwrap_or_else(|| user.clone()), user, startup })
+    Ok(Greeting {
+        database: database.filter(|name| !name.is_empty()).unwrap_or_else(|| user.clone()),
+        user,
+        startup,
+    })
 }
 
 /// `-c name=value` and `--name=value` of the startup packet's `options`; a backslash keeps a blank.
@@ -286,8 +294,14 @@ async fn open(
     };
     let address = socket.socket_addr();
     let guard = door.connections.enter(secret.clone(), Arc::clone(&interrupts));
-    let session =
-        Session::new(Arc::clone(&door.engine), greeting.user, greeting.database, guard.pid, address, settings);
+    let session = Session::new(
+        Arc::clone(&door.engine),
+        greeting.user,
+        greeting.database,
+        guard.pid,
+        address,
+        settings,
+    );
     socket.set_state(PgWireConnectionState::ReadyForQuery);
     let (mut client, messages) = split(socket, Arc::clone(&interrupts));
     let greeted = async {
@@ -309,11 +323,10 @@ mod tests {
     fn options_of_the_startup_packet_are_a_command_line() {
         let settings = |text: &str| command_line_settings(text).ok();
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        assert_eq!(settings("-c geqo=off  -cjit=on --statement-timeout=5s").unwrap(), [
-            pair("geqo", "off"),
-            pair("jit", "on"),
-            pair("statement_timeout", "5s")
-        ]);
+        assert_eq!(
+            settings("-c geqo=off  -cjit=on --statement-timeout=5s").unwrap(),
+            [pair("geqo", "off"), pair("jit", "on"), pair("statement_timeout", "5s")]
+        );
         assert_eq!(settings(r"-c search_path=a\ b").unwrap(), [pair("search_path", "a b")]);
         assert_eq!(settings("").unwrap(), []);
         assert!(settings("-x").is_none());

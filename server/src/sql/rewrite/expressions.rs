@@ -12,10 +12,10 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Array, ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Fetch, Function,
-    FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Interval, LimitClause, NamedWindowDefinition, NamedWindowExpr, ObjectName,
-    ObjectNamePart, Query, Select, Spanned, UnaryOperator, Value, ValueWithSpan, VisitorMut, WindowFrameBound, WindowSpec,
-    WindowType,
+    Array, ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr,
+    Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Interval, LimitClause,
+    NamedWindowDefinition, NamedWindowExpr, ObjectName, ObjectNamePart, Query, Select, Spanned,
+    UnaryOperator, Value, ValueWithSpan, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Location;
 use quickdb_executor::error::ErrorKind;
@@ -82,7 +82,9 @@ impl VisitorMut for Expressions<'_> {
             Some(Fetch { with_ties: false, percent: false, quantity }),
         ) = (&mut query.limit_clause, &query.fetch)
         {
-            *limit = Some(quantity.clone().unwrap_or_else(|| Expr::Value(Value::Number("1".to_owned(), false).into())));
+            *limit = Some(
+                quantity.clone().unwrap_or_else(|| Expr::Value(Value::Number("1".to_owned(), false).into())),
+            );
             query.fetch = None;
         }
         ControlFlow::Continue(())
@@ -112,22 +114,30 @@ impl VisitorMut for Expressions<'_> {
 impl Expressions<'_> {
     fn rewrite(&mut self, expr: Expr) -> Expr {
         match expr {
-            Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, format: None, .. } => {
-                self.cast(*expr, data_type)
-            }
+            Expr::Cast {
+                kind: CastKind::Cast | CastKind::DoubleColon,
+                expr,
+                data_type,
+                format: None,
+                ..
+            } => self.cast(*expr, data_type),
             Expr::TypedString(typed) => {
                 let literal = Expr::Value(typed.value);
                 self.cast(literal, typed.data_type)
             }
-            Expr::Interval(Interval { leading_precision: Some(FRAME_MARK), value, leading_field, last_field, .. }) => {
-                Expr::Interval(Interval {
-                    value,
-                    leading_field,
-                    leading_precision: None,
-                    last_field,
-                    fractional_seconds_precision: None,
-                })
-            }
+            Expr::Interval(Interval {
+                leading_precision: Some(FRAME_MARK),
+                value,
+                leading_field,
+                last_field,
+                ..
+            }) => Expr::Interval(Interval {
+                value,
+                leading_field,
+                leading_precision: None,
+                last_field,
+                fractional_seconds_precision: None,
+            }),
             Expr::Interval(interval) => interval_literal(interval),
             Expr::Collate { expr, collation } => self.collate(*expr, &collation),
             Expr::BinaryOp { left, op, right } => binary(*left, op, *right),
@@ -136,7 +146,9 @@ impl Expressions<'_> {
             Expr::Identifier(ident) if ident.quote_style.is_none() => {
                 self.keyword(&ident.value).unwrap_or(Expr::Identifier(ident))
             }
-            Expr::AtTimeZone { timestamp, time_zone } => call("timezone", vec![*time_zone, *timestamp], Vec::new()),
+            Expr::AtTimeZone { timestamp, time_zone } => {
+                call("timezone", vec![*time_zone, *timestamp], Vec::new())
+            }
             Expr::Extract { field, expr, .. } => {
                 call("extract", vec![text(&field.to_string().to_lowercase()), *expr], Vec::new())
             }
@@ -151,7 +163,9 @@ impl Expressions<'_> {
                 let one = Expr::Value(Value::Number("1".to_owned(), true).into());
                 call("substr", vec![*expr, one, *length], Vec::new())
             }
-            Expr::Between { expr, negated, low, high } if is_simple(&expr) => between(*expr, negated, *low, *high),
+            Expr::Between { expr, negated, low, high } if is_simple(&expr) => {
+                between(*expr, negated, *low, *high)
+            }
             Expr::InList { expr, list, negated } => in_list(*expr, list, negated),
             Expr::SimilarTo { negated, expr, pattern, escape_char } => {
                 similar_to(negated, *expr, *pattern, escape_char.as_ref())
@@ -164,10 +178,12 @@ impl Expressions<'_> {
                 let (pattern, rest) = escaped_pattern(*pattern, &escape);
                 Expr::ILike { negated, any: false, expr, pattern: Box::new(pattern), escape_char: rest }
             }
-            Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, is_some } => match array_elements(&right) {
-                Some(list) => in_list(*left, list, false),
-                None => Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, is_some },
-            },
+            Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, is_some } => {
+                match array_elements(&right) {
+                    Some(list) => in_list(*left, list, false),
+                    None => Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, is_some },
+                }
+            }
             Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => match array_elements(&right) {
                 Some(list) => in_list(*left, list, true),
                 None => Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right },
@@ -197,7 +213,12 @@ impl Expressions<'_> {
         }
         let float = matches!(
             data_type,
-            DataType::Real | DataType::Float4 | DataType::Float8 | DataType::Float(_) | DataType::Double(_) | DataType::DoublePrecision
+            DataType::Real
+                | DataType::Float4
+                | DataType::Float8
+                | DataType::Float(_)
+                | DataType::Double(_)
+                | DataType::DoublePrecision
         );
         if float && let Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) = unnested(&expr) {
             // Read as the float it is to be: a numeric would lose the exponent's reach.
@@ -213,7 +234,9 @@ impl Expressions<'_> {
             DataType::Numeric(ExactNumberInfo::None)
             | DataType::Decimal(ExactNumberInfo::None)
             | DataType::Dec(ExactNumberInfo::None) => call("to_numeric", vec![expr], Vec::new()),
-            DataType::Custom(name, arguments) if arguments.is_empty() && types::custom_name(name) == "numeric" => {
+            DataType::Custom(name, arguments)
+                if arguments.is_empty() && types::custom_name(name) == "numeric" =>
+            {
                 call("to_numeric", vec![expr], Vec::new())
             }
             DataType::Varchar(Some(length))
@@ -228,8 +251,10 @@ impl Expressions<'_> {
     }
 
     fn collate(&mut self, expr: Expr, collation: &ObjectName) -> Expr {
-        let name = collation.0.last().and_then(|part| part.as_ident()).cloned().unwrap_or_else(|| Ident::new(""));
-        let known = COLLATIONS.contains(&name.value.to_lowercase().as_str()) || name.value.ends_with("-x-icu");
+        let name =
+            collation.0.last().and_then(|part| part.as_ident()).cloned().unwrap_or_else(|| Ident::new(""));
+        let known =
+            COLLATIONS.contains(&name.value.to_lowercase().as_str()) || name.value.ends_with("-x-icu");
         if !known {
             let shown = folded(&name);
             let error = PgError::new(
@@ -239,7 +264,10 @@ impl Expressions<'_> {
             // PostgreSQL points at the word COLLATE, which stands before the name with white space between.
             let at = self.position(name.span.start).and_then(|position| {
                 let before: String = self.source.chars().take(position - 1).collect();
-                before.to_lowercase().rfind("collate").map(|byte| before.get(..byte).map_or(0, |b| b.chars().count()) + 1)
+                before
+                    .to_lowercase()
+                    .rfind("collate")
+                    .map(|byte| before.get(..byte).map_or(0, |b| b.chars().count()) + 1)
             });
             self.refuse(error.at(at));
         }
@@ -247,7 +275,8 @@ impl Expressions<'_> {
     }
 
     fn function(&mut self, mut function: Function) -> Expr {
-        if let [ObjectNamePart::Identifier(schema), ObjectNamePart::Identifier(name)] = function.name.0.as_slice()
+        if let [ObjectNamePart::Identifier(schema), ObjectNamePart::Identifier(name)] =
+            function.name.0.as_slice()
             && folded(schema) == "pg_catalog"
         {
             function.name = ObjectName::from(vec![name.clone()]);
@@ -301,7 +330,11 @@ impl Expressions<'_> {
                 None => plain_cast(Expr::Value(Value::Null.into()), custom("name")),
             },
             "version" => plain_cast(text(&self.facts.version), DataType::Text),
-            "current_timestamp" | "now" | "transaction_timestamp" | "statement_timestamp" | "clock_timestamp" => {
+            "current_timestamp"
+            | "now"
+            | "transaction_timestamp"
+            | "statement_timestamp"
+            | "clock_timestamp" => {
                 // DataFusion's `now` counts nanoseconds.
                 plain_cast(now(), zoned())
             }
@@ -333,7 +366,9 @@ fn result_type(name: &str, function: Function) -> Expr {
         "generate_series" => {
             let small = match &function.args {
                 FunctionArguments::List(list) => list.args.iter().all(|arg| match arg {
-                    FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(ValueWithSpan { value, .. }))) => {
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(ValueWithSpan {
+                        value, ..
+                    }))) => {
                         matches!(value, Value::Number(digits, _) if digits.parse::<i32>().is_ok())
                     }
                     _ => false,
@@ -391,9 +426,11 @@ fn make_interval(function: &Function) -> Option<Expr> {
             FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
                 (NAMES.iter().position(|known| folded(name) == *known)?, value)
             }
-            FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(value), .. } => {
-                (NAMES.iter().position(|known| folded(name) == *known)?, value)
-            }
+            FunctionArg::ExprNamed {
+                name: Expr::Identifier(name),
+                arg: FunctionArgExpr::Expr(value),
+                ..
+            } => (NAMES.iter().position(|known| folded(name) == *known)?, value),
             _ => return None,
         };
         *places.get_mut(place)? = value.clone();
@@ -538,7 +575,9 @@ fn unary(op: UnaryOperator, operand: Expr) -> Expr {
 
 fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     let op = match &op {
-        BinaryOperator::PGCustomBinaryOperator(path) => path.last().and_then(|sign| operator(sign)).unwrap_or(op),
+        BinaryOperator::PGCustomBinaryOperator(path) => {
+            path.last().and_then(|sign| operator(sign)).unwrap_or(op)
+        }
         _ => op,
     };
     if let (Expr::Tuple(a), Expr::Tuple(b)) = (unnested(&left), unnested(&right))
@@ -633,7 +672,9 @@ fn array_elements(array: &Expr) -> Option<Vec<Expr>> {
         Expr::Array(array) if !array.elem.is_empty() => Some(array.elem.clone()),
         Expr::Cast { expr, data_type: DataType::Array(element), .. } => {
             let elements = array_elements(expr)?;
-            let (ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::AngleBracket(element)) = element else {
+            let (ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::AngleBracket(element)) =
+                element
+            else {
                 return None;
             };
             Some(elements.into_iter().map(|item| plain_cast(item, element.as_ref().clone())).collect())
@@ -669,7 +710,8 @@ fn between(expr: Expr, negated: bool, low: Expr, high: Expr) -> Expr {
         op,
         right: Box::new(Expr::Nested(Box::new(bound))),
     };
-    let sides = Expr::BinaryOp { left: Box::new(side(below, low)), op: both, right: Box::new(side(above, high)) };
+    let sides =
+        Expr::BinaryOp { left: Box::new(side(below, low)), op: both, right: Box::new(side(above, high)) };
     Expr::Nested(Box::new(sides))
 }
 
@@ -742,6 +784,9 @@ mod tests {
     #[test]
     fn session_facts_are_constants() {
         check("SELECT current_user", "SELECT CAST('tester' AS name)");
-        check("SELECT a::numeric, a::varchar(3)", "SELECT to_numeric(a), CAST(left(CAST(a AS TEXT), 3L) AS varchar)");
+        check(
+            "SELECT a::numeric, a::varchar(3)",
+            "SELECT to_numeric(a), CAST(left(CAST(a AS TEXT), 3L) AS varchar)",
+        );
     }
 }

@@ -15,7 +15,8 @@ pub mod subqueries;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, Ident, OrderByKind, Query, SelectItem, SetExpr, Spanned, Statement, Visit, VisitMut, Visitor,
+    Distinct, Expr, Ident, OrderByKind, Query, SelectItem, SetExpr, Spanned, Statement, Visit, VisitMut,
+    Visitor,
 };
 use datafusion::sql::sqlparser::tokenizer::Location;
 
@@ -84,7 +85,9 @@ fn check_distinct(statement: &Statement, source: &str) -> Result<(), PgError> {
             let (SetExpr::Select(select), Some(order_by)) = (query.body.as_ref(), &query.order_by) else {
                 return ControlFlow::Continue(());
             };
-            let (Some(Distinct::Distinct), OrderByKind::Expressions(keys)) = (&select.distinct, &order_by.kind) else {
+            let (Some(Distinct::Distinct), OrderByKind::Expressions(keys)) =
+                (&select.distinct, &order_by.kind)
+            else {
                 return ControlFlow::Continue(());
             };
             let listed = |key: &Expr| {
@@ -92,7 +95,10 @@ fn check_distinct(statement: &Statement, source: &str) -> Result<(), PgError> {
                 let plain = matches!(key, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
                 literals::is_number(key)
                     || select.projection.iter().any(|item| match item {
-                        SelectItem::UnnamedExpr(expr) => unnested(expr) == key || plain && names::output_name(expr) == names::output_name(key),
+                        SelectItem::UnnamedExpr(expr) => {
+                            unnested(expr) == key
+                                || plain && names::output_name(expr) == names::output_name(key)
+                        }
                         SelectItem::ExprWithAlias { expr, alias } => {
                             unnested(expr) == key
                                 || plain && names::output_name(expr) == names::output_name(key)
