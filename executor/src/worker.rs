@@ -26,9 +26,6 @@ use crate::shard_service::ShardService;
 use crate::store::ShardStore;
 use crate::tls::{ClusterTls, TlsError, accept};
 
-/// How long a worker that stops waits for the tasks that are running.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Consumers that an out-of-memory error lists, largest first.
 const TOP_CONSUMERS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(5).unwrap();
 
@@ -129,14 +126,13 @@ impl WorkerServer {
         &self.store
     }
 
-    /// Accepts nothing more and waits, within a limit, for what runs.
+    /// Accepts nothing more and waits for what runs; dropping the future ends that.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
-        match tokio::time::timeout(DRAIN_TIMEOUT, &mut self.serving).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => error!(%error, "worker stopped with an error"),
-            Ok(Err(error)) => error!(%error, "worker stopped with a panic"),
-            Err(_) => info!("tasks were still running after the drain time"),
+        match (&mut self.serving).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => error!(%error, "worker stopped with an error"),
+            Err(error) => error!(%error, "worker stopped with a panic"),
         }
     }
 }

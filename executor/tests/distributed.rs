@@ -110,7 +110,7 @@ async fn plans_of_common_shapes() {
         "select key, count(*) from star group by key",
         "select id, flux from star order by flux desc limit 5",
         "select label.text, count(*) from star join label using (band) group by 1",
-        "select count(*) from star join visit on star.id = visit.star",
+        "select count(*) from star join visit on star.id = visit.star_id",
         "select id from star where id < 5 union all select count(*) from visit",
     ] {
         let (_, plan) = cluster.plan(sql, false).await.unwrap();

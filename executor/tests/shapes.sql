@@ -2,7 +2,7 @@
 -- three and five workers and must give the rows that plain DataFusion gives over the same data in memory.
 --
 -- star(id, band, key, flux, n, name): sharded; id dense, band = id % 16, flux and n with NULLs
--- visit(id, star, weight): sharded; star refers to star.id
+-- visit(id, star_id, weight): sharded; star_id refers to star.id
 -- label(band, text): on the master
 
 -- aggregates without groups
@@ -52,37 +52,37 @@ select 1 from star where id < 10;
 select count(*) from (select 1 from star, label) s;
 
 -- joins
-select star.band, count(*), sum(visit.weight) from star join visit on star.id = visit.star group by star.band;
-select count(*), count(visit.weight) from star left join visit on star.id = visit.star and visit.weight > 100;
-select count(*), count(star.id) from star right join visit on star.id = visit.star + 50;
-select count(*), count(s.id), count(v.star) from (select * from star where id % 2 = 0) s full join visit v on s.id = v.star;
-select count(*) from star where id in (select star from visit where weight > 50);
-select count(*) from star where id not in (select star from visit where weight > 50);
-select count(*) from star where exists (select 1 from visit where visit.star = star.id and visit.weight > 20);
-select count(*) from star where not exists (select 1 from visit where visit.star = star.id);
+select star.band, count(*), sum(visit.weight) from star join visit on star.id = visit.star_id group by star.band;
+select count(*), count(visit.weight) from star left join visit on star.id = visit.star_id and visit.weight > 100;
+select count(*), count(star.id) from star right join visit on star.id = visit.star_id + 50;
+select count(*), count(s.id), count(v.star_id) from (select * from star where id % 2 = 0) s full join visit v on s.id = v.star_id;
+select count(*) from star where id in (select star_id from visit where weight > 50);
+select count(*) from star where id not in (select star_id from visit where weight > 50);
+select count(*) from star where exists (select 1 from visit where visit.star_id = star.id and visit.weight > 20);
+select count(*) from star where not exists (select 1 from visit where visit.star_id = star.id);
 select label.text, count(*), sum(star.flux) from star join label on star.band = label.band group by label.text;
 select label.text, count(star.id) from label left join star on star.band = label.band and star.id < 100 group by label.text;
 select count(*) from star cross join label;
 select count(*) from (select id from star where id < 300) a join (select id from visit where id < 200) b on a.id < b.id;
 select count(*) from (select id from star where id < 50) a full join (select id from visit where id < 50) b on a.id < b.id;
 select count(*) from star a join star b on a.id = b.id + 1;
-select star.band, label.text, count(distinct visit.id) from star join visit on star.id = visit.star join label on label.band = star.band group by 1, 2 order by 3 desc, 1 limit 4;
+select star.band, label.text, count(distinct visit.id) from star join visit on star.id = visit.star_id join label on label.band = star.band group by 1, 2 order by 3 desc, 1 limit 4;
 select a.band, a.c, b.c from (select band, count(*) as c from star group by band) a join (select n % 16 as band, count(*) as c from star group by 1) b using (band);
 select count(*) from star natural join label;
 
 -- subqueries
 select count(*) from star where flux > (select avg(flux) from star);
 select (select max(weight) from visit) as m, count(*) from star;
-select count(*) from star where flux > (select avg(weight) / 1000 from visit where visit.star = star.id);
+select count(*) from star where flux > (select avg(weight) / 1000 from visit where visit.star_id = star.id);
 select label.text, (select max(flux) from star where star.band = label.band) from label;
 select label.band, q.m from label, lateral (select max(flux) as m from star where star.band = label.band) q;
 select label.band, q.c from label left join lateral (select count(*) as c from star where star.band = label.band and flux > 99) q on true;
 with a as (select band, avg(flux) as f from star group by band), b as (select max(f) as m from a) select a.band from a, b where a.f > b.m - 0.5;
 with s as (select * from star where id < 100) select (select count(*) from s), (select sum(n) from s), count(*) from visit;
-select id from star where id = (select min(star) from visit) or id = (select max(star) from visit);
+select id from star where id = (select min(star_id) from visit) or id = (select max(star_id) from visit);
 select * from (select band, count(*) as c from star group by band order by c desc, band limit 4) s order by band;
 select count(*) from (select id from star limit 3 offset 2) a, (select id from visit limit 4) b;
-select band from star where id in (select star from visit order by weight desc, star limit 5) order by band;
+select band from star where id in (select star_id from visit order by weight desc, star_id limit 5) order by band;
 
 -- windows
 select band, id, row_number() over (partition by band order by id), sum(flux) over (partition by band order by id) from star where id < 400;
@@ -100,8 +100,8 @@ select count(*) from (select id from star union all values (1), (2)) s;
 select id from star where id < 5 union all select count(*) from visit;
 (select id from star order by id limit 3) union all (select id from visit order by id desc limit 2);
 select count(*) from (select band from star union select band from label) s;
-select count(*) from (select id from star intersect select star from visit) s;
-select count(*) from (select id from star except select star from visit) s;
+select count(*) from (select id from star intersect select star_id from visit) s;
+select count(*) from (select id from star except select star_id from visit) s;
 select band, count(*) from (select band from star union all select band from label union all select 3) s group by band;
 select count(*) from (select id from star where id < 10 union select count(*) from visit union all select max(id) from star) s;
 

@@ -77,7 +77,7 @@ pub fn sharded() -> Vec<(&'static str, RecordBatch)> {
     let ids = 0..VISITS;
     let visit = Schema::new(vec![
         Field::new("id", DataType::Int64, false),
-        Field::new("star", DataType::Int64, false),
+        Field::new("star_id", DataType::Int64, false),
         Field::new("weight", DataType::Float64, false),
     ]);
     let columns: Vec<ArrayRef> = vec![

@@ -250,9 +250,9 @@ fn for_two_workers(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     let parts = [vec![ShardId(1)], vec![ShardId(2), ShardId(3)]];
     plan.transform_up(|node| {
         let variants: Vec<Arc<dyn ExecutionPlan>> = if let Some(scan) = node.downcast_ref::<ShardScanExec>() {
-            parts.iter().map(|shards| Arc::new(scan.with_shards(shards.clone())) as _).collect()
+            parts.iter().map(|shards| Arc::new(scan.with_shards(shards.clone(), None)) as _).collect()
         } else if let Some(aggregate) = node.downcast_ref::<ShardAggregateExec>() {
-            parts.iter().map(|shards| Arc::new(aggregate.with_shards(shards.clone())) as _).collect()
+            parts.iter().map(|shards| Arc::new(aggregate.with_shards(shards.clone(), None)) as _).collect()
         } else {
             return Ok(Transformed::no(node));
         };

@@ -22,6 +22,8 @@ use pgwire::messages::extendedquery::{
 };
 use pgwire::messages::response::EmptyQueryResponse;
 
+use tokio_util::sync::CancellationToken;
+
 use super::copy_out::CopyEncoder;
 use super::interrupt::{ConnectionGuard, Connections, Interrupts};
 use super::params::{self, InputContext};
@@ -82,22 +84,14 @@ impl Connection {
         }
     }
 
-    /// Serves until the client leaves or `stop` resolves.
-    pub(crate) async fn serve(mut self, stop: impl Future<Output = ()>) {
-        let end = {
-            tokio::pin!(stop);
-            if self.ready().await.is_err() {
-                return;
-            }
-            loop {
-                tokio::select! {
-                    biased;
-                    () = &mut stop => {
-                        let message = "terminating connection due to administrator command";
-                        break End::Server(PgError::with_state(SqlState::ADMIN_SHUTDOWN, message));
-                    }
-                    turn = self.turn() => if let Err(end) = turn { break end },
-                }
+    /// Serves until the client leaves or `stop` is cancelled; a statement that runs then is finished first.
+    pub(crate) async fn serve(mut self, stop: CancellationToken) {
+        if self.ready().await.is_err() {
+            return;
+        }
+        let end = loop {
+            if let Err(end) = self.turn(&stop).await {
+                break end;
             }
         };
         if let End::Server(mut error) = end {
@@ -109,8 +103,8 @@ impl Connection {
     }
 
     /// One message.
-    async fn turn(&mut self) -> Result<(), End> {
-        let message = match self.next_message().await? {
+    async fn turn(&mut self, stop: &CancellationToken) -> Result<(), End> {
+        let message = match self.next_message(stop).await? {
             Ok(message) => message,
             Err(error) => {
                 return Err(End::Server(PgError::with_state(
@@ -160,7 +154,10 @@ impl Connection {
         }
     }
 
-    async fn next_message(&mut self) -> Result<Result<Frontend, pgwire::error::PgWireError>, End> {
+    async fn next_message(
+        &mut self,
+        stop: &CancellationToken,
+    ) -> Result<Result<Frontend, pgwire::error::PgWireError>, End> {
         let (setting, message, code) = match self.session.transaction {
             Transaction::Idle => (
                 "idle_session_timeout",
@@ -173,13 +170,21 @@ impl Connection {
                 SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
             ),
         };
-        let next = self.messages.next();
-        let next = match self.session.settings().milliseconds(setting) {
-            Some(limit) => match tokio::time::timeout(Duration::from_millis(limit), next).await {
-                Ok(next) => next,
-                Err(_) => return Err(End::Server(PgError::with_state(code, message))),
-            },
-            None => next.await,
+        let limit = self.session.settings().milliseconds(setting).map(Duration::from_millis);
+        let expired = async {
+            match limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let next = tokio::select! {
+            biased;
+            () = stop.cancelled() => {
+                let message = "terminating connection due to administrator command";
+                return Err(End::Server(PgError::with_state(SqlState::ADMIN_SHUTDOWN, message)));
+            }
+            next = self.messages.next() => next,
+            () = expired => return Err(End::Server(PgError::with_state(code, message))),
         };
         next.ok_or(End::Client)
     }
