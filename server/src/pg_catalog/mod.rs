@@ -152,6 +152,12 @@ impl PgCatalog {
         view.search_path(true).into_iter().find(has)
     }
 
+    /// The schemas of the search path that exist, in order, without the implicit `pg_catalog`: what
+    /// `current_schemas(false)` gives. The first is `current_schema`, and where new tables go.
+    pub fn search_path(&self) -> Vec<String> {
+        self.view().search_path(false)
+    }
+
     /// The function that turns the values of a `reg...` column into what they print as; `None` for other columns.
     pub fn reg_output(field: &Field) -> Option<&'static str> {
         if field.data_type() != &DataType::Int64 {

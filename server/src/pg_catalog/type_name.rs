@@ -8,7 +8,7 @@ use super::session::SessionView;
 use crate::catalogue::{PgType, with_modifier};
 
 /// SQL's names of the types that have another one in `pg_type`.
-const SQL_NAMES: [(u32, &str); 18] = [
+const SQL_NAMES: [(u32, &str); 17] = [
     (16, "boolean"),
     (18, "\"char\""),
     (20, "bigint"),
@@ -26,7 +26,6 @@ const SQL_NAMES: [(u32, &str); 18] = [
     (1560, "bit"),
     (1562, "bit varying"),
     (1700, "numeric"),
-    (2950, "uuid"),
 ];
 
 /// A built-in type as `format_type` prints it; `None` stands for no modifier asked for.
@@ -41,7 +40,12 @@ pub(super) fn format_builtin(of: &BuiltinType, typmod: Option<i32>) -> String {
     let sql_name = SQL_NAMES.iter().find(|(oid, _)| *oid == of.oid).map(|(_, name)| (*name).to_owned());
     let Some(sql_name) = sql_name else {
         let name = identifier::quote(of.name);
-        return if of.namespace == PG_CATALOG_OID { name } else { format!("information_schema.{name}") };
+        let name = if of.namespace == PG_CATALOG_OID { name } else { format!("information_schema.{name}") };
+        // Types without modifiers of their own print the bare number.
+        return match typmod {
+            Some(typmod) if typmod >= 0 => format!("{name}({typmod})"),
+            _ => name,
+        };
     };
     match typmod {
         // SQL's `character` and `bit` without a length mean a length of 1, so that the plain type needs its own name.

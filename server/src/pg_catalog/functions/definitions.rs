@@ -2,7 +2,7 @@
 
 use super::Kind::{Bool, Int, Text};
 use super::{CatalogueFunction, argument, oid, strict, text};
-use crate::pg_catalog::builtin::BuiltinFunction;
+use crate::pg_catalog::builtin::{AGGREGATES, BuiltinFunction};
 use crate::pg_catalog::error::{FunctionError, Mistake};
 use crate::pg_catalog::identifier;
 use crate::pg_catalog::rows::Datum;
@@ -150,7 +150,25 @@ fn parameters(view: &SessionView, function: &BuiltinFunction, with_defaults: boo
         let default = default.map(|default| format!(" DEFAULT {default}")).unwrap_or_default();
         parts.push(format!("{mode}{name}{}{default}", type_name(view, *oid)));
     }
-    parts.join(", ")
+    match ordered_set(function) {
+        None => parts.join(", "),
+        Some((direct, is_hypothetical)) => {
+            let direct = direct.min(parts.len());
+            let (before, after) = parts.split_at(direct);
+            // The arguments of a hypothetical-set aggregate are those of its ORDER BY once more.
+            let after = if is_hypothetical && after.is_empty() { before } else { after };
+            format!("{} ORDER BY {}", before.join(", "), after.join(", ")).trim_start().to_owned()
+        }
+    }
+}
+
+/// How many arguments of an ordered-set aggregate stand before its ORDER BY, and whether it is a hypothetical-set one.
+fn ordered_set(function: &BuiltinFunction) -> Option<(usize, bool)> {
+    let aggregate = AGGREGATES.iter().find(|aggregate| aggregate.function == function.oid)?;
+    if aggregate.kind == "n" {
+        return None;
+    }
+    Some((usize::try_from(aggregate.direct_arguments).unwrap_or(0), aggregate.kind == "h"))
 }
 
 fn result(view: &SessionView, function: &BuiltinFunction) -> String {

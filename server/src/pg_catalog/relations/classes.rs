@@ -97,7 +97,8 @@ fn classes(view: &SessionView, rows: &mut Rows) {
             ("relnatts", relation.columns.len().into()),
             ("relhasrules", (!is_table).into()),
             ("relispopulated", true.into()),
-            ("relreplident", "n".into()),
+            // PostgreSQL sets only `pg_catalog`'s own tables to nothing.
+            ("relreplident", if is_table && relation.schema != "pg_catalog" { "d" } else { "n" }.into()),
         ]);
     }
     for table in view.tables() {
@@ -136,7 +137,8 @@ fn attributes(view: &SessionView, rows: &mut Rows) {
                 ("attstattarget", Datum::Int(-1)),
                 ("attlen", of.length.into()),
                 ("attnum", number.into()),
-                ("attndims", i64::from(of.name.starts_with('_')).into()),
+                // Columns of views come from expressions, whose dimensions PostgreSQL does not keep.
+                ("attndims", i64::from(of.category == "A" && relation.kind == "r").into()),
                 ("attcacheoff", Datum::Int(-1)),
                 ("atttypmod", Datum::Int(-1)),
                 ("attbyval", of.by_value.into()),

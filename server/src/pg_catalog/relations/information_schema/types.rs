@@ -33,7 +33,7 @@ pub(super) fn describe(of: &'static BuiltinType, typmod: i32) -> Described {
         None => (None, of, typmod),
     };
     let data_type = match () {
-        () if udt.element != 0 && udt.length == -1 && udt.name.starts_with('_') => "ARRAY".to_owned(),
+        () if udt.element != 0 && udt.length == -1 => "ARRAY".to_owned(),
         () if udt.namespace == PG_CATALOG_OID => type_name::format_builtin(udt, None),
         () => "USER-DEFINED".to_owned(),
     };
