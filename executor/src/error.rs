@@ -185,7 +185,9 @@ impl ExecError {
                     return errors.iter().find_map(|error| Self::find_typed(error));
                 }
                 Some(DataFusionError::Shared(inner)) => Some(inner.as_ref()),
-                Some(DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner)) => Some(inner.as_ref()),
+                Some(DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner)) => {
+                    Some(inner.as_ref())
+                }
                 Some(DataFusionError::ArrowError(inner, _)) => Some(inner.as_ref()),
                 _ => match error.downcast_ref::<ArrowError>() {
                     Some(ArrowError::ExternalError(inner)) => Some(inner.as_ref()),

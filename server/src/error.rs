@@ -173,7 +173,8 @@ impl PgError {
 
     /// What a client is told of an error of planning or execution; `sql` is the query string that spans refer to.
     pub fn from_datafusion(error: DataFusionError, sql: Option<&str>) -> PgError {
-        let position = sql.and_then(|sql| diagnosed(&error).and_then(|diagnostic| span_position(diagnostic, sql)));
+        let position =
+            sql.and_then(|sql| diagnosed(&error).and_then(|diagnostic| span_position(diagnostic, sql)));
         Self::translate(&error).at(position)
     }
 
@@ -184,11 +185,14 @@ impl PgError {
         let root = error.find_root();
         match root {
             DataFusionError::SchemaError(schema_error, _) => schema(schema_error),
-            DataFusionError::SQL(parser_error, _) => PgError::new(ErrorKind::Syntax, parser_error.to_string()),
-            DataFusionError::ArrowError(arrow_error, _) => arrow(arrow_error).unwrap_or_else(|| internal(error)),
-            DataFusionError::ResourcesExhausted(_) => {
-                PgError::new(ErrorKind::OutOfMemory, "out of memory").detail("The query reached its memory limit.")
+            DataFusionError::SQL(parser_error, _) => {
+                PgError::new(ErrorKind::Syntax, parser_error.to_string())
             }
+            DataFusionError::ArrowError(arrow_error, _) => {
+                arrow(arrow_error).unwrap_or_else(|| internal(error))
+            }
+            DataFusionError::ResourcesExhausted(_) => PgError::new(ErrorKind::OutOfMemory, "out of memory")
+                .detail("The query reached its memory limit."),
             DataFusionError::IoError(io) if io.kind() == std::io::ErrorKind::StorageFull => {
                 PgError::new(ErrorKind::DiskFull, "could not write: no space left on device")
             }
@@ -203,7 +207,9 @@ impl PgError {
                 match (known, root) {
                     (Some(known), _) => known,
                     // What the planner refuses and nothing here has words for is a shape of query that it cannot do.
-                    (None, DataFusionError::NotImplemented(text) | DataFusionError::Plan(text)) => not_built(text),
+                    (None, DataFusionError::NotImplemented(text) | DataFusionError::Plan(text)) => {
+                        not_built(text)
+                    }
                     (None, _) => internal(error),
                 }
             }
@@ -227,7 +233,8 @@ impl From<ExecError> for PgError {
             return defect(&error.to_string());
         }
         let mut translated = PgError::new(error.kind, error.message);
-        translated.detail = error.detail.or_else(|| error.worker.map(|worker| format!("It happened on worker {worker}.")));
+        translated.detail =
+            error.detail.or_else(|| error.worker.map(|worker| format!("It happened on worker {worker}.")));
         translated.hint = error.hint;
         translated
     }
@@ -250,11 +257,13 @@ impl std::error::Error for PgError {}
 /// The message of a column that is missing, without the hint, which takes the names in scope.
 fn schema(error: &SchemaError) -> PgError {
     match error {
-        SchemaError::AmbiguousReference { field } => {
-            PgError::new(ErrorKind::AmbiguousColumn, format!("column reference \"{}\" is ambiguous", field.name))
-        }
+        SchemaError::AmbiguousReference { field } => PgError::new(
+            ErrorKind::AmbiguousColumn,
+            format!("column reference \"{}\" is ambiguous", field.name),
+        ),
         SchemaError::FieldNotFound { field, valid_fields } => missing_column(field, valid_fields),
-        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => {
             PgError::with_state(SqlState("42701"), format!("column \"{name}\" specified more than once"))
         }
     }
@@ -263,10 +272,12 @@ fn schema(error: &SchemaError) -> PgError {
 fn missing_column(field: &Column, valid: &[Column]) -> PgError {
     let Some(relation) = &field.relation else {
         let similar = similar_column(None, &field.name, valid);
-        let error = PgError::new(ErrorKind::UndefinedColumn, format!("column \"{}\" does not exist", field.name));
+        let error =
+            PgError::new(ErrorKind::UndefinedColumn, format!("column \"{}\" does not exist", field.name));
         return with_similar(error, similar);
     };
-    let in_scope = valid.iter().any(|column| column.relation.as_ref().is_some_and(|r| r.table() == relation.table()));
+    let in_scope =
+        valid.iter().any(|column| column.relation.as_ref().is_some_and(|r| r.table() == relation.table()));
     if !in_scope {
         return PgError::new(
             ErrorKind::UndefinedTable,
@@ -403,7 +414,8 @@ mod tests {
 
     #[test]
     fn defects_say_nothing_of_the_inside() {
-        let error = DataFusionError::Internal("Unexpected plan node. This was likely caused by a bug".to_owned());
+        let error =
+            DataFusionError::Internal("Unexpected plan node. This was likely caused by a bug".to_owned());
         let error = PgError::from_datafusion(error, None);
         assert_eq!(error.sqlstate, SqlState("XX000"));
         assert!(error.message.starts_with("internal error "));
@@ -414,7 +426,10 @@ mod tests {
         let valid = [Column::new(Some("flights"), "carrier"), Column::new(Some("flights"), "origin")];
         let error = missing_column(&Column::new_unqualified("carier"), &valid);
         assert_eq!(error.message, "column \"carier\" does not exist");
-        assert_eq!(error.hint.as_deref(), Some("Perhaps you meant to reference the column \"flights.carrier\"."));
+        assert_eq!(
+            error.hint.as_deref(),
+            Some("Perhaps you meant to reference the column \"flights.carrier\".")
+        );
         let error = missing_column(&Column::new(Some("planes"), "carrier"), &valid);
         assert_eq!(error.message, "missing FROM-clause entry for table \"planes\"");
         assert_eq!(distance("kitten", "sitting"), 3);

@@ -104,7 +104,9 @@ impl Arithmetic {
         function
             .operator(self.sign())
             .describe(match self {
-                Arithmetic::Divide => |_, data_type| is_numeric(data_type).then_some((NUMERIC_DISPLAY_KEY, QUOTIENT)),
+                Arithmetic::Divide => {
+                    |_, data_type| is_numeric(data_type).then_some((NUMERIC_DISPLAY_KEY, QUOTIENT))
+                }
                 Arithmetic::Modulo => |_, _| None,
                 Arithmetic::Multiply => |args, data_type| inherited_display(args, data_type, 0),
                 Arithmetic::Add | Arithmetic::Subtract => {
@@ -230,7 +232,9 @@ fn rank(data_type: &DataType) -> u8 {
 pub fn coerce(op: Arithmetic, types: &[DataType]) -> Option<Vec<DataType>> {
     let [left, right] = types else { return None };
     let (left, right) = match (left, right) {
-        (DataType::Null | DataType::Utf8, DataType::Null | DataType::Utf8) => (DataType::Int32, DataType::Int32),
+        (DataType::Null | DataType::Utf8, DataType::Null | DataType::Utf8) => {
+            (DataType::Int32, DataType::Int32)
+        }
         (DataType::Null | DataType::Utf8, other) => (temporal::partner_of(op, other), other.clone()),
         (other, DataType::Null | DataType::Utf8) => (other.clone(), temporal::partner_of(op, other)),
         (left, right) => (left.clone(), right.clone()),
@@ -410,14 +414,21 @@ mod tests {
     use crate::error::ExecError;
     use crate::functions::testing::call;
 
-    fn check(op: Arithmetic, left: ScalarValue, right: ScalarValue) -> std::result::Result<ScalarValue, String> {
+    fn check(
+        op: Arithmetic,
+        left: ScalarValue,
+        right: ScalarValue,
+    ) -> std::result::Result<ScalarValue, String> {
         call(&op.udf(), &[left, right]).map_err(|e| ExecError::find(&e).unwrap().message)
     }
 
     #[test]
     fn integers_keep_the_wider_type_and_are_range_checked() {
         let one = ScalarValue::Int32(Some(1));
-        assert_eq!(check(Arithmetic::Add, one.clone(), ScalarValue::Int64(Some(2))), Ok(ScalarValue::Int64(Some(3))));
+        assert_eq!(
+            check(Arithmetic::Add, one.clone(), ScalarValue::Int64(Some(2))),
+            Ok(ScalarValue::Int64(Some(3)))
+        );
         assert_eq!(
             check(Arithmetic::Add, ScalarValue::Int32(Some(i32::MAX)), one),
             Err("integer out of range".to_owned())
@@ -454,7 +465,10 @@ mod tests {
             check(Arithmetic::Multiply, big.clone(), big.clone()),
             Err("value out of range: overflow".to_owned())
         );
-        assert_eq!(check(Arithmetic::Multiply, small.clone(), small), Err("value out of range: underflow".to_owned()));
+        assert_eq!(
+            check(Arithmetic::Multiply, small.clone(), small),
+            Err("value out of range: underflow".to_owned())
+        );
         let infinite = ScalarValue::Float64(Some(f64::INFINITY));
         assert_eq!(check(Arithmetic::Multiply, big, infinite.clone()), Ok(infinite));
     }
@@ -462,9 +476,6 @@ mod tests {
     #[test]
     fn null_operands_give_null() {
         let null = ScalarValue::Float64(None);
-        assert_eq!(
-            check(Arithmetic::Divide, null.clone(), ScalarValue::Float64(Some(0.0))),
-            Ok(null)
-        );
+        assert_eq!(check(Arithmetic::Divide, null.clone(), ScalarValue::Float64(Some(0.0))), Ok(null));
     }
 }

@@ -10,15 +10,17 @@ use datafusion::arrow::datatypes::{DataType, Decimal128Type, Int64Type};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::ScalarUDF;
 
-use crate::functions::numeric_display::{NUMERIC_DISPLAY_KEY, QUOTIENT};
 use crate::functions::decimal::{as_decimal, divide};
 use crate::functions::function::{Function, arg, internal, over_arrays};
+use crate::functions::numeric_display::{NUMERIC_DISPLAY_KEY, QUOTIENT};
 
 /// Digits before the point that every average of the input type has room for decide the digits after it.
 pub fn average_scale(input: &DataType) -> i8 {
     match input {
         DataType::Int8 | DataType::Int16 | DataType::Int32 => 20,
-        DataType::Decimal128(precision, scale) if i16::from(*precision) - i16::from(*scale) <= 16 => (*scale).max(20),
+        DataType::Decimal128(precision, scale) if i16::from(*precision) - i16::from(*scale) <= 16 => {
+            (*scale).max(20)
+        }
         DataType::Decimal128(_, scale) => (*scale).max(16),
         _ => 16,
     }

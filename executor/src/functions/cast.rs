@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::timezone::Tz;
 use datafusion::arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryViewArray, BooleanArray, Decimal128Array, PrimitiveArray,
-    StringViewArray,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryViewArray, BooleanArray, Decimal128Array,
+    PrimitiveArray, StringViewArray,
 };
 use datafusion::arrow::compute::cast as arrow_cast;
 use datafusion::arrow::datatypes::{
@@ -30,7 +30,9 @@ use crate::error::ErrorKind;
 use crate::functions::arithmetic::{out_of_range, signed};
 use crate::functions::calendar::split_micros;
 use crate::functions::decimal::{as_decimal, rescale};
-use crate::functions::function::{Function, arg, error, internal, is_float, is_int, is_numeric, is_text, over_arrays};
+use crate::functions::function::{
+    Function, arg, error, internal, is_float, is_int, is_numeric, is_text, over_arrays,
+};
 use crate::functions::numeric_display::{NATURAL, NUMERIC_DISPLAY_KEY, QUOTIENT};
 use crate::functions::temporal::{INTERVAL, MICROS_PER_DAY, TIME};
 use crate::functions::text_of::text_of;
@@ -68,7 +70,10 @@ pub fn cast_function_name(to: &DataType) -> Option<&'static str> {
 
 /// Whether DataFusion's own cast between the types gives what PostgreSQL gives.
 pub fn is_plain_cast(from: &DataType, to: &DataType) -> bool {
-    use DataType::{BinaryView, Boolean, Date32, Decimal128, Float32, Float64, Int16, Int32, Int64, Timestamp, Utf8, Utf8View};
+    use DataType::{
+        BinaryView, Boolean, Date32, Decimal128, Float32, Float64, Int16, Int32, Int64, Timestamp, Utf8,
+        Utf8View,
+    };
     match (from, to) {
         (from, to) if from == to => true,
         (DataType::Null, _) => true,
@@ -76,7 +81,8 @@ pub fn is_plain_cast(from: &DataType, to: &DataType) -> bool {
         (Int16, Int32 | Int64) | (Int32, Int64) => true,
         (Int16 | Int32 | Int64, Float32 | Float64) | (Float32, Float64) => true,
         (Int16 | Int32 | Int64, Decimal128(p, s)) => {
-            let digits = as_decimal(from).map_or(0, |t| if let Decimal128(p, _) = t { i16::from(p) } else { 0 });
+            let digits =
+                as_decimal(from).map_or(0, |t| if let Decimal128(p, _) = t { i16::from(p) } else { 0 });
             i16::from(*p) - i16::from(*s) >= digits
         }
         (Decimal128(p1, s1), Decimal128(p2, s2)) => {
@@ -86,8 +92,13 @@ pub fn is_plain_cast(from: &DataType, to: &DataType) -> bool {
         (Date32, Timestamp(_, None)) => true,
         (Timestamp(_, a), Timestamp(_, b)) if a.is_some() == b.is_some() => true,
         (Boolean, Int32) | (BinaryView | DataType::Binary, BinaryView | DataType::Binary) => true,
-        (DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) | DataType::Struct(_), to) => !is_text(to),
-        (DataType::UInt32 | DataType::UInt64 | DataType::UInt16 | DataType::UInt8 | DataType::Int8, to) => !is_text(to),
+        (
+            DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) | DataType::Struct(_),
+            to,
+        ) => !is_text(to),
+        (DataType::UInt32 | DataType::UInt64 | DataType::UInt16 | DataType::UInt8 | DataType::Int8, to) => {
+            !is_text(to)
+        }
         (_, to) => cast_function_name(to).is_none(),
     }
 }
@@ -102,40 +113,70 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
         _ => None,
     };
     vec![
-        Function::new("cast_int2", number_or_text, |_, _| Ok(DataType::Int16), |args| {
-            over_arrays(args, |arrays| to_int::<Int16Type>(arg(arrays, 0)?, "smallint", i16::MIN.into(), i16::MAX.into()))
-        })
+        Function::new(
+            "cast_int2",
+            number_or_text,
+            |_, _| Ok(DataType::Int16),
+            |args| {
+                over_arrays(args, |arrays| {
+                    to_int::<Int16Type>(arg(arrays, 0)?, "smallint", i16::MIN.into(), i16::MAX.into())
+                })
+            },
+        )
         .cast("smallint")
         .udf(),
-        Function::new("cast_int4", number_or_text, |_, _| Ok(DataType::Int32), |args| {
-            over_arrays(args, |arrays| to_int::<Int32Type>(arg(arrays, 0)?, "integer", i32::MIN.into(), i32::MAX.into()))
-        })
+        Function::new(
+            "cast_int4",
+            number_or_text,
+            |_, _| Ok(DataType::Int32),
+            |args| {
+                over_arrays(args, |arrays| {
+                    to_int::<Int32Type>(arg(arrays, 0)?, "integer", i32::MIN.into(), i32::MAX.into())
+                })
+            },
+        )
         .cast("integer")
         .udf(),
-        Function::new("cast_int8", number_or_text, |_, _| Ok(DataType::Int64), |args| {
-            over_arrays(args, |arrays| to_int::<Int64Type>(arg(arrays, 0)?, "bigint", i64::MIN, i64::MAX))
-        })
+        Function::new(
+            "cast_int8",
+            number_or_text,
+            |_, _| Ok(DataType::Int64),
+            |args| {
+                over_arrays(args, |arrays| to_int::<Int64Type>(arg(arrays, 0)?, "bigint", i64::MIN, i64::MAX))
+            },
+        )
         .cast("bigint")
         .udf(),
-        Function::new("cast_float4", number_or_text, |_, _| Ok(DataType::Float32), |args| {
-            over_arrays(args, |arrays| to_real(arg(arrays, 0)?))
-        })
+        Function::new(
+            "cast_float4",
+            number_or_text,
+            |_, _| Ok(DataType::Float32),
+            |args| over_arrays(args, |arrays| to_real(arg(arrays, 0)?)),
+        )
         .cast("real")
         .udf(),
-        Function::new("cast_float8", number_or_text, |_, _| Ok(DataType::Float64), |args| {
-            over_arrays(args, |arrays| to_float(arg(arrays, 0)?))
-        })
+        Function::new(
+            "cast_float8",
+            number_or_text,
+            |_, _| Ok(DataType::Float64),
+            |args| over_arrays(args, |arrays| to_float(arg(arrays, 0)?)),
+        )
         .cast("double precision")
         .udf(),
-        Function::new("cast_bool", number_or_text, |_, _| Ok(DataType::Boolean), |args| {
-            over_arrays(args, |arrays| to_bool(arg(arrays, 0)?))
-        })
+        Function::new(
+            "cast_bool",
+            number_or_text,
+            |_, _| Ok(DataType::Boolean),
+            |args| over_arrays(args, |arrays| to_bool(arg(arrays, 0)?)),
+        )
         .cast("boolean")
         .udf(),
         Function::new(
             "cast_numeric",
             |types| match types {
-                [from, _, _] if is_text(from) => Some(vec![DataType::Utf8View, DataType::Int64, DataType::Int64]),
+                [from, _, _] if is_text(from) => {
+                    Some(vec![DataType::Utf8View, DataType::Int64, DataType::Int64])
+                }
                 [from, _, _] if is_int(from) || is_float(from) || is_numeric(from) => {
                     Some(vec![signed(from), DataType::Int64, DataType::Int64])
                 }
@@ -144,7 +185,8 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             },
             |_, literals| match literals {
                 [_, Some(ScalarValue::Int64(Some(precision))), Some(ScalarValue::Int64(Some(scale)))] => {
-                    let precision = u8::try_from(*precision).map_err(|_| internal("a precision beyond 38"))?;
+                    let precision =
+                        u8::try_from(*precision).map_err(|_| internal("a precision beyond 38"))?;
                     let scale = i8::try_from(*scale).map_err(|_| internal("a scale beyond 38"))?;
                     Ok(DataType::Decimal128(precision, scale))
                 }
@@ -176,28 +218,44 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             natural.then_some((NUMERIC_DISPLAY_KEY, NATURAL))
         })
         .udf(),
-        Function::new("cast_text", |types| Some(types.to_vec()), |_, _| Ok(DataType::Utf8View), |args| {
-            over_arrays(args, |arrays| to_text(arg(arrays, 0)?))
-        })
+        Function::new(
+            "cast_text",
+            |types| Some(types.to_vec()),
+            |_, _| Ok(DataType::Utf8View),
+            |args| over_arrays(args, |arrays| to_text(arg(arrays, 0)?)),
+        )
         .cast("text")
         .udf(),
-        Function::new("cast_date", datetime_source, |_, _| Ok(DataType::Date32), |args| {
-            over_arrays(args, |arrays| to_date(arg(arrays, 0)?))
-        })
+        Function::new(
+            "cast_date",
+            datetime_source,
+            |_, _| Ok(DataType::Date32),
+            |args| over_arrays(args, |arrays| to_date(arg(arrays, 0)?)),
+        )
         .cast("date")
         .volatility(Volatility::Stable)
         .udf(),
-        Function::new("cast_timestamp", datetime_source, |_, _| Ok(timestamp()), |args| {
-            let zone = session_zone(args);
-            over_arrays(args, |arrays| to_timestamp(arg(arrays, 0)?, zone))
-        })
+        Function::new(
+            "cast_timestamp",
+            datetime_source,
+            |_, _| Ok(timestamp()),
+            |args| {
+                let zone = session_zone(args);
+                over_arrays(args, |arrays| to_timestamp(arg(arrays, 0)?, zone))
+            },
+        )
         .cast("timestamp without time zone")
         .volatility(Volatility::Stable)
         .udf(),
-        Function::new("cast_timestamptz", datetime_source, |_, _| Ok(timestamptz()), |args| {
-            let zone = session_zone(args);
-            over_arrays(args, |arrays| to_timestamptz(arg(arrays, 0)?, zone))
-        })
+        Function::new(
+            "cast_timestamptz",
+            datetime_source,
+            |_, _| Ok(timestamptz()),
+            |args| {
+                let zone = session_zone(args);
+                over_arrays(args, |arrays| to_timestamptz(arg(arrays, 0)?, zone))
+            },
+        )
         .cast("timestamp with time zone")
         .volatility(Volatility::Stable)
         .udf(),
@@ -221,7 +279,9 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             "cast_interval",
             |types| match types {
                 [from] if is_text(from) => Some(vec![DataType::Utf8View]),
-                [from, unit] if is_text(from) && is_text(unit) => Some(vec![DataType::Utf8View, DataType::Utf8View]),
+                [from, unit] if is_text(from) && is_text(unit) => {
+                    Some(vec![DataType::Utf8View, DataType::Utf8View])
+                }
                 [DataType::Time32(_) | DataType::Time64(_)] => Some(vec![TIME]),
                 [DataType::Interval(_) | DataType::Duration(_)] => Some(vec![INTERVAL]),
                 [DataType::Null, ..] => Some(types.to_vec()),
@@ -236,7 +296,9 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             "cast_bytea",
             |types| match types {
                 [from] if is_text(from) => Some(vec![DataType::Utf8View]),
-                [DataType::Binary | DataType::LargeBinary | DataType::BinaryView] => Some(vec![DataType::BinaryView]),
+                [DataType::Binary | DataType::LargeBinary | DataType::BinaryView] => {
+                    Some(vec![DataType::BinaryView])
+                }
                 [DataType::Null] => Some(vec![DataType::Null]),
                 _ => None,
             },
@@ -279,7 +341,11 @@ fn from_text<T: ArrowPrimitiveType>(
 }
 
 pub(crate) fn texts(array: &ArrayRef) -> Result<StringViewArray> {
-    let array = if array.data_type() == &DataType::Utf8View { Arc::clone(array) } else { arrow_cast(array, &DataType::Utf8View)? };
+    let array = if array.data_type() == &DataType::Utf8View {
+        Arc::clone(array)
+    } else {
+        arrow_cast(array, &DataType::Utf8View)?
+    };
     Ok(array.as_string_view().clone())
 }
 
@@ -290,7 +356,9 @@ where
     let beyond = || out_of_range(&T::DATA_TYPE);
     let narrow = |value: i64| T::Native::try_from(value).map_err(|_| beyond());
     let result: PrimitiveArray<T> = match array.data_type() {
-        data_type if is_text(data_type) => from_text(array, |text| narrow(input::parse_int(text, type_name, min, max)?))?,
+        data_type if is_text(data_type) => {
+            from_text(array, |text| narrow(input::parse_int(text, type_name, min, max)?))?
+        }
         DataType::Float32 => {
             let values = arrow_cast(array, &DataType::Float64)?;
             return to_int::<T>(&values, type_name, min, max);
@@ -304,7 +372,8 @@ where
             .as_primitive::<Decimal128Type>()
             .iter()
             .map(|value| {
-                let convert = |value| narrow(i64::try_from(rescale(value, *scale, 0)?).map_err(|_| beyond())?);
+                let convert =
+                    |value| narrow(i64::try_from(rescale(value, *scale, 0)?).map_err(|_| beyond())?);
                 value.map(convert).transpose()
             })
             .collect::<Result<_>>()?,
@@ -370,8 +439,10 @@ fn no_cast(from: &str, to: &str) -> datafusion::error::DataFusionError {
 fn to_bool(array: &ArrayRef) -> Result<ArrayRef> {
     match array.data_type() {
         data_type if is_text(data_type) => {
-            let values: BooleanArray =
-                texts(array)?.iter().map(|text| text.map(input::parse_bool).transpose()).collect::<Result<_>>()?;
+            let values: BooleanArray = texts(array)?
+                .iter()
+                .map(|text| text.map(input::parse_bool).transpose())
+                .collect::<Result<_>>()?;
             Ok(Arc::new(values))
         }
         data_type if is_float(data_type) || is_numeric(data_type) => {
@@ -430,7 +501,11 @@ fn to_numeric(array: &ArrayRef, precision: u8, scale: i8) -> Result<ArrayRef> {
         }
         DataType::Decimal128(_, from) => {
             let convert = |value: i128| check(rescale(value, *from, scale)?);
-            array.as_primitive::<Decimal128Type>().iter().map(|value| value.map(convert).transpose()).collect::<Result<_>>()?
+            array
+                .as_primitive::<Decimal128Type>()
+                .iter()
+                .map(|value| value.map(convert).transpose())
+                .collect::<Result<_>>()?
         }
         DataType::Boolean => return Err(no_cast("boolean", "numeric")),
         _ => {
@@ -467,13 +542,16 @@ fn to_text(array: &ArrayRef) -> Result<ArrayRef> {
     if is_text(array.data_type()) {
         return Ok(arrow_cast(array, &DataType::Utf8View)?);
     }
-    let values: StringViewArray = (0..array.len()).map(|row| text_of(array.as_ref(), row)).collect::<Result<_>>()?;
+    let values: StringViewArray =
+        (0..array.len()).map(|row| text_of(array.as_ref(), row)).collect::<Result<_>>()?;
     Ok(Arc::new(values))
 }
 
 fn to_date(array: &ArrayRef) -> Result<ArrayRef> {
     match array.data_type() {
-        data_type if is_text(data_type) => Ok(Arc::new(from_text::<Date32Type>(array, datetime_input::parse_date)?)),
+        data_type if is_text(data_type) => {
+            Ok(Arc::new(from_text::<Date32Type>(array, datetime_input::parse_date)?))
+        }
         DataType::Timestamp(..) => {
             let dates: PrimitiveArray<Date32Type> = array
                 .as_primitive::<TimestampMicrosecondType>()
@@ -501,10 +579,12 @@ fn to_timestamp(array: &ArrayRef, zone: Tz) -> Result<ArrayRef> {
 
 fn to_timestamptz(array: &ArrayRef, zone: Tz) -> Result<ArrayRef> {
     let instants: PrimitiveArray<TimestampMicrosecondType> = match array.data_type() {
-        data_type if is_text(data_type) => from_text(array, |text| datetime_input::parse_timestamptz(text, zone))?,
-        DataType::Timestamp(_, None) => {
-            array.as_primitive::<TimestampMicrosecondType>().unary(|local| datetime_input::to_utc(local, zone))
+        data_type if is_text(data_type) => {
+            from_text(array, |text| datetime_input::parse_timestamptz(text, zone))?
         }
+        DataType::Timestamp(_, None) => array
+            .as_primitive::<TimestampMicrosecondType>()
+            .unary(|local| datetime_input::to_utc(local, zone)),
         DataType::Date32 => array
             .as_primitive::<Date32Type>()
             .unary(|days| datetime_input::to_utc(i64::from(days) * MICROS_PER_DAY, zone)),
@@ -533,7 +613,9 @@ fn to_interval(arrays: &[ArrayRef]) -> Result<ArrayRef> {
         data_type if is_text(data_type) => {
             let unit = arrays.get(1).map(texts).transpose()?;
             let unit = unit.as_ref().filter(|unit| !unit.is_empty()).map_or("second", |unit| unit.value(0));
-            Ok(Arc::new(from_text::<IntervalMonthDayNanoType>(array, |text| interval_input::parse_interval(text, unit))?))
+            Ok(Arc::new(from_text::<IntervalMonthDayNanoType>(array, |text| {
+                interval_input::parse_interval(text, unit)
+            })?))
         }
         DataType::Time64(_) => {
             let intervals: PrimitiveArray<IntervalMonthDayNanoType> =
@@ -568,11 +650,26 @@ mod tests {
     #[test]
     fn floats_round_half_to_even_and_numerics_away_from_zero() {
         assert_eq!(check(&DataType::Int32, ScalarValue::Float64(Some(2.5))), Ok(ScalarValue::Int32(Some(2))));
-        assert_eq!(check(&DataType::Int32, ScalarValue::Float64(Some(-1.5))), Ok(ScalarValue::Int32(Some(-2))));
-        assert_eq!(check(&DataType::Int32, ScalarValue::Decimal128(Some(25), 2, 1)), Ok(ScalarValue::Int32(Some(3))));
-        assert_eq!(check(&DataType::Int32, ScalarValue::Float64(Some(1e10))), Err("integer out of range".to_owned()));
-        assert_eq!(check(&DataType::Int64, ScalarValue::Float64(Some(f64::NAN))), Err("bigint out of range".to_owned()));
-        assert_eq!(check(&DataType::Int16, ScalarValue::Int32(Some(40_000))), Err("smallint out of range".to_owned()));
+        assert_eq!(
+            check(&DataType::Int32, ScalarValue::Float64(Some(-1.5))),
+            Ok(ScalarValue::Int32(Some(-2)))
+        );
+        assert_eq!(
+            check(&DataType::Int32, ScalarValue::Decimal128(Some(25), 2, 1)),
+            Ok(ScalarValue::Int32(Some(3)))
+        );
+        assert_eq!(
+            check(&DataType::Int32, ScalarValue::Float64(Some(1e10))),
+            Err("integer out of range".to_owned())
+        );
+        assert_eq!(
+            check(&DataType::Int64, ScalarValue::Float64(Some(f64::NAN))),
+            Err("bigint out of range".to_owned())
+        );
+        assert_eq!(
+            check(&DataType::Int16, ScalarValue::Int32(Some(40_000))),
+            Err("smallint out of range".to_owned())
+        );
     }
 
     #[test]

@@ -102,7 +102,8 @@ fn substr(arrays: &[ArrayRef]) -> Result<ArrayRef> {
     let lengths = lengths.as_ref().map(|lengths| lengths.as_primitive::<Int64Type>());
     let mut builder = StringViewBuilder::with_capacity(values.len());
     for row in 0..values.len() {
-        let null = values.is_null(row) || starts.is_null(row) || lengths.is_some_and(|lengths| lengths.is_null(row));
+        let null =
+            values.is_null(row) || starts.is_null(row) || lengths.is_some_and(|lengths| lengths.is_null(row));
         if null {
             builder.append_null();
             continue;

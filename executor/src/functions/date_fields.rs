@@ -8,13 +8,14 @@ use std::sync::Arc;
 use datafusion::arrow::array::timezone::Tz;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array, PrimitiveArray};
 use datafusion::arrow::datatypes::{
-    DataType, Date32Type, Float64Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType,
-    TimestampMicrosecondType,
+    DataType, Date32Type, Float64Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
+    Time64MicrosecondType, TimestampMicrosecondType,
 };
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
 use crate::error::ErrorKind;
+use crate::functions::arithmetic::is_number;
 use crate::functions::calendar::{
     civil_from_days, days_from_civil, days_in_month, days_since_monday, iso_week, split_micros,
 };
@@ -22,7 +23,6 @@ use crate::functions::cast::{session_zone, texts};
 use crate::functions::datetime_input::{offset_at, parse_zone, to_utc};
 use crate::functions::decimal::rescale;
 use crate::functions::function::{Function, arg, error, internal, is_text, over_arrays};
-use crate::functions::arithmetic::is_number;
 use crate::functions::temporal::{INTERVAL, MICROS_PER_DAY, TIME, interval_range, timestamp_range};
 use crate::functions::type_names::{pg_type_name, timestamp, timestamptz};
 
@@ -46,15 +46,22 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
         })
         .volatility(Volatility::Stable)
         .udf(),
-        Function::new("date_part", field_of, |_, _| Ok(DataType::Float64), |args| {
-            let zone = session_zone(args);
-            over_arrays(args, |arrays| {
-                #[expect(clippy::cast_precision_loss, reason = "PostgreSQL's date_part is a double too")]
-                let values: Float64Array =
-                    fields(arrays, zone)?.into_iter().map(|micros| micros.map(|micros| micros as f64 / 1e6)).collect();
-                Ok(Arc::new(values) as ArrayRef)
-            })
-        })
+        Function::new(
+            "date_part",
+            field_of,
+            |_, _| Ok(DataType::Float64),
+            |args| {
+                let zone = session_zone(args);
+                over_arrays(args, |arrays| {
+                    #[expect(clippy::cast_precision_loss, reason = "PostgreSQL's date_part is a double too")]
+                    let values: Float64Array = fields(arrays, zone)?
+                        .into_iter()
+                        .map(|micros| micros.map(|micros| micros as f64 / 1e6))
+                        .collect();
+                    Ok(Arc::new(values) as ArrayRef)
+                })
+            },
+        )
         .volatility(Volatility::Stable)
         .udf(),
         Function::new(
@@ -85,7 +92,9 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             |types| match types {
                 [a, b] => {
                     let moment = |t: &DataType| match t {
-                        DataType::Date32 | DataType::Timestamp(..) | DataType::Utf8 | DataType::Null => Some(timestamp()),
+                        DataType::Date32 | DataType::Timestamp(..) | DataType::Utf8 | DataType::Null => {
+                            Some(timestamp())
+                        }
                         _ => None,
                     };
                     Some(vec![moment(a)?, moment(b)?])
@@ -117,8 +126,12 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
         Function::new(
             "timezone",
             |types| match types {
-                [zone, DataType::Timestamp(_, None)] if is_text(zone) => Some(vec![DataType::Utf8View, timestamp()]),
-                [zone, DataType::Timestamp(_, Some(_)) | DataType::Date32 | DataType::Utf8] if is_text(zone) => {
+                [zone, DataType::Timestamp(_, None)] if is_text(zone) => {
+                    Some(vec![DataType::Utf8View, timestamp()])
+                }
+                [zone, DataType::Timestamp(_, Some(_)) | DataType::Date32 | DataType::Utf8]
+                    if is_text(zone) =>
+                {
                     Some(vec![DataType::Utf8View, timestamptz()])
                 }
                 _ => None,
@@ -176,7 +189,9 @@ fn fields(arrays: &[ArrayRef], zone: Tz) -> Result<Vec<Option<i128>>> {
             let value = match moments.data_type() {
                 DataType::Date32 => {
                     let days = i64::from(moments.as_primitive::<Date32Type>().value(row));
-                    date_field(&name, days).or_else(|| (name == "epoch").then_some(days * 86_400)).map(in_millionths)
+                    date_field(&name, days)
+                        .or_else(|| (name == "epoch").then_some(days * 86_400))
+                        .map(in_millionths)
                 }
                 DataType::Timestamp(_, zoned) => {
                     let utc = moments.as_primitive::<TimestampMicrosecondType>().value(row);
@@ -202,7 +217,8 @@ fn fields(arrays: &[ArrayRef], zone: Tz) -> Result<Vec<Option<i128>>> {
 }
 
 fn no_field(name: &str, type_name: &str) -> datafusion::error::DataFusionError {
-    let known = date_field(name, 0).is_some() || time_field(name, 0).is_some() || name.starts_with("timezone");
+    let known =
+        date_field(name, 0).is_some() || time_field(name, 0).is_some() || name.starts_with("timezone");
     let what = if known { "not supported" } else { "not recognized" };
     error(ErrorKind::InvalidParameter, format!("unit \"{name}\" {what} for type {type_name}"))
 }
@@ -221,8 +237,20 @@ fn date_field(name: &str, days: i64) -> Option<i64> {
         "day" | "days" | "d" => day,
         "quarter" => (month - 1) / 3 + 1,
         "decade" => year.div_euclid(10),
-        "century" => if year > 0 { (year + 99) / 100 } else { -((99 - (year - 1)) / 100) },
-        "millennium" => if year > 0 { (year + 999) / 1000 } else { -((999 - (year - 1)) / 1000) },
+        "century" => {
+            if year > 0 {
+                (year + 99) / 100
+            } else {
+                -((99 - (year - 1)) / 100)
+            }
+        }
+        "millennium" => {
+            if year > 0 {
+                (year + 999) / 1000
+            } else {
+                -((999 - (year - 1)) / 1000)
+            }
+        }
         "dow" => (days_since_monday(days) + 1) % 7,
         "isodow" => days_since_monday(days) + 1,
         "doy" => days - days_from_civil(year, 1, 1) + 1,
@@ -239,7 +267,9 @@ fn time_field(name: &str, micros: i64) -> Option<i128> {
         "hour" | "hours" | "h" => in_millionths(seconds / 3600),
         "minute" | "minutes" | "min" | "m" => in_millionths(seconds / 60 % 60),
         "second" | "seconds" | "sec" | "s" => i128::from(micros % (60 * MICROS_PER_SECOND)),
-        "millisecond" | "milliseconds" | "msec" | "ms" => i128::from(micros % (60 * MICROS_PER_SECOND)) * 1_000,
+        "millisecond" | "milliseconds" | "msec" | "ms" => {
+            i128::from(micros % (60 * MICROS_PER_SECOND)) * 1_000
+        }
         "microsecond" | "microseconds" | "usec" | "us" => in_millionths(micros % (60 * MICROS_PER_SECOND)),
         _ => return None,
     })
@@ -295,7 +325,8 @@ fn truncate(arrays: &[ArrayRef], zone: Tz) -> Result<ArrayRef> {
             }
             let name = names.value(row).to_lowercase();
             let moment = values.value(row);
-            let local = if zoned { moment + i64::from(offset_at(moment, zone)) * MICROS_PER_SECOND } else { moment };
+            let local =
+                if zoned { moment + i64::from(offset_at(moment, zone)) * MICROS_PER_SECOND } else { moment };
             let local = truncate_local(&name, local).ok_or_else(|| no_field(&name, &type_name))?;
             Ok(Some(if zoned { to_utc(local, zone) } else { local }))
         })
@@ -359,7 +390,8 @@ fn age(later: i64, earlier: i64) -> IntervalMonthDayNano {
         let positive = age(earlier, later);
         return IntervalMonthDayNano::new(-positive.months, -positive.days, -positive.nanoseconds);
     }
-    let ((later_days, later_time), (earlier_days, earlier_time)) = (split_micros(later), split_micros(earlier));
+    let ((later_days, later_time), (earlier_days, earlier_time)) =
+        (split_micros(later), split_micros(earlier));
     let ((y1, m1, d1), (y2, m2, d2)) = (civil_from_days(later_days), civil_from_days(earlier_days));
     let (mut months, mut days, mut time) = ((y1 - y2) * 12 + m1 - m2, d1 - d2, later_time - earlier_time);
     if time < 0 {
@@ -393,10 +425,15 @@ fn make_interval(arrays: &[ArrayRef]) -> Result<ArrayRef> {
             let clock = hours.value(row).checked_mul(60).and_then(|h| h.checked_add(minutes.value(row)));
             let clock = clock.and_then(|minutes| minutes.checked_mul(60_000_000));
             let in_range = micros.abs() < 9.0e15;
-            match (total(years.value(row), 12, months.value(row)), total(weeks.value(row), 7, days.value(row)), clock) {
+            match (
+                total(years.value(row), 12, months.value(row)),
+                total(weeks.value(row), 7, days.value(row)),
+                clock,
+            ) {
                 (Some(months), Some(days), Some(clock)) if in_range => {
                     #[expect(clippy::cast_possible_truncation, reason = "the range was checked")]
-                    let nanos = clock.checked_add(micros.round_ties_even() as i64).and_then(|m| m.checked_mul(1_000));
+                    let nanos =
+                        clock.checked_add(micros.round_ties_even() as i64).and_then(|m| m.checked_mul(1_000));
                     let nanos = nanos.ok_or_else(interval_range)?;
                     Ok(Some(IntervalMonthDayNano::new(months, days, nanos)))
                 }
@@ -465,7 +502,9 @@ mod tests {
 
     #[test]
     fn ages_count_on_the_calendar() {
-        let check = |a: &str, b: &str, expected: &str| assert_eq!(format_interval(age(moment(a), moment(b))), expected);
+        let check = |a: &str, b: &str, expected: &str| {
+            assert_eq!(format_interval(age(moment(a), moment(b))), expected)
+        };
         check("2013-03-15", "2013-01-10", "2 mons 5 days");
         check("2001-04-10", "1957-06-13", "43 years 9 mons 27 days");
         check("2013-01-10", "2013-03-15", "-2 mons -5 days");

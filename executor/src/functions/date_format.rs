@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringViewBuilder};
-use datafusion::arrow::datatypes::{DataType, Decimal128Type, IntervalMonthDayNanoType, TimestampMicrosecondType};
+use datafusion::arrow::datatypes::{
+    DataType, Decimal128Type, IntervalMonthDayNanoType, TimestampMicrosecondType,
+};
 use datafusion::common::Result;
 use datafusion::logical_expr::{ScalarUDF, Volatility};
 
 use crate::functions::arithmetic::{is_number, signed};
-use crate::functions::calendar::{civil_from_days, days_from_civil, days_since_monday, iso_week, split_micros};
+use crate::functions::calendar::{
+    civil_from_days, days_from_civil, days_since_monday, iso_week, split_micros,
+};
 use crate::functions::cast::{session_zone, texts};
 use crate::functions::datetime_input::offset_at;
 use crate::functions::decimal::{as_decimal, rescale};
@@ -17,7 +21,17 @@ use crate::functions::temporal::INTERVAL;
 use crate::functions::type_names::{timestamp, timestamptz};
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -76,9 +90,11 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                                 };
                                 format_fields(&fields, picture)
                             }
-                            DataType::Decimal128(_, scale) => {
-                                format_number(values.as_primitive::<Decimal128Type>().value(row), *scale, picture)?
-                            }
+                            DataType::Decimal128(_, scale) => format_number(
+                                values.as_primitive::<Decimal128Type>().value(row),
+                                *scale,
+                                picture,
+                            )?,
                             other => return Err(internal(format!("to_char of {other}"))),
                         });
                     }
@@ -109,9 +125,10 @@ fn format_moment(local: i64, offset: i32, picture: &str) -> String {
 
 /// Patterns, the longer of two that begin alike first.
 const PATTERNS: [&str; 49] = [
-    "YYYY", "Y,YYY", "YYY", "YY", "IYYY", "IYY", "IY", "Y", "MONTH", "Month", "month", "MON", "Mon", "mon", "MM", "MI", "MS",
-    "DDD", "DD", "DAY", "Day", "day", "DY", "Dy", "dy", "D", "HH24", "HH12", "HH", "SSSS", "SS", "US", "AM", "PM", "am",
-    "pm", "A.M.", "P.M.", "a.m.", "p.m.", "IDDD", "ID", "IW", "WW", "W", "CC", "Q", "RM", "TZ",
+    "YYYY", "Y,YYY", "YYY", "YY", "IYYY", "IYY", "IY", "Y", "MONTH", "Month", "month", "MON", "Mon", "mon",
+    "MM", "MI", "MS", "DDD", "DD", "DAY", "Day", "day", "DY", "Dy", "dy", "D", "HH24", "HH12", "HH", "SSSS",
+    "SS", "US", "AM", "PM", "am", "pm", "A.M.", "P.M.", "a.m.", "p.m.", "IDDD", "ID", "IW", "WW", "W", "CC",
+    "Q", "RM", "TZ",
 ];
 
 fn format_fields(fields: &Fields, picture: &str) -> String {
@@ -133,21 +150,31 @@ fn format_fields(fields: &Fields, picture: &str) -> String {
         if let Some(after) = rest.strip_prefix("OF") {
             let sign = if fields.offset < 0 { '-' } else { '+' };
             let (hours, minutes) = (fields.offset.abs() / 3600, fields.offset.abs() / 60 % 60);
-            out.push_str(&if minutes == 0 { format!("{sign}{hours:02}") } else { format!("{sign}{hours:02}:{minutes:02}") });
+            out.push_str(&if minutes == 0 {
+                format!("{sign}{hours:02}")
+            } else {
+                format!("{sign}{hours:02}:{minutes:02}")
+            });
             rest = after;
             continue;
         }
         // Keywords are the same in lower case but for those that choose the case of a name.
         let upper = rest.to_uppercase();
         let found = PATTERNS.iter().find(|pattern| rest.starts_with(**pattern)).or_else(|| {
-            PATTERNS.iter().find(|pattern| upper.starts_with(**pattern) && pattern.chars().all(|c| !c.is_lowercase()))
+            PATTERNS
+                .iter()
+                .find(|pattern| upper.starts_with(**pattern) && pattern.chars().all(|c| !c.is_lowercase()))
         });
         if let Some(pattern) = found {
             let mut text = field(fields, pattern, fill);
             rest = rest.get(pattern.len()..).unwrap_or_default();
             if let Some(after) = rest.strip_prefix("TH").or_else(|| rest.strip_prefix("th")) {
                 let suffix = ordinal_suffix(&text);
-                text.push_str(&if rest.starts_with("TH") { suffix.to_uppercase() } else { suffix.to_owned() });
+                text.push_str(&if rest.starts_with("TH") {
+                    suffix.to_uppercase()
+                } else {
+                    suffix.to_owned()
+                });
                 rest = after;
             }
             out.push_str(&text);
@@ -313,7 +340,8 @@ mod tests {
     #[test]
     fn moments_follow_the_picture() {
         let at = parse_timestamp("2013-01-05 15:04:06.789").unwrap();
-        let check = |picture: &str, expected: &str| assert_eq!(format_moment(at, 0, picture), expected, "{picture}");
+        let check =
+            |picture: &str, expected: &str| assert_eq!(format_moment(at, 0, picture), expected, "{picture}");
         check("YYYY-MM-DD HH24:MI:SS", "2013-01-05 15:04:06");
         check("FMDay, FMDD FMMonth YYYY", "Saturday, 5 January 2013");
         check("HH12:MI AM MS US", "03:04 PM 789 789000");

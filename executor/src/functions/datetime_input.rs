@@ -6,10 +6,10 @@
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use chrono::{NaiveDateTime, Offset, TimeZone};
 use datafusion::arrow::array::timezone::Tz;
 use datafusion::common::Result;
 use datafusion::error::DataFusionError;
-use chrono::{NaiveDateTime, Offset, TimeZone};
 use regex::{Captures, Regex};
 
 use crate::error::{ErrorKind, ExecError};
@@ -28,6 +28,9 @@ const TIMESTAMP_DAYS: std::ops::Range<i64> = -2_440_588..106_751_992;
 /// 22007 for text that is no date, 22008 for one whose fields are out of range.
 pub fn parse_date(text: &str) -> Result<i32> {
     let parts = parse(text, "date")?;
+    if let Some(infinite) = parts.infinite {
+        return Ok(if infinite { i32::MAX } else { i32::MIN });
+    }
     let days = parts.days.ok_or_else(|| invalid("date", text))?;
     i32::try_from(days).map_err(|_| date_range(text))
 }
@@ -38,6 +41,9 @@ pub fn parse_date(text: &str) -> Result<i32> {
 /// 22007 for text that is no timestamp, 22008 for one out of range.
 pub fn parse_timestamp(text: &str) -> Result<i64> {
     let parts = parse(text, "timestamp")?;
+    if let Some(infinite) = parts.infinite {
+        return Ok(if infinite { i64::MAX } else { i64::MIN });
+    }
     parts.local_micros(text, "timestamp")
 }
 
@@ -47,6 +53,9 @@ pub fn parse_timestamp(text: &str) -> Result<i64> {
 /// 22007 for text that is no timestamp, 22008 for one out of range, 22023 for an unknown zone name.
 pub fn parse_timestamptz(text: &str, zone: Tz) -> Result<i64> {
     let parts = parse(text, "timestamp with time zone")?;
+    if let Some(infinite) = parts.infinite {
+        return Ok(if infinite { i64::MAX } else { i64::MIN });
+    }
     let local = parts.local_micros(text, "timestamp with time zone")?;
     match parts.zone {
         Some(Zone::Offset(seconds)) => Ok(local - i64::from(seconds) * MICROS_PER_SECOND),
@@ -136,6 +145,8 @@ enum Zone {
 
 #[derive(Default)]
 struct Parts {
+    /// `infinity` is true, `-infinity` false: the largest and the smallest value of the type, as PostgreSQL has them.
+    infinite: Option<bool>,
     days: Option<i64>,
     time: Option<i64>,
     zone: Option<Zone>,
@@ -151,7 +162,8 @@ impl Parts {
     }
 }
 
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const MONTH_PATTERN: &str = "(jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)";
 
 #[expect(clippy::expect_used, reason = "the patterns are constants that every test run compiles")]
@@ -165,14 +177,18 @@ static DATES: LazyLock<[(Regex, [usize; 3]); 6]> = LazyLock::new(|| {
         (pattern(r"(\d{3,6})[-/.](\d{1,2})[-/.](\d{1,2})(?:\b|t)"), [1, 2, 3]),
         (pattern(r"(\d{4})(\d{2})(\d{2})(?:\b|t)"), [1, 2, 3]),
         (pattern(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{2,6})\b"), [3, 1, 2]),
-        (pattern(&format!(r"{MONTH_PATTERN}[ .-]+(\d{{1,2}})(?:st|nd|rd|th)?[ ,-]+(\d{{4,6}})\b")), [3, 1, 2]),
+        (
+            pattern(&format!(r"{MONTH_PATTERN}[ .-]+(\d{{1,2}})(?:st|nd|rd|th)?[ ,-]+(\d{{4,6}})\b")),
+            [3, 1, 2],
+        ),
         (pattern(&format!(r"(\d{{1,2}})[ -]*{MONTH_PATTERN}[ ,-]+(\d{{4,6}})\b")), [3, 2, 1]),
         (pattern(&format!(r"(\d{{4,6}})[ -]+{MONTH_PATTERN}[ -]+(\d{{1,2}})\b")), [1, 2, 3]),
     ]
 });
 static TIME: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"t?(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d*))?)?(?:\s*([ap]m)\b)?"));
-static COMPACT_TIME: LazyLock<Regex> = LazyLock::new(|| pattern(r"t(\d{2})(\d{2})(?:(\d{2})(?:\.(\d*))?)?()\b"));
+static COMPACT_TIME: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"t(\d{2})(\d{2})(?:(\d{2})(?:\.(\d*))?)?()\b"));
 static OFFSET: LazyLock<Regex> = LazyLock::new(|| pattern(r"([+-])(\d{1,2})(?::?(\d{2}))?(?::?(\d{2}))?"));
 static WEEKDAY: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?\b"));
@@ -255,8 +271,11 @@ fn next_part(rest: &str, has_date: bool, has_time: bool) -> Option<(Part, usize)
     if !has_time && let Some(found) = TIME.captures(rest).or_else(|| COMPACT_TIME.captures(rest)) {
         return Some((Part::Time(time_of_day(&found)), found.get(0)?.end()));
     }
-    if (has_time || has_date) && let Some(found) = OFFSET.captures(rest) {
-        let seconds = field(&found, 2)? * 3600 + field(&found, 3).unwrap_or(0) * 60 + field(&found, 4).unwrap_or(0);
+    if (has_time || has_date)
+        && let Some(found) = OFFSET.captures(rest)
+    {
+        let seconds =
+            field(&found, 2)? * 3600 + field(&found, 3).unwrap_or(0) * 60 + field(&found, 4).unwrap_or(0);
         let sign = if found.get(1)?.as_str() == "-" { -1 } else { 1 };
         return Some((Part::Offset(i32::try_from(sign * seconds).ok()?), found.get(0)?.end()));
     }
@@ -309,12 +328,11 @@ fn special(word: &str) -> Result<Option<Parts>> {
         "today" => (today, 0),
         "yesterday" => (today - 1, 0),
         "tomorrow" => (today + 1, 0),
-        "infinity" | "-infinity" => {
-            return Err(error(ErrorKind::Unsupported, "infinite dates and timestamps are not supported"));
-        }
+        "infinity" | "+infinity" => return Ok(Some(Parts { infinite: Some(true), ..Parts::default() })),
+        "-infinity" => return Ok(Some(Parts { infinite: Some(false), ..Parts::default() })),
         _ => return Ok(None),
     };
-    Ok(Some(Parts { days: Some(days), time: Some(time), zone: Some(Zone::Offset(0)) }))
+    Ok(Some(Parts { infinite: None, days: Some(days), time: Some(time), zone: Some(Zone::Offset(0)) }))
 }
 
 pub(crate) fn invalid(type_name: &str, text: &str) -> DataFusionError {
@@ -322,8 +340,10 @@ pub(crate) fn invalid(type_name: &str, text: &str) -> DataFusionError {
 }
 
 fn field_range(text: &str, perhaps_another_order: bool) -> DataFusionError {
-    let error =
-        ExecError::new(ErrorKind::DatetimeOutOfRange, format!("date/time field value out of range: \"{text}\""));
+    let error = ExecError::new(
+        ErrorKind::DatetimeOutOfRange,
+        format!("date/time field value out of range: \"{text}\""),
+    );
     if perhaps_another_order {
         return error.with_hint("Perhaps you need a different \"datestyle\" setting.").into();
     }
@@ -345,8 +365,17 @@ mod tests {
     #[test]
     fn notations_of_one_date_agree() {
         let texts = [
-            "2013-01-15", "20130115", "2013/1/15", "1/15/2013", "January 15, 2013", "15 Jan 2013", "2013-Jan-15",
-            "15-Jan-2013", "Jan 15 2013", "2013-01-15 10:00:00", "Tue Jan 15 2013",
+            "2013-01-15",
+            "20130115",
+            "2013/1/15",
+            "1/15/2013",
+            "January 15, 2013",
+            "15 Jan 2013",
+            "2013-Jan-15",
+            "15-Jan-2013",
+            "Jan 15 2013",
+            "2013-01-15 10:00:00",
+            "Tue Jan 15 2013",
         ];
         for text in texts {
             assert_eq!(parse_date(text).unwrap(), 15_720, "{text}");
@@ -357,8 +386,15 @@ mod tests {
     #[test]
     fn times_and_zones() {
         let noon = 15_720 * MICROS_PER_DAY + MICROS_PER_DAY / 2;
-        for text in ["2013-01-15 12:00", "2013-01-15T12:00:00", "2013-01-15 12:00:00.000 PM", "2013-01-15 07:00-05",
-            "2013-01-15 12:00:00Z", "2013-01-15 13:00:00 Europe/Paris", "2013-01-15 07:00:00 EST"] {
+        for text in [
+            "2013-01-15 12:00",
+            "2013-01-15T12:00:00",
+            "2013-01-15 12:00:00.000 PM",
+            "2013-01-15 07:00-05",
+            "2013-01-15 12:00:00Z",
+            "2013-01-15 13:00:00 Europe/Paris",
+            "2013-01-15 07:00:00 EST",
+        ] {
             assert_eq!(parse_timestamptz(text, utc()).unwrap(), noon, "{text}");
         }
         assert_eq!(parse_timestamp("2013-01-15 12:00+05").unwrap(), noon);
@@ -373,8 +409,16 @@ mod tests {
             let error = ExecError::find(&result.unwrap_err()).unwrap();
             assert_eq!((error.kind, error.message.as_str()), (kind, message));
         };
-        check(parse_date("2020-02-30"), ErrorKind::DatetimeOutOfRange, "date/time field value out of range: \"2020-02-30\"");
-        check(parse_date("2020-13-01"), ErrorKind::DatetimeOutOfRange, "date/time field value out of range: \"2020-13-01\"");
+        check(
+            parse_date("2020-02-30"),
+            ErrorKind::DatetimeOutOfRange,
+            "date/time field value out of range: \"2020-02-30\"",
+        );
+        check(
+            parse_date("2020-13-01"),
+            ErrorKind::DatetimeOutOfRange,
+            "date/time field value out of range: \"2020-13-01\"",
+        );
         check(parse_date("abc"), ErrorKind::InvalidDatetime, "invalid input syntax for type date: \"abc\"");
         check(parse_date(""), ErrorKind::InvalidDatetime, "invalid input syntax for type date: \"\"");
     }

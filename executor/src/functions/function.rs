@@ -191,11 +191,14 @@ pub fn undefined_function(name: &str, arg_types: &[DataType]) -> datafusion::err
             pg_type_name(if literal { &DataType::Int32 } else { data_type })
         })
         .collect();
-    ExecError::new(ErrorKind::UndefinedFunction, format!("function {name}({}) does not exist", types.join(", ")))
-        .with_hint(
-            "No function matches the given name and argument types. You might need to add explicit type casts.",
-        )
-        .into()
+    ExecError::new(
+        ErrorKind::UndefinedFunction,
+        format!("function {name}({}) does not exist", types.join(", ")),
+    )
+    .with_hint(
+        "No function matches the given name and argument types. You might need to add explicit type casts.",
+    )
+    .into()
 }
 
 /// 42883 for an operator that does not take these operands; a prefix operator has no left one.
@@ -215,7 +218,9 @@ pub fn undefined_operator(
             "No operator matches the given name and argument type. You might need to add an explicit type cast.",
         ),
     };
-    ExecError::new(ErrorKind::UndefinedFunction, format!("operator does not exist: {shape}")).with_hint(hint).into()
+    ExecError::new(ErrorKind::UndefinedFunction, format!("operator does not exist: {shape}"))
+        .with_hint(hint)
+        .into()
 }
 
 /// Evaluates over arrays of one length; constants alone are evaluated once and stay a constant.
@@ -230,8 +235,11 @@ pub(crate) fn over_arrays(
         let result = evaluate(&arrays)?;
         return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
     }
-    let arrays =
-        args.args.iter().map(|arg| arg.clone().into_array(args.number_rows)).collect::<Result<Vec<ArrayRef>>>()?;
+    let arrays = args
+        .args
+        .iter()
+        .map(|arg| arg.clone().into_array(args.number_rows))
+        .collect::<Result<Vec<ArrayRef>>>()?;
     Ok(ColumnarValue::Array(evaluate(&arrays)?))
 }
 
@@ -262,7 +270,13 @@ pub(crate) fn is_int(data_type: &DataType) -> bool {
 
 /// Whether the type is a PostgreSQL `numeric`.
 pub(crate) fn is_numeric(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Decimal128(..) | DataType::Decimal256(..) | DataType::Decimal64(..) | DataType::Decimal32(..))
+    matches!(
+        data_type,
+        DataType::Decimal128(..)
+            | DataType::Decimal256(..)
+            | DataType::Decimal64(..)
+            | DataType::Decimal32(..)
+    )
 }
 
 /// Whether the type is a floating-point number.

@@ -132,8 +132,11 @@ pub fn parse_numeric(text: &str, scale: i8) -> Result<i128> {
     // Digits beyond the 38th after the point cannot change the result but for its rounding.
     let excess = (number.scale - i32::from(scale) - 2).max(0);
     let kept = significant.len().saturating_sub(usize::try_from(excess).unwrap_or(0));
-    let (head, own_scale) =
-        if excess > 0 { (significant.get(..kept).unwrap_or(""), number.scale - excess) } else { (significant, number.scale) };
+    let (head, own_scale) = if excess > 0 {
+        (significant.get(..kept).unwrap_or(""), number.scale - excess)
+    } else {
+        (significant, number.scale)
+    };
     let unscaled: i128 = if head.is_empty() { 0 } else { head.parse().map_err(|_| overflow())? };
     let value = if own_scale < 0 {
         let factor = u32::try_from(-own_scale).ok().and_then(|e| 10_i128.checked_pow(e));
@@ -158,10 +161,15 @@ pub fn parse_bytea(text: &str) -> Result<Vec<u8>> {
         return digits
             .chunks(2)
             .map(|pair| {
-                std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()).ok_or_else(|| {
-                    let bad = pair.iter().find(|b| !b.is_ascii_hexdigit()).copied().unwrap_or(b'?');
-                    error(ErrorKind::InvalidParameter, format!("invalid hexadecimal digit: \"{}\"", char::from(bad)))
-                })
+                std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()).ok_or_else(
+                    || {
+                        let bad = pair.iter().find(|b| !b.is_ascii_hexdigit()).copied().unwrap_or(b'?');
+                        error(
+                            ErrorKind::InvalidParameter,
+                            format!("invalid hexadecimal digit: \"{}\"", char::from(bad)),
+                        )
+                    },
+                )
             })
             .collect();
     }
@@ -204,9 +212,18 @@ mod tests {
     #[test]
     fn integers() {
         assert_eq!(parse_int(" -12 ", "integer", -100, 100).unwrap(), -12);
-        assert_eq!(message(parse_int("1.5", "integer", -100, 100)), "invalid input syntax for type integer: \"1.5\"");
-        assert_eq!(message(parse_int("101", "integer", -100, 100)), "value \"101\" is out of range for type integer");
-        assert_eq!(message(parse_int("", "integer", -100, 100)), "invalid input syntax for type integer: \"\"");
+        assert_eq!(
+            message(parse_int("1.5", "integer", -100, 100)),
+            "invalid input syntax for type integer: \"1.5\""
+        );
+        assert_eq!(
+            message(parse_int("101", "integer", -100, 100)),
+            "value \"101\" is out of range for type integer"
+        );
+        assert_eq!(
+            message(parse_int("", "integer", -100, 100)),
+            "invalid input syntax for type integer: \"\""
+        );
     }
 
     #[test]

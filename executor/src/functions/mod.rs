@@ -49,7 +49,11 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     functions.extend(introspection::functions());
     functions.extend(powers::functions());
     functions.extend(rounding::functions());
-    functions.extend([average::average_udf(), single_value::single_row_udf(), single_value::array_or_empty_udf()]);
+    functions.extend([
+        average::average_udf(),
+        single_value::single_row_udf(),
+        single_value::array_or_empty_udf(),
+    ]);
     functions
 }
 
@@ -99,8 +103,10 @@ pub(crate) mod testing {
         let arg_fields: Vec<FieldRef> =
             coerced.iter().map(|data_type| Arc::new(Field::new("arg", data_type.clone(), true))).collect();
         let literals: Vec<Option<&ScalarValue>> = args.iter().map(Some).collect();
-        let return_field =
-            function.return_field_from_args(ReturnFieldArgs { arg_fields: &arg_fields, scalar_arguments: &literals })?;
+        let return_field = function.return_field_from_args(ReturnFieldArgs {
+            arg_fields: &arg_fields,
+            scalar_arguments: &literals,
+        })?;
         let result = function.invoke_with_args(ScalarFunctionArgs {
             args: args.iter().cloned().map(ColumnarValue::Scalar).collect(),
             arg_fields,

@@ -30,7 +30,11 @@ pub fn format_numeric_as(value: i128, scale: i8, display: Option<&str>) -> Strin
     match display {
         Some(NATURAL) => {
             let text = format_numeric(value, scale);
-            if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+            if text.contains('.') {
+                text.trim_end_matches('0').trim_end_matches('.').to_owned()
+            } else {
+                text
+            }
         }
         Some(QUOTIENT) => {
             let shown = quotient_scale(value, scale);
@@ -65,7 +69,10 @@ mod tests {
         let third = 33_333_333_333_333_333_333;
         assert_eq!(format_numeric_as(third, 20, Some("quotient")), "0.33333333333333333333");
         assert_eq!(format_numeric_as(third * 10, 20, Some("quotient")), "3.3333333333333333");
-        assert_eq!(format_numeric_as(1_234_567_890_123_456_789_012_345, 20, Some("quotient")), "12345.678901234568");
+        assert_eq!(
+            format_numeric_as(1_234_567_890_123_456_789_012_345, 20, Some("quotient")),
+            "12345.678901234568"
+        );
     }
 
     #[test]

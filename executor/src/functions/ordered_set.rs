@@ -91,7 +91,10 @@ impl AggregateUDFImpl for OrderedSet {
                 let expr = args.exprs.get(1).ok_or_else(|| internal("percentile_disc without a fraction"))?;
                 let inner = expr.downcast_ref::<CastExpr>().map_or(expr, |cast| cast.expr());
                 let literal = inner.downcast_ref::<Literal>().ok_or_else(|| {
-                    error(ErrorKind::Unsupported, "percentile_disc with a fraction that is no constant is not supported")
+                    error(
+                        ErrorKind::Unsupported,
+                        "percentile_disc with a fraction that is no constant is not supported",
+                    )
                 })?;
                 match literal.value().cast_to(&DataType::Float64)? {
                     ScalarValue::Float64(Some(fraction)) if (0.0..=1.0).contains(&fraction) => Some(fraction),
@@ -129,8 +132,10 @@ impl Values {
 
     fn keep(&mut self, values: &ArrayRef) -> Result<()> {
         let values = if values.null_count() > 0 {
-            let valid: UInt32Array =
-                (0..values.len()).filter(|row| values.is_valid(*row)).map(|row| u32::try_from(row).ok()).collect();
+            let valid: UInt32Array = (0..values.len())
+                .filter(|row| values.is_valid(*row))
+                .map(|row| u32::try_from(row).ok())
+                .collect();
             take(values, &valid, None)?
         } else {
             Arc::clone(values)
@@ -207,12 +212,19 @@ mod tests {
     use super::*;
 
     fn of(kind: Kind, fraction: Option<f64>, values: &[Option<i32>]) -> ScalarValue {
-        let empty = |fraction| Values { kind, fraction, descending: false, item: DataType::Int32, batches: Vec::new() };
+        let empty = |fraction| Values {
+            kind,
+            fraction,
+            descending: false,
+            item: DataType::Int32,
+            batches: Vec::new(),
+        };
         let mut merged = empty(fraction);
         for value in values {
             let mut partial = empty(fraction);
             partial.update_batch(&[Arc::new(Int32Array::from(vec![*value]))]).unwrap();
-            let state: Vec<ArrayRef> = partial.state().unwrap().iter().map(|s| s.to_array().unwrap()).collect();
+            let state: Vec<ArrayRef> =
+                partial.state().unwrap().iter().map(|s| s.to_array().unwrap()).collect();
             merged.merge_batch(&state).unwrap();
         }
         merged.evaluate().unwrap()

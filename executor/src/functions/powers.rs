@@ -23,7 +23,8 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
         Function::new("sqrt", numbers, result_type, |args| one(args, sqrt)).udf(),
         Function::new("exp", numbers, result_type, |args| one(args, |x| finite(x.exp(), x))).udf(),
         Function::new("ln", numbers, result_type, |args| one(args, |x| logarithm(x).map(f64::ln))).udf(),
-        Function::new("log10", numbers, result_type, |args| one(args, |x| logarithm(x).map(f64::log10))).udf(),
+        Function::new("log10", numbers, result_type, |args| one(args, |x| logarithm(x).map(f64::log10)))
+            .udf(),
         Function::new("log", logarithm_arguments, result_type, |args| match args.args.len() {
             1 => one(args, |x| logarithm(x).map(f64::log10)),
             _ => two(args, |base, x| {
@@ -36,7 +37,8 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
         })
         .udf(),
         Function::new("power", numbers, result_type, |args| two(args, power)).aliases(&["pow"]).udf(),
-        Function::new("cbrt", doubles, |_, _| Ok(DataType::Float64), |args| one(args, |x| Ok(x.cbrt()))).udf(),
+        Function::new("cbrt", doubles, |_, _| Ok(DataType::Float64), |args| one(args, |x| Ok(x.cbrt())))
+            .udf(),
     ]
 }
 
@@ -98,7 +100,11 @@ fn results(values: impl Iterator<Item = Result<Option<f64>>>, data_type: &DataTy
         return Ok(Arc::new(values.collect::<Result<PrimitiveArray<Float64Type>>>()?));
     };
     let numerics: Decimal128Array = values
-        .map(|value| value?.map(|value| parse_numeric(&format!("{value:.*}", usize::from(scale.unsigned_abs())), *scale)).transpose())
+        .map(|value| {
+            value?
+                .map(|value| parse_numeric(&format!("{value:.*}", usize::from(scale.unsigned_abs())), *scale))
+                .transpose()
+        })
         .collect::<Result<_>>()?;
     Ok(Arc::new(numerics.with_precision_and_scale(*precision, *scale)?))
 }

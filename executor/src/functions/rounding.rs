@@ -21,7 +21,10 @@ use crate::functions::function::{Function, arg, internal, is_numeric, over_array
 /// All of them.
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
-        Function::new("abs", same_number, first_type, |args| over_arrays(args, |arrays| abs(arg(arrays, 0)?))).udf(),
+        Function::new("abs", same_number, first_type, |args| {
+            over_arrays(args, |arrays| abs(arg(arrays, 0)?))
+        })
+        .udf(),
         unary("sign", |args| whole(args, sign, |value, scale| Ok(value.signum() * one(scale)?)))
             .aliases(&["signum"])
             .udf(),
@@ -147,7 +150,9 @@ fn with_digits(name: &'static str, evaluate: fn(&ScalarFunctionArgs) -> Result<C
             [_] => numeric_or_double(types),
             [number, places] if places.is_integer() || matches!(places, DataType::Null | DataType::Utf8) => {
                 match number {
-                    DataType::Null | DataType::Utf8 => Some(vec![DataType::Decimal128(38, 16), DataType::Int64]),
+                    DataType::Null | DataType::Utf8 => {
+                        Some(vec![DataType::Decimal128(38, 16), DataType::Int64])
+                    }
                     other => as_decimal(&signed(other)).map(|number| vec![number, DataType::Int64]),
                 }
             }
@@ -156,7 +161,9 @@ fn with_digits(name: &'static str, evaluate: fn(&ScalarFunctionArgs) -> Result<C
         |types, literals| match types {
             [DataType::Decimal128(precision, scale), _] => {
                 let digits = match literals {
-                    [_, Some(ScalarValue::Int64(Some(digits)))] => i8::try_from((*digits).clamp(0, 37)).unwrap_or(0),
+                    [_, Some(ScalarValue::Int64(Some(digits)))] => {
+                        i8::try_from((*digits).clamp(0, 37)).unwrap_or(0)
+                    }
                     _ => *scale,
                 };
                 Ok(rounded_type(*precision, *scale, digits))
@@ -178,7 +185,9 @@ fn digits(
             let result: PrimitiveArray<Float64Type> = numbers.as_primitive::<Float64Type>().unary(&float);
             return Ok(Arc::new(result) as ArrayRef);
         };
-        let DataType::Decimal128(_, shown) = *args.return_type() else { return Err(internal("numeric expected")) };
+        let DataType::Decimal128(_, shown) = *args.return_type() else {
+            return Err(internal("numeric expected"));
+        };
         let places = arrays.get(1).map(|places| arrow_cast(places, &DataType::Int64)).transpose()?;
         let places = places.as_ref().map(|places| places.as_primitive::<Int64Type>());
         let values = numbers.as_primitive::<Decimal128Type>();
@@ -199,7 +208,10 @@ fn digits(
 }
 
 fn abs(array: &ArrayRef) -> Result<ArrayRef> {
-    fn int<T: ArrowPrimitiveType>(array: &ArrayRef, abs: impl Fn(T::Native) -> Option<T::Native>) -> Result<ArrayRef> {
+    fn int<T: ArrowPrimitiveType>(
+        array: &ArrayRef,
+        abs: impl Fn(T::Native) -> Option<T::Native>,
+    ) -> Result<ArrayRef> {
         let result: PrimitiveArray<T> = array
             .as_primitive::<T>()
             .iter()
@@ -211,8 +223,12 @@ fn abs(array: &ArrayRef) -> Result<ArrayRef> {
         DataType::Int16 => int::<Int16Type>(array, i16::checked_abs),
         DataType::Int32 => int::<Int32Type>(array, i32::checked_abs),
         DataType::Int64 => int::<Int64Type>(array, i64::checked_abs),
-        DataType::Float32 => Ok(Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(f32::abs))),
-        DataType::Float64 => Ok(Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(f64::abs))),
+        DataType::Float32 => {
+            Ok(Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(f32::abs)))
+        }
+        DataType::Float64 => {
+            Ok(Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(f64::abs)))
+        }
         data_type @ DataType::Decimal128(..) => {
             typed(array.as_primitive::<Decimal128Type>().unary(i128::abs), data_type)
         }
@@ -244,7 +260,10 @@ mod tests {
 
     #[test]
     fn integers_go_to_double() {
-        assert_eq!(call_named("ceil", &[ScalarValue::Int32(Some(5))]).unwrap(), ScalarValue::Float64(Some(5.0)));
+        assert_eq!(
+            call_named("ceil", &[ScalarValue::Int32(Some(5))]).unwrap(),
+            ScalarValue::Float64(Some(5.0))
+        );
         assert_eq!(call_named("ceil", &[decimal(-15, 2, 1)]).unwrap(), decimal(-1, 2, 0));
         assert_eq!(call_named("floor", &[decimal(-15, 2, 1)]).unwrap(), decimal(-2, 2, 0));
         assert_eq!(call_named("trunc", &[decimal(-15, 2, 1)]).unwrap(), decimal(-1, 2, 0));
@@ -253,6 +272,8 @@ mod tests {
     #[test]
     fn magnitudes_are_range_checked() {
         assert!(call_named("abs", &[ScalarValue::Int32(Some(i32::MIN))]).is_err());
-        assert!(call_named("round", &[ScalarValue::Float64(Some(1.0)), ScalarValue::Int64(Some(1))]).is_err());
+        assert!(
+            call_named("round", &[ScalarValue::Float64(Some(1.0)), ScalarValue::Int64(Some(1))]).is_err()
+        );
     }
 }

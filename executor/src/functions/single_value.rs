@@ -13,7 +13,9 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
-use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, ScalarUDF, Signature, Volatility};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, ScalarUDF, Signature, Volatility,
+};
 
 use crate::error::ErrorKind;
 use crate::functions::function::{Function, arg, error, internal, over_arrays};
@@ -87,20 +89,29 @@ pub fn array_or_empty_udf() -> Arc<ScalarUDF> {
                 if lists.null_count() == 0 {
                     return Ok(Arc::new(lists.clone()) as ArrayRef);
                 }
-                let DataType::List(item) = lists.data_type() else { return Err(internal("a list of no list type")) };
+                let DataType::List(item) = lists.data_type() else {
+                    return Err(internal("a list of no list type"));
+                };
                 // NULL slots hold no elements: without the null mask they are empty lists.
-                let lengths = (0..lists.len()).map(|row| if lists.is_null(row) { 0 } else { lists.value(row).len() });
+                let lengths =
+                    (0..lists.len()).map(|row| if lists.is_null(row) { 0 } else { lists.value(row).len() });
                 let offsets = datafusion::arrow::buffer::OffsetBuffer::from_lengths(lengths);
                 let kept: UInt32Array = (0..lists.len())
                     .filter(|row| lists.is_valid(*row))
                     .flat_map(|row| {
                         let window = lists.value_offsets().get(row..row + 2).unwrap_or(&[]);
-                        let (start, end) = (window.first().copied().unwrap_or(0), window.last().copied().unwrap_or(0));
+                        let (start, end) =
+                            (window.first().copied().unwrap_or(0), window.last().copied().unwrap_or(0));
                         (start..end).map(|position| u32::try_from(position).ok())
                     })
                     .collect();
                 let values = take(lists.values(), &kept, None)?;
-                Ok(Arc::new(datafusion::arrow::array::ListArray::try_new(Arc::clone(item), offsets, values, None)?))
+                Ok(Arc::new(datafusion::arrow::array::ListArray::try_new(
+                    Arc::clone(item),
+                    offsets,
+                    values,
+                    None,
+                )?))
             })
         },
     )
@@ -132,7 +143,9 @@ impl AggregateUDFImpl for SingleValue {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let DataType::List(item) = args.return_type() else { return Err(internal("single_value gives a list")) };
+        let DataType::List(item) = args.return_type() else {
+            return Err(internal("single_value gives a list"));
+        };
         Ok(Box::new(SingleValueAccumulator { item: item.data_type().clone(), values: Vec::new() }))
     }
 }
@@ -198,7 +211,8 @@ mod tests {
         for batch in batches {
             let mut partial = SingleValueAccumulator { item: DataType::Int32, values: Vec::new() };
             partial.update_batch(&[Arc::new(Int32Array::from(batch.to_vec()))]).unwrap();
-            let state: Vec<ArrayRef> = partial.state().unwrap().iter().map(|s| s.to_array().unwrap()).collect();
+            let state: Vec<ArrayRef> =
+                partial.state().unwrap().iter().map(|s| s.to_array().unwrap()).collect();
             merged.merge_batch(&state).unwrap();
         }
         let list = merged.evaluate().unwrap();

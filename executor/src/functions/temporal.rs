@@ -21,8 +21,8 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::compute::kernels::numeric;
 use datafusion::arrow::datatypes::{
-    DataType, Date32Type, Float64Type, Int32Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
-    Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+    DataType, Date32Type, Float64Type, Int32Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
+    IntervalUnit, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
 };
 use datafusion::common::Result;
 
@@ -61,7 +61,8 @@ pub(crate) fn coerce(op: Arithmetic, left: &DataType, right: &DataType) -> Optio
         (Add, DataType::Interval(_), DataType::Date32) => Some((left, timestamp())),
         (Add, DataType::Date32, DataType::Time64(_)) => Some((timestamp(), right)),
         (Add, DataType::Time64(_), DataType::Date32) => Some((left, timestamp())),
-        (Add, DataType::Timestamp(..), DataType::Time64(_)) | (Add, DataType::Time64(_), DataType::Timestamp(..)) => keep(),
+        (Add, DataType::Timestamp(..), DataType::Time64(_))
+        | (Add, DataType::Time64(_), DataType::Timestamp(..)) => keep(),
         (Add | Subtract, DataType::Timestamp(..) | DataType::Time64(_), DataType::Interval(_)) => keep(),
         (Add, DataType::Interval(_), DataType::Timestamp(..) | DataType::Time64(_)) => keep(),
         (Subtract, DataType::Timestamp(_, None), DataType::Timestamp(_, None)) => keep(),
@@ -111,19 +112,29 @@ pub(crate) fn evaluate(op: Arithmetic, left: &dyn Datum, right: &dyn Datum) -> R
         | (Arithmetic::Add, DataType::Interval(_), DataType::Time64(_))
         | (Arithmetic::Multiply, _, DataType::Interval(_)) => evaluate(op, right, left),
         (Arithmetic::Subtract, DataType::Date32, DataType::Date32) => {
-            binary::<Date32Type, Date32Type, Int32Type>(left, right, |a, b| a.checked_sub(b).ok_or_else(date_range))
+            binary::<Date32Type, Date32Type, Int32Type>(left, right, |a, b| {
+                a.checked_sub(b).ok_or_else(date_range)
+            })
         }
         (Arithmetic::Add, DataType::Date32, _) => {
-            binary::<Date32Type, Int32Type, Date32Type>(left, right, |a, b| a.checked_add(b).ok_or_else(date_range))
+            binary::<Date32Type, Int32Type, Date32Type>(left, right, |a, b| {
+                a.checked_add(b).ok_or_else(date_range)
+            })
         }
         (Arithmetic::Subtract, DataType::Date32, _) => {
-            binary::<Date32Type, Int32Type, Date32Type>(left, right, |a, b| a.checked_sub(b).ok_or_else(date_range))
+            binary::<Date32Type, Int32Type, Date32Type>(left, right, |a, b| {
+                a.checked_sub(b).ok_or_else(date_range)
+            })
         }
         (Arithmetic::Subtract, DataType::Timestamp(..), DataType::Timestamp(..)) => {
-            binary::<TimestampMicrosecondType, TimestampMicrosecondType, IntervalMonthDayNanoType>(left, right, |a, b| {
-                let micros = a.checked_sub(b).ok_or_else(interval_range)?;
-                interval_of_micros(micros)
-            })
+            binary::<TimestampMicrosecondType, TimestampMicrosecondType, IntervalMonthDayNanoType>(
+                left,
+                right,
+                |a, b| {
+                    let micros = a.checked_sub(b).ok_or_else(interval_range)?;
+                    interval_of_micros(micros)
+                },
+            )
         }
         (Arithmetic::Add, DataType::Timestamp(..), DataType::Time64(_)) => {
             let sum = binary::<TimestampMicrosecondType, Time64MicrosecondType, TimestampMicrosecondType>(
@@ -133,14 +144,18 @@ pub(crate) fn evaluate(op: Arithmetic, left: &dyn Datum, right: &dyn Datum) -> R
             )?;
             Ok(datafusion::arrow::compute::cast(&sum, &left_type)?)
         }
-        (Arithmetic::Add, DataType::Timestamp(..), _) => numeric::add(left, right).map_err(|_| timestamp_range()),
+        (Arithmetic::Add, DataType::Timestamp(..), _) => {
+            numeric::add(left, right).map_err(|_| timestamp_range())
+        }
         (Arithmetic::Subtract, DataType::Timestamp(..), _) => {
             numeric::sub(left, right).map_err(|_| timestamp_range())
         }
         (Arithmetic::Subtract, DataType::Time64(_), DataType::Time64(_)) => {
-            binary::<Time64MicrosecondType, Time64MicrosecondType, IntervalMonthDayNanoType>(left, right, |a, b| {
-                Ok(IntervalMonthDayNano::new(0, 0, (a - b) * NANOS_PER_MICRO))
-            })
+            binary::<Time64MicrosecondType, Time64MicrosecondType, IntervalMonthDayNanoType>(
+                left,
+                right,
+                |a, b| Ok(IntervalMonthDayNano::new(0, 0, (a - b) * NANOS_PER_MICRO)),
+            )
         }
         (Arithmetic::Add, DataType::Time64(_), DataType::Interval(_)) => shift_time(left, right, 1),
         (Arithmetic::Subtract, DataType::Time64(_), DataType::Interval(_)) => shift_time(left, right, -1),
@@ -158,9 +173,11 @@ pub(crate) fn evaluate(op: Arithmetic, left: &dyn Datum, right: &dyn Datum) -> R
                 |a, b| combine(a, b, i32::checked_sub, i64::checked_sub),
             )
         }
-        (Arithmetic::Multiply, DataType::Interval(_), _) => {
-            binary::<IntervalMonthDayNanoType, Float64Type, IntervalMonthDayNanoType>(left, right, scale_interval)
-        }
+        (Arithmetic::Multiply, DataType::Interval(_), _) => binary::<
+            IntervalMonthDayNanoType,
+            Float64Type,
+            IntervalMonthDayNanoType,
+        >(left, right, scale_interval),
         (Arithmetic::Divide, DataType::Interval(_), _) => {
             binary::<IntervalMonthDayNanoType, Float64Type, IntervalMonthDayNanoType>(left, right, |a, b| {
                 if b == 0.0 {
@@ -231,8 +248,12 @@ fn scale_interval(interval: IntervalMonthDayNano, factor: f64) -> Result<Interva
         day_count += day_fraction.trunc();
         day_fraction -= day_fraction.trunc();
     }
-    #[expect(clippy::cast_precision_loss, reason = "intervals of more than 104 days of nanoseconds lose less than PostgreSQL does")]
-    let micros = (interval.nanoseconds as f64 / 1_000.0 * factor + day_fraction * 86_400_000_000.0).round_ties_even();
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "intervals of more than 104 days of nanoseconds lose less than PostgreSQL does"
+    )]
+    let micros =
+        (interval.nanoseconds as f64 / 1_000.0 * factor + day_fraction * 86_400_000_000.0).round_ties_even();
     if micros.abs() >= 9.2e15 {
         return Err(interval_range());
     }
@@ -245,10 +266,14 @@ fn round_to_micro(value: f64) -> f64 {
 }
 
 fn shift_time(time: &dyn Datum, interval: &dyn Datum, direction: i64) -> Result<ArrayRef> {
-    binary::<Time64MicrosecondType, IntervalMonthDayNanoType, Time64MicrosecondType>(time, interval, |time, interval| {
-        let shift = interval.nanoseconds % NANOS_PER_DAY / NANOS_PER_MICRO;
-        Ok((time + direction * shift).rem_euclid(MICROS_PER_DAY))
-    })
+    binary::<Time64MicrosecondType, IntervalMonthDayNanoType, Time64MicrosecondType>(
+        time,
+        interval,
+        |time, interval| {
+            let shift = interval.nanoseconds % NANOS_PER_DAY / NANOS_PER_MICRO;
+            Ok((time + direction * shift).rem_euclid(MICROS_PER_DAY))
+        },
+    )
 }
 
 /// Minus an interval, field by field.
@@ -256,7 +281,13 @@ pub(crate) fn negate_interval(operand: &ArrayRef) -> Result<ArrayRef> {
     let intervals = operand.as_primitive::<IntervalMonthDayNanoType>();
     let negated: IntervalMonthDayNanoArray = intervals
         .iter()
-        .map(|interval| interval.map(|interval| combine(IntervalMonthDayNano::ZERO, interval, i32::checked_sub, i64::checked_sub)).transpose())
+        .map(|interval| {
+            interval
+                .map(|interval| {
+                    combine(IntervalMonthDayNano::ZERO, interval, i32::checked_sub, i64::checked_sub)
+                })
+                .transpose()
+        })
         .collect::<Result<_>>()?;
     Ok(Arc::new(negated))
 }

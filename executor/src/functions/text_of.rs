@@ -3,9 +3,9 @@
 use datafusion::arrow::array::{Array, AsArray, StructArray};
 use datafusion::arrow::compute::cast as arrow_cast;
 use datafusion::arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type,
-    UInt64Type,
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType, UInt8Type,
+    UInt16Type, UInt32Type, UInt64Type,
 };
 use datafusion::common::Result;
 
@@ -37,7 +37,9 @@ pub fn text_of(array: &dyn Array, row: usize) -> Result<Option<String>> {
         DataType::UInt64 => array.as_primitive::<UInt64Type>().value(row).to_string(),
         DataType::Float32 => format_real(array.as_primitive::<Float32Type>().value(row)),
         DataType::Float64 => format_float(array.as_primitive::<Float64Type>().value(row)),
-        DataType::Decimal128(_, scale) => format_numeric(array.as_primitive::<Decimal128Type>().value(row), *scale),
+        DataType::Decimal128(_, scale) => {
+            format_numeric(array.as_primitive::<Decimal128Type>().value(row), *scale)
+        }
         DataType::Utf8View => array.as_string_view().value(row).to_owned(),
         DataType::Utf8 => array.as_string::<i32>().value(row).to_owned(),
         DataType::LargeUtf8 => array.as_string::<i64>().value(row).to_owned(),
@@ -45,7 +47,9 @@ pub fn text_of(array: &dyn Array, row: usize) -> Result<Option<String>> {
         DataType::Binary => format_bytea(array.as_binary::<i32>().value(row)),
         DataType::LargeBinary => format_bytea(array.as_binary::<i64>().value(row)),
         DataType::Date32 => format_date(array.as_primitive::<Date32Type>().value(row)),
-        data_type if *data_type == TIME => format_time(array.as_primitive::<Time64MicrosecondType>().value(row)),
+        data_type if *data_type == TIME => {
+            format_time(array.as_primitive::<Time64MicrosecondType>().value(row))
+        }
         data_type if *data_type == timestamp() => {
             format_timestamp(array.as_primitive::<TimestampMicrosecondType>().value(row))
         }
@@ -76,14 +80,21 @@ pub fn text_of(array: &dyn Array, row: usize) -> Result<Option<String>> {
 
 /// `{1,2,NULL}`, quoting elements that would be read differently.
 fn list_text(elements: &dyn Array) -> Result<String> {
-    let nested = matches!(elements.data_type(), DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..));
+    let nested = matches!(
+        elements.data_type(),
+        DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..)
+    );
     let mut parts = Vec::with_capacity(elements.len());
     for row in 0..elements.len() {
         parts.push(match text_of(elements, row)? {
             None => "NULL".to_owned(),
             Some(text) if nested => text,
-            Some(text) if elements.data_type() == &DataType::Boolean => text.get(..1).unwrap_or_default().to_owned(),
-            Some(text) => quoted(text, |c| matches!(c, '{' | '}' | ',' | '"' | '\\') || c.is_ascii_whitespace(), true),
+            Some(text) if elements.data_type() == &DataType::Boolean => {
+                text.get(..1).unwrap_or_default().to_owned()
+            }
+            Some(text) => {
+                quoted(text, |c| matches!(c, '{' | '}' | ',' | '"' | '\\') || c.is_ascii_whitespace(), true)
+            }
         });
     }
     Ok(format!("{{{}}}", parts.join(",")))
@@ -95,8 +106,12 @@ fn record_text(record: &StructArray, row: usize) -> Result<String> {
     for column in record.columns() {
         parts.push(match text_of(column.as_ref(), row)? {
             None => String::new(),
-            Some(text) if column.data_type() == &DataType::Boolean => text.get(..1).unwrap_or_default().to_owned(),
-            Some(text) => quoted(text, |c| matches!(c, '(' | ')' | ',' | '"' | '\\') || c.is_ascii_whitespace(), false),
+            Some(text) if column.data_type() == &DataType::Boolean => {
+                text.get(..1).unwrap_or_default().to_owned()
+            }
+            Some(text) => {
+                quoted(text, |c| matches!(c, '(' | ')' | ',' | '"' | '\\') || c.is_ascii_whitespace(), false)
+            }
         });
     }
     Ok(format!("({})", parts.join(",")))
@@ -124,7 +139,8 @@ mod tests {
 
     #[test]
     fn lists_quote_what_needs_it() {
-        let texts = StringViewArray::from(vec![Some("a"), Some("b c"), None, Some(""), Some("null"), Some("q\"")]);
+        let texts =
+            StringViewArray::from(vec![Some("a"), Some("b c"), None, Some(""), Some("null"), Some("q\"")]);
         assert_eq!(list_text(&texts).unwrap(), r#"{a,"b c",NULL,"","null","q\""}"#);
     }
 
@@ -132,7 +148,10 @@ mod tests {
     fn records_leave_nulls_empty() {
         let record = StructArray::from(vec![
             (Arc::new(Field::new("a", DataType::Int32, true)), Arc::new(Int32Array::from(vec![1])) as _),
-            (Arc::new(Field::new("b", DataType::Utf8View, true)), Arc::new(StringViewArray::from(vec![None::<&str>])) as _),
+            (
+                Arc::new(Field::new("b", DataType::Utf8View, true)),
+                Arc::new(StringViewArray::from(vec![None::<&str>])) as _,
+            ),
         ]);
         assert_eq!(record_text(&record, 0).unwrap(), "(1,)");
     }

@@ -15,9 +15,10 @@ pub fn pg_type_name(data_type: &DataType) -> String {
         DataType::UInt32 => "oid".to_owned(),
         DataType::Float16 | DataType::Float32 => "real".to_owned(),
         DataType::Float64 => "double precision".to_owned(),
-        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => {
-            "numeric".to_owned()
-        }
+        DataType::Decimal32(..)
+        | DataType::Decimal64(..)
+        | DataType::Decimal128(..)
+        | DataType::Decimal256(..) => "numeric".to_owned(),
         // Only literals that nothing gave a type yet are `Utf8` here: columns and results are `Utf8View`.
         DataType::Utf8 | DataType::Null => "unknown".to_owned(),
         DataType::LargeUtf8 | DataType::Utf8View => "text".to_owned(),

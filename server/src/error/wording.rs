@@ -65,11 +65,7 @@ const WORDINGS: &[Wording] = &[
         ErrorKind::Syntax,
         "subquery must return only one column",
     ),
-    say(
-        r"InSubquery should only return one column",
-        ErrorKind::Syntax,
-        "subquery has too many columns",
-    ),
+    say(r"InSubquery should only return one column", ErrorKind::Syntax, "subquery has too many columns"),
     say(
         r"(?i)aggregate functions? (?:calls )?(?:are|is) not allowed in the WHERE|Aggregate functions are not allowed in the WHERE clause",
         ErrorKind::Grouping,
@@ -86,8 +82,16 @@ const WORDINGS: &[Wording] = &[
         "argument of WHERE must be type boolean, not type $1",
     ),
     say(r"Invalid qualifier (\S+)", ErrorKind::UndefinedTable, "missing FROM-clause entry for table \"$1\""),
-    say(r"Aggregate function calls cannot be nested", ErrorKind::Grouping, "aggregate function calls cannot be nested"),
-    say(r"Window function calls cannot be nested", ErrorKind::Windowing, "window function calls cannot be nested"),
+    say(
+        r"Aggregate function calls cannot be nested",
+        ErrorKind::Grouping,
+        "aggregate function calls cannot be nested",
+    ),
+    say(
+        r"Window function calls cannot be nested",
+        ErrorKind::Windowing,
+        "window function calls cannot be nested",
+    ),
     say(r"Invalid function '(\w+)'", ErrorKind::Internal, WITHOUT_OVER),
     say(
         r"Source table contains (\d+) columns? but (?:only )?(\d+) names given",
@@ -100,10 +104,26 @@ const WORDINGS: &[Wording] = &[
         "function $1 with these named arguments does not exist",
     ),
     say(r#"Invalid timezone "([^"]*)""#, ErrorKind::InvalidParameter, "time zone \"$1\" not recognized"),
-    say(r"Error parsing timestamp from '([^']*)'", ErrorKind::InvalidDatetime, "invalid input syntax for type timestamp: \"$1\""),
-    say(r"(?:Month|Day) value '[^']*' is out of range|Unable to parse date from ([^\n]*)", ErrorKind::DatetimeOutOfRange, "date field value out of range"),
-    say(r"DATE_BIN stride must be non-zero", ErrorKind::DatetimeOutOfRange, "stride must be greater than zero"),
-    say(r"exceeds the representable i64 range|Overflow.*timestamp", ErrorKind::DatetimeOutOfRange, "timestamp out of range"),
+    say(
+        r"Error parsing timestamp from '([^']*)'",
+        ErrorKind::InvalidDatetime,
+        "invalid input syntax for type timestamp: \"$1\"",
+    ),
+    say(
+        r"(?:Month|Day) value '[^']*' is out of range|Unable to parse date from ([^\n]*)",
+        ErrorKind::DatetimeOutOfRange,
+        "date field value out of range",
+    ),
+    say(
+        r"DATE_BIN stride must be non-zero",
+        ErrorKind::DatetimeOutOfRange,
+        "stride must be greater than zero",
+    ),
+    say(
+        r"exceeds the representable i64 range|Overflow.*timestamp",
+        ErrorKind::DatetimeOutOfRange,
+        "timestamp out of range",
+    ),
     say(r"LIMIT must be >= 0|LIMIT must not be negative", ErrorKind::Internal, "LIMIT must not be negative"),
     say(r"OFFSET must be >=\s?0", ErrorKind::Internal, "OFFSET must not be negative"),
     say(r"(?i)divide by zero", ErrorKind::DivisionByZero, "division by zero"),
@@ -144,10 +164,22 @@ const WORDINGS: &[Wording] = &[
         ErrorKind::NumericOutOfRange,
         "value overflows numeric format",
     ),
-    say(r"(?i)arithmetic overflow|Overflow happened", ErrorKind::NumericOutOfRange, "value out of range: overflow"),
-    say(r"Resources exhausted|Failed to allocate additional|Additional allocation failed", ErrorKind::OutOfMemory, "out of memory"),
+    say(
+        r"(?i)arithmetic overflow|Overflow happened",
+        ErrorKind::NumericOutOfRange,
+        "value out of range: overflow",
+    ),
+    say(
+        r"Resources exhausted|Failed to allocate additional|Additional allocation failed",
+        ErrorKind::OutOfMemory,
+        "out of memory",
+    ),
     say(r"(?i)No space left on device", ErrorKind::DiskFull, "could not write: no space left on device"),
-    say(r"[Rr]egular expression did not compile|regex parse error", ErrorKind::InvalidRegex, "invalid regular expression"),
+    say(
+        r"[Rr]egular expression did not compile|regex parse error",
+        ErrorKind::InvalidRegex,
+        "invalid regular expression",
+    ),
     say(
         r"Window function .* requires|requires? an? ORDER BY",
         ErrorKind::Windowing,
@@ -159,8 +191,16 @@ const WORDINGS: &[Wording] = &[
         message: "this form of correlated subquery is not supported",
         hint: "Write the subquery as a join, or move the correlation to a WHERE clause directly inside of it.",
     },
-    say(r"WITH query name \S+ specified more than once", ErrorKind::Syntax, "WITH query name specified more than once"),
-    say(r"Query requires a plan|No SQL statements were provided", ErrorKind::Syntax, "syntax error at end of input"),
+    say(
+        r"WITH query name \S+ specified more than once",
+        ErrorKind::Syntax,
+        "WITH query name specified more than once",
+    ),
+    say(
+        r"Query requires a plan|No SQL statements were provided",
+        ErrorKind::Syntax,
+        "syntax error at end of input",
+    ),
 ];
 
 /// A window function that is called like an aggregate: 42809, which no kind of error has.
@@ -256,9 +296,10 @@ fn pg_name_of_arrow(arrow: &str) -> String {
         other if other.starts_with("Interval") || other.starts_with("Duration") => "interval",
         other if other.starts_with("Binary") => "bytea",
         other if other.starts_with("List") => {
-            let element = ["Int32", "Int64", "Int16", "Utf8View", "Utf8", "Float64", "Boolean", "Date32", "Decimal128"]
-                .into_iter()
-                .find(|element| other.contains(*element));
+            let element =
+                ["Int32", "Int64", "Int16", "Utf8View", "Utf8", "Float64", "Boolean", "Date32", "Decimal128"]
+                    .into_iter()
+                    .find(|element| other.contains(*element));
             return match element {
                 Some("Utf8") => "text[]".to_owned(),
                 Some(element) => format!("{}[]", pg_name_of_arrow(element)),
@@ -283,7 +324,8 @@ mod tests {
 
     #[test]
     fn operators_and_calls_get_postgresqls_types() {
-        let error = translate("Cannot infer common argument type for comparison operation Int32 = Boolean").unwrap();
+        let error =
+            translate("Cannot infer common argument type for comparison operation Int32 = Boolean").unwrap();
         assert_eq!(error.message, "operator does not exist: integer = boolean");
     }
 }

@@ -154,6 +154,10 @@ impl AggregateUDFImpl for TypedAggregate {
     }
 
     fn accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Err(ExecError::new(ErrorKind::Internal, format!("{} was not lowered before execution", self.kind.name())).into())
+        Err(ExecError::new(
+            ErrorKind::Internal,
+            format!("{} was not lowered before execution", self.kind.name()),
+        )
+        .into())
     }
 }

@@ -7,8 +7,9 @@ use std::ops::ControlFlow;
 
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Ident, ObjectName, OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    Spanned, TableFactor, UnaryOperator, Value, ValueWithSpan, Visit, Visitor,
+    Expr, GroupByExpr, Ident, ObjectName, OrderByKind, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, Spanned, TableFactor, UnaryOperator, Value, ValueWithSpan, Visit,
+    Visitor,
 };
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
@@ -38,16 +39,19 @@ pub fn locate(error: PgError, statement: &ParsedStatement) -> PgError {
                 Some(alias) => {
                     let mut error = error;
                     error.message = format!("invalid reference to FROM-clause entry for table \"{quoted}\"");
-                    error.hint(format!("Perhaps you meant to reference the table alias \"{alias}\".")).at(position)
+                    error
+                        .hint(format!("Perhaps you meant to reference the table alias \"{alias}\"."))
+                        .at(position)
                 }
                 None => error.at(position),
             }
         }
         "42703" | "42702" => {
-            let name = match message.strip_prefix("column ").and_then(|rest| rest.strip_suffix(" does not exist")) {
-                Some(name) if !name.starts_with('"') => name.to_owned(),
-                _ => quoted,
-            };
+            let name =
+                match message.strip_prefix("column ").and_then(|rest| rest.strip_suffix(" does not exist")) {
+                    Some(name) if !name.starts_with('"') => name.to_owned(),
+                    _ => quoted,
+                };
             error.at(find(Wanted::Column(name)))
         }
         "42803" if message.starts_with("column ") => error.at(find(Wanted::Ungrouped(quoted))),
@@ -57,15 +61,18 @@ pub fn locate(error: PgError, statement: &ParsedStatement) -> PgError {
             error.at(find(Wanted::Operator(sign_of(shape))))
         }
         "42883" => {
-            let name = message.strip_prefix("function ").and_then(|rest| rest.split('(').next()).unwrap_or_default();
+            let name =
+                message.strip_prefix("function ").and_then(|rest| rest.split('(').next()).unwrap_or_default();
             error.at(find(Wanted::Function(name.to_owned())))
         }
         "42P10" => {
-            let ordinal = message.split(' ').find(|word| word.chars().all(|c| c.is_ascii_digit())).unwrap_or_default();
+            let ordinal =
+                message.split(' ').find(|word| word.chars().all(|c| c.is_ascii_digit())).unwrap_or_default();
             error.at(find(Wanted::Ordinal(ordinal.to_owned())))
         }
         "22P02" | "22007" | "22008" | "22003" => {
-            let value = message.split_once('"').and_then(|(_, rest)| rest.rsplit_once('"')).map(|(value, _)| value);
+            let value =
+                message.split_once('"').and_then(|(_, rest)| rest.rsplit_once('"')).map(|(value, _)| value);
             match value {
                 Some(value) => error.at(find(Wanted::Literal(value.to_owned()))),
                 None => error,
@@ -160,7 +167,8 @@ impl Visitor for Search<'_> {
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
         if let Wanted::Relation(wanted) = self.wanted {
-            let parts: Vec<String> = relation.0.iter().filter_map(|part| part.as_ident()).map(folded).collect();
+            let parts: Vec<String> =
+                relation.0.iter().filter_map(|part| part.as_ident()).map(folded).collect();
             if parts.join(".") == *wanted {
                 return self.at(relation.span().start);
             }
@@ -182,7 +190,8 @@ impl Visitor for Search<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
-        if let (Wanted::Ordinal(ordinal), GroupByExpr::Expressions(keys, _)) = (self.wanted, &select.group_by) {
+        if let (Wanted::Ordinal(ordinal), GroupByExpr::Expressions(keys, _)) = (self.wanted, &select.group_by)
+        {
             for key in keys {
                 if is_ordinal(key, ordinal) {
                     return self.at(key.span().start);
@@ -191,8 +200,13 @@ impl Visitor for Search<'_> {
         }
         if let Wanted::Qualifier(wanted) = self.wanted {
             for item in &select.projection {
-                if let SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) = item
-                    && name.0.last().and_then(|part| part.as_ident()).is_some_and(|ident| folded(ident) == *wanted)
+                if let SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) =
+                    item
+                    && name
+                        .0
+                        .last()
+                        .and_then(|part| part.as_ident())
+                        .is_some_and(|ident| folded(ident) == *wanted)
                 {
                     return self.at(name.span().start);
                 }
@@ -209,7 +223,9 @@ impl Visitor for Search<'_> {
             self.aggregates += 1;
         }
         match (self.wanted, expr) {
-            (Wanted::Column(wanted), Expr::Identifier(ident)) => self.at_column(std::slice::from_ref(ident), wanted),
+            (Wanted::Column(wanted), Expr::Identifier(ident)) => {
+                self.at_column(std::slice::from_ref(ident), wanted)
+            }
             (Wanted::Column(wanted), Expr::CompoundIdentifier(idents)) => self.at_column(idents, wanted),
             (Wanted::Ungrouped(wanted), Expr::Identifier(ident)) if !inside_aggregate => {
                 self.at_column(std::slice::from_ref(ident), wanted)
@@ -220,7 +236,9 @@ impl Visitor for Search<'_> {
             (Wanted::Qualifier(wanted), Expr::CompoundIdentifier(idents)) => {
                 let qualifier = idents.len().checked_sub(2).and_then(|index| idents.get(index));
                 match (qualifier, idents.first()) {
-                    (Some(qualifier), Some(first)) if folded(qualifier) == *wanted => self.at(first.span.start),
+                    (Some(qualifier), Some(first)) if folded(qualifier) == *wanted => {
+                        self.at(first.span.start)
+                    }
                     _ => ControlFlow::Continue(()),
                 }
             }
@@ -288,7 +306,11 @@ fn alias_of(statement: &ParsedStatement, table: &str) -> Option<String> {
 
         fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
             if let TableFactor::Table { name, alias: Some(alias), .. } = factor
-                && name.0.last().and_then(|part| part.as_ident()).is_some_and(|ident| folded(ident) == self.table)
+                && name
+                    .0
+                    .last()
+                    .and_then(|part| part.as_ident())
+                    .is_some_and(|ident| folded(ident) == self.table)
             {
                 self.found = Some(folded(&alias.name));
                 return ControlFlow::Break(());

@@ -155,7 +155,8 @@ async fn plan_with(
     let mut ast = statement.ast.clone();
     rewrite::rewrite(&mut ast, &statement.source, facts, uniqueness)?;
     let wrapped = DfStatement::Statement(Box::new(ast));
-    let (names, _ctes): (Vec<TableReference>, Vec<TableReference>) = resolve_table_references(&wrapped, true)?;
+    let (names, _ctes): (Vec<TableReference>, Vec<TableReference>) =
+        resolve_table_references(&wrapped, true)?;
     let DfStatement::Statement(ast) = wrapped else {
         return Err(PgError::new(ErrorKind::Internal, "a statement changed its kind").into());
     };
@@ -167,7 +168,9 @@ async fn plan_with(
         .iter()
         .enumerate()
         .map(|(index, data_type)| {
-            data_type.clone().map(|data_type| Arc::new(Field::new(format!("${}", index + 1), data_type, true)))
+            data_type
+                .clone()
+                .map(|data_type| Arc::new(Field::new(format!("${}", index + 1), data_type, true)))
         })
         .collect();
     let mut context = PlannerContext::new().with_prepare_param_data_types(declared);
@@ -244,15 +247,25 @@ fn with_typed_parameters(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionErr
         // Only what computes columns has a schema that a parameter can change.
         let computes = matches!(
             rewritten.data,
-            LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) | LogicalPlan::Values(_)
+            LogicalPlan::Projection(_)
+                | LogicalPlan::Aggregate(_)
+                | LogicalPlan::Window(_)
+                | LogicalPlan::Values(_)
         );
-        if rewritten.transformed && computes { rewritten.map_data(LogicalPlan::recompute_schema) } else { Ok(rewritten) }
+        if rewritten.transformed && computes {
+            rewritten.map_data(LogicalPlan::recompute_schema)
+        } else {
+            Ok(rewritten)
+        }
     })
     .map(|rewritten| rewritten.data)
 }
 
 /// The types of a plan's parameters, in order; a declared one that the plan does not use keeps its declaration.
-fn parameter_types(plan: &LogicalPlan, declared: &[Option<DataType>]) -> Result<Vec<DataType>, DataFusionError> {
+fn parameter_types(
+    plan: &LogicalPlan,
+    declared: &[Option<DataType>],
+) -> Result<Vec<DataType>, DataFusionError> {
     let mut types: Vec<Option<DataType>> = declared.to_vec();
     plan.apply_with_subqueries(|plan| {
         plan.apply_expressions(|expr| {

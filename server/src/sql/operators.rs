@@ -61,7 +61,11 @@ impl ExprPlanner for Operators {
                     let data_type = operand.get_type(schema)?;
                     if !is_text(&data_type) {
                         let other = other.get_type(schema)?;
-                        let (l, r) = if std::ptr::eq(operand, &raw const left) { (&data_type, &other) } else { (&other, &data_type) };
+                        let (l, r) = if std::ptr::eq(operand, &raw const left) {
+                            (&data_type, &other)
+                        } else {
+                            (&other, &data_type)
+                        };
                         return Err(undefined_operator(&op.to_string(), Some(l), r));
                     }
                 }
@@ -96,9 +100,9 @@ fn plan_arithmetic(
     right: Expr,
     schema: &DFSchema,
 ) -> Result<PlannerResult<RawBinaryExpr>> {
-    let types = [known_type(&left, schema)?, known_type(&right, schema)?];
-    let wanted = arithmetic::coerce(op, &[types[0].clone(), types[1].clone()])
-        .ok_or_else(|| undefined_operator(op.sign(), Some(&types[0]), &types[1]))?;
+    let (left_type, right_type) = (known_type(&left, schema)?, known_type(&right, schema)?);
+    let wanted = arithmetic::coerce(op, &[left_type.clone(), right_type.clone()])
+        .ok_or_else(|| undefined_operator(op.sign(), Some(&left_type), &right_type))?;
     let [left_type, right_type] = wanted.as_slice() else {
         return Ok(PlannerResult::Original(RawBinaryExpr { op: sql_operator(op), left, right }));
     };
@@ -124,7 +128,12 @@ fn planned(left: Expr, op: Operator, right: Expr) -> PlannerResult<RawBinaryExpr
     PlannerResult::Planned(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))))
 }
 
-fn plan_comparison(op: Operator, left: Expr, right: Expr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+fn plan_comparison(
+    op: Operator,
+    left: Expr,
+    right: Expr,
+    schema: &DFSchema,
+) -> Result<PlannerResult<RawBinaryExpr>> {
     let (left, right) = compared(op, left, right, schema)?;
     Ok(planned(left, op, right))
 }
@@ -138,8 +147,12 @@ pub fn compared(op: Operator, left: Expr, right: Expr, schema: &DFSchema) -> Res
     let (left_type, right_type) = (left.get_type(schema)?, right.get_type(schema)?);
     match common_comparison_type(&left_type, &right_type) {
         Comparable::AsIs => Ok((left, right)),
-        Comparable::In(data_type) => Ok((cast(left, &left_type, &data_type), cast(right, &right_type, &data_type))),
-        Comparable::No => Err(undefined_operator(&op.to_string().replace("!=", "<>"), Some(&left_type), &right_type)),
+        Comparable::In(data_type) => {
+            Ok((cast(left, &left_type, &data_type), cast(right, &right_type, &data_type)))
+        }
+        Comparable::No => {
+            Err(undefined_operator(&op.to_string().replace("!=", "<>"), Some(&left_type), &right_type))
+        }
     }
 }
 
@@ -166,20 +179,29 @@ pub fn common_comparison_type(left: &DataType, right: &DataType) -> Comparable {
                 let scale = (*s1).max(*s2);
                 let whole = (i16::from(*p1) - i16::from(*s1)).max(i16::from(*p2) - i16::from(*s2));
                 // Where no decimal holds both types, the values still may fit one.
-                if whole + i16::from(scale) > 38 { Comparable::In(DataType::Decimal128(38, scale)) } else { Comparable::AsIs }
+                if whole + i16::from(scale) > 38 {
+                    Comparable::In(DataType::Decimal128(38, scale))
+                } else {
+                    Comparable::AsIs
+                }
             }
             _ => Comparable::AsIs,
         };
     }
     match (left, right) {
-        (Timestamp(_, None) | Date32, Timestamp(_, Some(_))) | (Timestamp(_, Some(_)), Timestamp(_, None) | Date32) => {
-            Comparable::In(timestamptz())
-        }
+        (Timestamp(_, None) | Date32, Timestamp(_, Some(_)))
+        | (Timestamp(_, Some(_)), Timestamp(_, None) | Date32) => Comparable::In(timestamptz()),
         (Date32, Timestamp(_, None)) | (Timestamp(_, None), Date32) => Comparable::AsIs,
         (Timestamp(..), Timestamp(..)) | (Time64(_), Time64(_)) => Comparable::AsIs,
-        (DataType::Interval(_), DataType::Interval(_) | Time64(_)) | (Time64(_), DataType::Interval(_)) => Comparable::AsIs,
+        (DataType::Interval(_), DataType::Interval(_) | Time64(_)) | (Time64(_), DataType::Interval(_)) => {
+            Comparable::AsIs
+        }
         (l, r) if is_scalar(l) && is_scalar(r) => Comparable::No,
-        (l, r) if is_scalar(l) != is_scalar(r) && !matches!(l, DataType::Struct(_)) && !matches!(r, DataType::Struct(_)) => {
+        (l, r)
+            if is_scalar(l) != is_scalar(r)
+                && !matches!(l, DataType::Struct(_))
+                && !matches!(r, DataType::Struct(_)) =>
+        {
             Comparable::No
         }
         _ => Comparable::AsIs,
@@ -191,7 +213,11 @@ fn is_scalar(data_type: &DataType) -> bool {
         || data_type.is_numeric()
         || matches!(
             data_type,
-            DataType::Boolean | DataType::Date32 | DataType::Time64(_) | DataType::Timestamp(..) | DataType::Interval(_)
+            DataType::Boolean
+                | DataType::Date32
+                | DataType::Time64(_)
+                | DataType::Timestamp(..)
+                | DataType::Interval(_)
         )
 }
 
@@ -241,7 +267,8 @@ fn known_type(expr: &Expr, schema: &DFSchema) -> Result<DataType> {
 pub fn is_unknown(expr: &Expr) -> bool {
     matches!(
         expr,
-        Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Null, _) | Expr::Placeholder(Placeholder { field: None, .. })
+        Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Null, _)
+            | Expr::Placeholder(Placeholder { field: None, .. })
     )
 }
 
@@ -256,9 +283,12 @@ pub fn adopt(expr: Expr, wanted: &DataType, schema: &DFSchema) -> Result<Expr> {
             let field = Arc::new(Field::new(id.clone(), wanted.clone(), true));
             Ok(Expr::Placeholder(Placeholder::new_with_field(id, Some(field))))
         }
-        Expr::Literal(ScalarValue::Utf8(Some(text)), metadata) if matches!(wanted, DataType::Decimal128(..)) => {
+        Expr::Literal(ScalarValue::Utf8(Some(text)), metadata)
+            if matches!(wanted, DataType::Decimal128(..)) =>
+        {
             // A literal beside a numeric keeps its own digits.
-            let own = numeric_literal_type(&text).map(|(precision, scale)| DataType::Decimal128(precision, scale));
+            let own =
+                numeric_literal_type(&text).map(|(precision, scale)| DataType::Decimal128(precision, scale));
             let literal = Expr::Literal(ScalarValue::Utf8(Some(text)), metadata);
             let from = literal.get_type(schema)?;
             Ok(cast(literal, &from, own.as_ref().unwrap_or(wanted)))
@@ -273,7 +303,9 @@ pub fn adopt(expr: Expr, wanted: &DataType, schema: &DFSchema) -> Result<Expr> {
 
 fn adopt_each_other(left: Expr, right: Expr, schema: &DFSchema) -> Result<(Expr, Expr)> {
     match (is_unknown(&left), is_unknown(&right)) {
-        (true, true) => Ok((adopt(left, &DataType::Utf8View, schema)?, adopt(right, &DataType::Utf8View, schema)?)),
+        (true, true) => {
+            Ok((adopt(left, &DataType::Utf8View, schema)?, adopt(right, &DataType::Utf8View, schema)?))
+        }
         (true, false) => {
             let wanted = right.get_type(schema)?;
             Ok((adopt(left, &wanted, schema)?, right))

@@ -70,19 +70,17 @@ fn parse_one(
         .with_tokens_with_locations(tokens.to_vec());
     let ends_here = |parser: &Parser| syntax_error(sql, parser.peek_token_ref(), end);
     let first = tokens.iter().find(|token| !is_blank(&token.token));
-    let is_table = first.is_some_and(|token| matches!(&token.token, Token::Word(word) if word.keyword == Keyword::TABLE));
+    let is_table = first
+        .is_some_and(|token| matches!(&token.token, Token::Word(word) if word.keyword == Keyword::TABLE));
     // `TABLE t` is a query that the parser knows inside of others only.
-    let parsed = if is_table {
-        parser.parse_query().map(Statement::Query)
-    } else {
-        parser.parse_statement()
-    };
+    let parsed = if is_table { parser.parse_query().map(Statement::Query) } else { parser.parse_statement() };
     let statement = match parsed {
         Ok(statement) => statement,
         Err(ParserError::RecursionLimitExceeded) => return Err(too_deep()),
         Err(ParserError::TokenizerError(_)) => return Err(ends_here(&parser)),
         Err(ParserError::ParserError(message)) => {
-            let at = located(&message).and_then(|location| tokens.iter().find(|token| token.span.start == location));
+            let at = located(&message)
+                .and_then(|location| tokens.iter().find(|token| token.span.start == location));
             return Err(match at {
                 Some(token) => syntax_error(sql, token, end),
                 None if message.contains("found: EOF") => end_of_input(sql, end),
@@ -103,11 +101,64 @@ fn parse_one(
 
 /// Words that PostgreSQL never takes for a name unless they are quoted, and the parser does.
 const RESERVED: [&str; 58] = [
-    "all", "analyse", "analyze", "and", "any", "as", "asc", "asymmetric", "both", "case", "cast", "check", "collate",
-    "column", "constraint", "create", "default", "deferrable", "desc", "distinct", "do", "else", "end", "except", "fetch",
-    "for", "foreign", "from", "grant", "group", "having", "in", "initially", "intersect", "into", "lateral", "leading",
-    "limit", "not", "offset", "on", "only", "or", "order", "placing", "primary", "references", "returning", "select",
-    "some", "symmetric", "then", "to", "trailing", "union", "unique", "using", "variadic",
+    "all",
+    "analyse",
+    "analyze",
+    "and",
+    "any",
+    "as",
+    "asc",
+    "asymmetric",
+    "both",
+    "case",
+    "cast",
+    "check",
+    "collate",
+    "column",
+    "constraint",
+    "create",
+    "default",
+    "deferrable",
+    "desc",
+    "distinct",
+    "do",
+    "else",
+    "end",
+    "except",
+    "fetch",
+    "for",
+    "foreign",
+    "from",
+    "grant",
+    "group",
+    "having",
+    "in",
+    "initially",
+    "intersect",
+    "into",
+    "lateral",
+    "leading",
+    "limit",
+    "not",
+    "offset",
+    "on",
+    "only",
+    "or",
+    "order",
+    "placing",
+    "primary",
+    "references",
+    "returning",
+    "select",
+    "some",
+    "symmetric",
+    "then",
+    "to",
+    "trailing",
+    "union",
+    "unique",
+    "using",
+    "variadic",
 ];
 
 /// A reserved word that stands for a relation.
@@ -150,8 +201,12 @@ fn syntax_error(sql: &str, token: &TokenWithSpan, end: usize) -> PgError {
     }
     let from = byte_offset(sql, token.span.start.line, token.span.start.column);
     let to = byte_offset(sql, token.span.end.line, token.span.end.column);
-    let text = sql.get(from..to).filter(|text| !text.is_empty()).map_or_else(|| token.token.to_string(), str::to_owned);
-    PgError::new(ErrorKind::Syntax, format!("syntax error at or near \"{text}\"")).at(Some(position_of_byte(sql, from)))
+    let text = sql
+        .get(from..to)
+        .filter(|text| !text.is_empty())
+        .map_or_else(|| token.token.to_string(), str::to_owned);
+    PgError::new(ErrorKind::Syntax, format!("syntax error at or near \"{text}\""))
+        .at(Some(position_of_byte(sql, from)))
 }
 
 fn end_of_input(sql: &str, end: usize) -> PgError {
@@ -182,7 +237,10 @@ fn lexical_error(sql: &str, message: &str, location: Location) -> PgError {
         ("unterminated /* comment", opened(&["/*"]))
     } else if message_folded.contains("dollar") || message_folded.contains('$') {
         ("unterminated dollar-quoted string", dollar_tag(sql, at))
-    } else if message_folded.contains("delimited") || message_folded.contains("identifier") || message_folded.contains('"') {
+    } else if message_folded.contains("delimited")
+        || message_folded.contains("identifier")
+        || message_folded.contains('"')
+    {
         ("unterminated quoted identifier", opened(&["\""]))
     } else if message_folded.contains("string") || message_folded.contains("literal") {
         ("unterminated quoted string", opened(&["'"]))
@@ -190,15 +248,16 @@ fn lexical_error(sql: &str, message: &str, location: Location) -> PgError {
         ("syntax error", at)
     };
     let near = sql.get(from..).unwrap_or_default();
-    PgError::new(ErrorKind::Syntax, format!("{what} at or near \"{near}\"")).at(Some(position_of_byte(sql, from)))
+    PgError::new(ErrorKind::Syntax, format!("{what} at or near \"{near}\""))
+        .at(Some(position_of_byte(sql, from)))
 }
 
 /// The beginning of the last `$tag$` that begins at or before an offset.
 fn dollar_tag(sql: &str, at: usize) -> usize {
     let is_tag = |text: &str| {
-        text.strip_prefix('$').and_then(|rest| rest.split_once('$')).is_some_and(|(tag, _)| {
-            tag.chars().all(|c| c.is_alphanumeric() || c == '_')
-        })
+        text.strip_prefix('$')
+            .and_then(|rest| rest.split_once('$'))
+            .is_some_and(|(tag, _)| tag.chars().all(|c| c.is_alphanumeric() || c == '_'))
     };
     let starts = sql.match_indices('$').map(|(start, _)| start).filter(|start| *start <= at);
     starts.filter(|start| sql.get(*start..).is_some_and(is_tag)).last().unwrap_or(at)
@@ -212,8 +271,11 @@ fn check_words(sql: &str, tokens: &[TokenWithSpan]) -> Result<(), PgError> {
             && word.value.is_empty()
         {
             let from = byte_offset(sql, token.span.start.line, token.span.start.column);
-            return Err(PgError::new(ErrorKind::Syntax, "zero-length delimited identifier at or near \"\"\"\"")
-                .at(Some(position_of_byte(sql, from))));
+            return Err(PgError::new(
+                ErrorKind::Syntax,
+                "zero-length delimited identifier at or near \"\"\"\"",
+            )
+            .at(Some(position_of_byte(sql, from))));
         }
     }
     Ok(())
@@ -235,7 +297,8 @@ fn too_deep() -> PgError {
 fn is_operator(token: &Token) -> bool {
     match token {
         Token::Word(word) => {
-            word.quote_style.is_none() && ["and", "or", "union", "not"].iter().any(|w| word.value.eq_ignore_ascii_case(w))
+            word.quote_style.is_none()
+                && ["and", "or", "union", "not"].iter().any(|w| word.value.eq_ignore_ascii_case(w))
         }
         Token::Whitespace(_) | Token::Comma | Token::Period | Token::LParen | Token::RParen => false,
         Token::Number(..)
@@ -270,7 +333,10 @@ mod tests {
     #[track_caller]
     fn check(sql: &str, message: &str, position: usize) {
         let error = parse(sql).unwrap_err();
-        assert_eq!((error.sqlstate.0, error.message.as_str(), error.position), ("42601", message, Some(position)));
+        assert_eq!(
+            (error.sqlstate.0, error.message.as_str(), error.position),
+            ("42601", message, Some(position))
+        );
     }
 
     #[test]

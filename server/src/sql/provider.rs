@@ -14,8 +14,8 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
-    AggregateUDF, ColumnarValue, Expr, HigherOrderUDF, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    TableSource, Volatility, WindowUDF,
+    AggregateUDF, ColumnarValue, Expr, HigherOrderUDF, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, TableSource, Volatility, WindowUDF,
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use quickdb_executor::error::{ErrorKind, ExecError};
@@ -44,7 +44,11 @@ impl<'a> Relations<'a> {
     ///
     /// # Errors
     /// Whatever a catalogue says; a name that nothing has is an error only when the planner asks for it.
-    pub async fn look_up(state: &'a SessionState, names: &[TableReference], search_path: &[String]) -> Result<Relations<'a>> {
+    pub async fn look_up(
+        state: &'a SessionState,
+        names: &[TableReference],
+        search_path: &[String],
+    ) -> Result<Relations<'a>> {
         let mut found = HashMap::new();
         for name in names {
             let candidates: Vec<TableReference> = match name {
@@ -86,7 +90,9 @@ impl ContextProvider for Relations<'_> {
             let schema = DFSchema::empty();
             let types: Vec<DataType> = args
                 .iter()
-                .map(|arg| datafusion::logical_expr::ExprSchemable::get_type(arg, &schema).unwrap_or(DataType::Null))
+                .map(|arg| {
+                    datafusion::logical_expr::ExprSchemable::get_type(arg, &schema).unwrap_or(DataType::Null)
+                })
                 .collect();
             return Err(undefined_function(bare, &types));
         };
@@ -101,7 +107,9 @@ impl ContextProvider for Relations<'_> {
             .map(|arg| simplifier.coerce(arg, &schema).and_then(|arg| simplifier.simplify(arg)))
             .collect::<Result<Vec<_>>>()?;
         let session: &dyn Session = self.state;
-        Ok(provider_as_source(function.create_table_provider_with_args(TableFunctionArgs::new(&args, session))?))
+        Ok(provider_as_source(
+            function.create_table_provider_with_args(TableFunctionArgs::new(&args, session))?,
+        ))
     }
 
     fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {

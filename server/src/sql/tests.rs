@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array,
-    RecordBatch, StringViewArray, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int16Array, Int32Array,
+    Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
 };
 use datafusion::arrow::datatypes::DataType;
 use datafusion::datasource::MemTable;
@@ -26,13 +26,15 @@ fn column<A: datafusion::arrow::array::Array + 'static>(name: &str, array: A) ->
 }
 
 fn register(context: &SessionContext, name: &str, columns: Vec<(String, ArrayRef)>) {
-    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap();
+    let batch =
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap();
     let table = MemTable::try_new(batch.schema(), vec![vec![batch]]).unwrap();
     context.register_table(name, Arc::new(table)).unwrap();
 }
 
 pub(super) fn empty_context() -> SessionContext {
-    let config = SessionConfig::new().with_default_catalog_and_schema("quickdb", "public").with_target_partitions(2);
+    let config =
+        SessionConfig::new().with_default_catalog_and_schema("quickdb", "public").with_target_partitions(2);
     let state = configure(SessionStateBuilder::new_with_default_features().with_config(config)).build();
     SessionContext::new_with_state(state)
 }
@@ -40,7 +42,8 @@ pub(super) fn empty_context() -> SessionContext {
 fn context() -> SessionContext {
     let context = empty_context();
     let decimals = Decimal128Array::from(vec![Some(1025), Some(2050), None, Some(-575), Some(1)]);
-    let timestamps = [1_358_245_800_000_000, 1_362_095_999_500_000, 0, 1_388_448_000_000_000, 951_825_600_000_000];
+    let timestamps =
+        [1_358_245_800_000_000, 1_362_095_999_500_000, 0, 1_388_448_000_000_000, 951_825_600_000_000];
     let timestamps = timestamps.map(|micros| (micros != 0).then_some(micros));
     register(
         &context,
@@ -53,7 +56,10 @@ fn context() -> SessionContext {
             column("n", decimals.with_precision_and_scale(10, 2).unwrap()),
             column("b", Int64Array::from(vec![9_000_000_000, i64::MAX, 3, -4, 5])),
             column("s", Int16Array::from(vec![Some(1), Some(2), None, Some(-32_768), Some(32_767)])),
-            column("d", Date32Array::from(vec![Some(15_720), Some(15_764), None, Some(16_070), Some(11_016)])),
+            column(
+                "d",
+                Date32Array::from(vec![Some(15_720), Some(15_764), None, Some(16_070), Some(11_016)]),
+            ),
             column("ts", TimestampMicrosecondArray::from(timestamps.to_vec())),
             column("f", BooleanArray::from(vec![Some(true), Some(false), None, Some(true), Some(false)])),
             column("r", Float32Array::from(vec![Some(0.5), Some(1.25), None, Some(-2.0), Some(3.75)])),
@@ -115,7 +121,8 @@ async fn run(context: &SessionContext, sql: &str) -> Result<String, PgError> {
                     }
                     _ => text_of(array.as_ref(), row).unwrap(),
                 };
-                let text = text.map(|text| text.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t"));
+                let text =
+                    text.map(|text| text.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t"));
                 write!(out, "\t{}", text.as_deref().unwrap_or("\\N")).unwrap();
             }
             out.push('\n');
@@ -127,7 +134,9 @@ async fn run(context: &SessionContext, sql: &str) -> Result<String, PgError> {
 pub(super) async fn answer(context: &SessionContext, sql: &str) -> String {
     match run(context, sql).await {
         Ok(answer) => answer,
-        Err(error) => format!("error\t{}\t{}\t{}\n", error.sqlstate, error.position.unwrap_or(0), error.message),
+        Err(error) => {
+            format!("error\t{}\t{}\t{}\n", error.sqlstate, error.position.unwrap_or(0), error.message)
+        }
     }
 }
 
@@ -157,14 +166,18 @@ fn recorded(text: &str) -> Vec<(String, String)> {
 async fn answers_are_postgresqls() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sql/tests");
     let differences = std::fs::read_to_string(folder.join("differences.txt")).unwrap();
-    let known: HashMap<&str, ()> =
-        differences.lines().filter(|line| !line.is_empty() && !line.starts_with("--")).map(|line| (line, ())).collect();
+    let known: HashMap<&str, ()> = differences
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with("--"))
+        .map(|line| (line, ()))
+        .collect();
     let context = context();
     let mut report = String::new();
     let mut passed = 0;
     let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "expected")) {
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "expected"))
+    {
         for (sql, expected) in recorded(&std::fs::read_to_string(file).unwrap()) {
             let got = answer(&context, &sql).await;
             match (got == expected, known.contains_key(sql.as_str())) {
@@ -188,9 +201,21 @@ async fn parameters(sql: &str) -> Vec<String> {
 #[tokio::test]
 async fn parameters_take_the_types_of_their_context() {
     assert_eq!(parameters("select * from t where id = $1 and g = $2").await, ["integer", "text"]);
-    assert_eq!(parameters("select * from t where id in ($1, $2) limit $3").await, ["integer", "integer", "bigint"]);
+    assert_eq!(
+        parameters("select * from t where id in ($1, $2) limit $3").await,
+        ["integer", "integer", "bigint"]
+    );
     assert_eq!(parameters("select $1::int, $2").await, ["integer", "text"]);
-    assert_eq!(parameters("select x + $1, d - $2, $3 || g from t").await, ["double precision", "date", "text"]);
-    assert_eq!(parameters("select coalesce(k, $1), case when f then id else $2 end from t").await, ["integer", "integer"]);
-    assert_eq!(parameters("select id from t where k between $1 and $2 or $1 is null").await, ["integer", "integer"]);
+    assert_eq!(
+        parameters("select x + $1, d - $2, $3 || g from t").await,
+        ["double precision", "date", "text"]
+    );
+    assert_eq!(
+        parameters("select coalesce(k, $1), case when f then id else $2 end from t").await,
+        ["integer", "integer"]
+    );
+    assert_eq!(
+        parameters("select id from t where k between $1 and $2 or $1 is null").await,
+        ["integer", "integer"]
+    );
 }

@@ -32,7 +32,9 @@ fn plan(sql_type: &SqlType) -> Result<Option<FieldRef>> {
         SqlType::BigInt(_) | SqlType::Int8(_) => plain(DataType::Int64),
         SqlType::Real | SqlType::Float4 => plain(DataType::Float32),
         SqlType::Float(ExactNumberInfo::Precision(precision)) if *precision <= 24 => plain(DataType::Float32),
-        SqlType::Float(_) | SqlType::Float8 | SqlType::DoublePrecision | SqlType::Double(_) => plain(DataType::Float64),
+        SqlType::Float(_) | SqlType::Float8 | SqlType::DoublePrecision | SqlType::Double(_) => {
+            plain(DataType::Float64)
+        }
         SqlType::Numeric(info) | SqlType::Decimal(info) | SqlType::Dec(info) => plain(decimal(info)?),
         SqlType::Boolean | SqlType::Bool => plain(DataType::Boolean),
         SqlType::Text | SqlType::String(_) => plain(DataType::Utf8View),
@@ -86,9 +88,12 @@ fn decimal(info: &ExactNumberInfo) -> Result<DataType> {
         (Ok(precision @ ..=38), Ok(scale)) if i16::from(scale) <= i16::from(precision) && scale >= 0 => {
             Ok(DataType::Decimal128(precision, scale))
         }
-        _ => Err(ExecError::new(ErrorKind::Unsupported, format!("numeric({precision},{scale}) is not supported"))
-            .with_hint("Numerics of up to 38 digits, and no more of them after the point, are.")
-            .into()),
+        _ => Err(ExecError::new(
+            ErrorKind::Unsupported,
+            format!("numeric({precision},{scale}) is not supported"),
+        )
+        .with_hint("Numerics of up to 38 digits, and no more of them after the point, are.")
+        .into()),
     }
 }
 
@@ -115,8 +120,10 @@ fn custom(name: &str) -> Result<Option<FieldRef>> {
         "bytea" => plain(DataType::BinaryView),
         "numeric" => plain(DataType::Decimal128(38, 16)),
         "oid" | "xid" | "cid" => named(name, DataType::Int64),
-        "name" | "char" | "varchar" | "bpchar" | "json" | "jsonb" | "uuid" | "cstring" | "aclitem" | "int2vector" | "oidvector" | "unknown"
-        | "pg_node_tree" | "xid8" | "pg_lsn" => named(name, DataType::Utf8View),
+        "name" | "char" | "varchar" | "bpchar" | "json" | "jsonb" | "uuid" | "cstring" | "aclitem"
+        | "int2vector" | "oidvector" | "unknown" | "pg_node_tree" | "xid8" | "pg_lsn" => {
+            named(name, DataType::Utf8View)
+        }
         _ => Ok(None),
     }
 }
@@ -129,9 +136,34 @@ pub fn is_known_custom(name: &ObjectName) -> bool {
 /// Whether PostgreSQL has a type of the name that quickdb has not.
 pub fn is_refused_custom(name: &ObjectName) -> bool {
     [
-        "box", "cidr", "circle", "hstore", "inet", "int4range", "int8range", "daterange", "line", "lseg", "macaddr",
-        "money", "numrange", "path", "point", "polygon", "timetz", "tsquery", "tsrange", "tstzrange", "tsvector",
-        "varbit", "xml", "bit", "jsonpath", "refcursor", "tid", "txid_snapshot",
+        "box",
+        "cidr",
+        "circle",
+        "hstore",
+        "inet",
+        "int4range",
+        "int8range",
+        "daterange",
+        "line",
+        "lseg",
+        "macaddr",
+        "money",
+        "numrange",
+        "path",
+        "point",
+        "polygon",
+        "timetz",
+        "tsquery",
+        "tsrange",
+        "tstzrange",
+        "tsvector",
+        "varbit",
+        "xml",
+        "bit",
+        "jsonpath",
+        "refcursor",
+        "tid",
+        "txid_snapshot",
     ]
     .contains(&custom_name(name).as_str())
 }

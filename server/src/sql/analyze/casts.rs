@@ -54,8 +54,10 @@ impl AnalyzerRule for PgCasts {
 /// The columns that a node's expressions can refer to.
 pub(super) fn input_schema(plan: &LogicalPlan) -> DFSchema {
     match plan {
-        LogicalPlan::TableScan(scan) => DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())
-            .unwrap_or_else(|_| plan.schema().as_ref().clone()),
+        LogicalPlan::TableScan(scan) => {
+            DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())
+                .unwrap_or_else(|_| plan.schema().as_ref().clone())
+        }
         _ => merge_schema(&plan.inputs()),
     }
 }
@@ -77,7 +79,8 @@ fn rewrite(expr: Expr, schema: &DFSchema, fold: bool) -> Result<Transformed<Expr
     if is_plain_cast(&from, to) {
         return unchanged(inner);
     }
-    let function = cast_function_name(to).and_then(|name| CASTS.iter().find(|function| function.name() == name));
+    let function =
+        cast_function_name(to).and_then(|name| CASTS.iter().find(|function| function.name() == name));
     let Some(function) = function else { return unchanged(inner) };
     let mut args = vec![*inner];
     if let DataType::Decimal128(precision, scale) = to {
@@ -89,7 +92,11 @@ fn rewrite(expr: Expr, schema: &DFSchema, fold: bool) -> Result<Transformed<Expr
     let args: Vec<Expr> = args
         .into_iter()
         .zip(types.iter().zip(&coerced))
-        .map(|(arg, (from, to))| if from == to { arg } else { Expr::Cast(Cast::new(Box::new(arg), to.clone())) })
+        .map(
+            |(arg, (from, to))| {
+                if from == to { arg } else { Expr::Cast(Cast::new(Box::new(arg), to.clone())) }
+            },
+        )
         .collect();
     let call = match literal_value(function, &args)? {
         Some(value) if fold => value,
@@ -107,7 +114,9 @@ fn literal_value(function: &Arc<ScalarUDF>, args: &[Expr]) -> Result<Option<Expr
         .map(|arg| match arg {
             Expr::Literal(value, _) => Some(value.clone()),
             Expr::Cast(Cast { expr, field }) if is_text(field.data_type()) => match expr.as_ref() {
-                Expr::Literal(value, _) if is_text(&value.data_type()) => value.cast_to(field.data_type()).ok(),
+                Expr::Literal(value, _) if is_text(&value.data_type()) => {
+                    value.cast_to(field.data_type()).ok()
+                }
                 _ => None,
             },
             _ => None,
@@ -120,8 +129,8 @@ fn literal_value(function: &Arc<ScalarUDF>, args: &[Expr]) -> Result<Option<Expr
     let arg_fields: Vec<FieldRef> =
         values.iter().map(|value| Arc::new(Field::new("", value.data_type(), true))).collect();
     let scalars: Vec<Option<&ScalarValue>> = values.iter().map(Some).collect();
-    let return_field =
-        function.return_field_from_args(ReturnFieldArgs { arg_fields: &arg_fields, scalar_arguments: &scalars })?;
+    let return_field = function
+        .return_field_from_args(ReturnFieldArgs { arg_fields: &arg_fields, scalar_arguments: &scalars })?;
     let result = function.invoke_with_args(ScalarFunctionArgs {
         args: values.into_iter().map(ColumnarValue::Scalar).collect(),
         arg_fields,

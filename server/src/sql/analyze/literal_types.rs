@@ -34,7 +34,11 @@ impl AnalyzerRule for LiteralTypes {
                 Ok(rewritten.update_data(|expr| name.restore(expr)))
             })?;
             // A literal that got a type may change the type of its column.
-            if rewritten.transformed { rewritten.map_data(LogicalPlan::recompute_schema) } else { Ok(rewritten) }
+            if rewritten.transformed {
+                rewritten.map_data(LogicalPlan::recompute_schema)
+            } else {
+                Ok(rewritten)
+            }
         })
         .map(|rewritten| rewritten.data)
     }
@@ -46,7 +50,11 @@ impl AnalyzerRule for LiteralTypes {
 
 fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::IsDistinctFrom | Operator::IsNotDistinctFrom), right }) => {
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: op @ (Operator::IsDistinctFrom | Operator::IsNotDistinctFrom),
+            right,
+        }) => {
             let (left, right) = compared(op, *left, *right, schema)?;
             Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))))
         }
@@ -88,7 +96,8 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 
 fn case_types(case: Case, schema: &DFSchema) -> Result<Expr> {
     let Case { expr, when_then_expr, else_expr } = case;
-    let (whens, thens): (Vec<Expr>, Vec<Expr>) = when_then_expr.into_iter().map(|(when, then)| (*when, *then)).unzip();
+    let (whens, thens): (Vec<Expr>, Vec<Expr>) =
+        when_then_expr.into_iter().map(|(when, then)| (*when, *then)).unzip();
     let (expr, whens) = match expr {
         Some(operand) => {
             let mut items = vec![*operand];
@@ -105,7 +114,10 @@ fn case_types(case: Case, schema: &DFSchema) -> Result<Expr> {
                 if !matches!(data_type, DataType::Boolean | DataType::Null) {
                     return Err(ExecError::new(
                         ErrorKind::DatatypeMismatch,
-                        format!("argument of CASE/WHEN must be type boolean, not type {}", pg_type_name(&data_type)),
+                        format!(
+                            "argument of CASE/WHEN must be type boolean, not type {}",
+                            pg_type_name(&data_type)
+                        ),
                     )
                     .into());
                 }
@@ -141,7 +153,9 @@ fn one_type(items: Vec<Expr>, schema: &DFSchema, together: Together) -> Result<V
             Some(known) => wider(&known, &data_type, together)?,
         });
     }
-    let Some(common) = common.or(Some(DataType::Utf8View)).filter(|_| !items.is_empty()) else { return Ok(items) };
+    let Some(common) = common.or(Some(DataType::Utf8View)).filter(|_| !items.is_empty()) else {
+        return Ok(items);
+    };
     items
         .into_iter()
         .map(|item| {
@@ -178,7 +192,8 @@ fn wider(a: &DataType, b: &DataType, together: Together) -> Result<DataType> {
         });
     }
     if is_time(a) && is_time(b) {
-        let zoned = matches!(a, DataType::Timestamp(_, Some(_))) || matches!(b, DataType::Timestamp(_, Some(_)));
+        let zoned =
+            matches!(a, DataType::Timestamp(_, Some(_))) || matches!(b, DataType::Timestamp(_, Some(_)));
         return Ok(if zoned { timestamptz() } else { quickdb_executor::functions::type_names::timestamp() });
     }
     match (common_comparison_type(a, b), together) {

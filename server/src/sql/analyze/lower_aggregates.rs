@@ -99,9 +99,11 @@ fn lower_window(window: Window) -> Result<LogicalPlan> {
 /// A projection with the fields of `schema`: the first `kept` as they are, the others computed by `lowered`.
 fn named(plan: LogicalPlan, schema: &DFSchema, kept: usize, lowered: Vec<Expr>) -> Result<LogicalPlan> {
     let columns = schema.iter().take(kept).map(|(qualifier, field)| Expr::from((qualifier, field)));
-    let results = schema.iter().skip(kept).zip(lowered).map(|((qualifier, field), expr)| {
-        expr.alias_qualified(qualifier.cloned(), field.name().clone())
-    });
+    let results = schema
+        .iter()
+        .skip(kept)
+        .zip(lowered)
+        .map(|((qualifier, field), expr)| expr.alias_qualified(qualifier.cloned(), field.name().clone()));
     let exprs: Vec<Expr> = columns.chain(results).collect();
     Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?))
 }
@@ -167,12 +169,17 @@ impl Parts {
                 Ok(cast(sum, &DataType::Float32))
             }
             (Typed::Sum, _) => Ok(self.compute(build(sum_udaf(), widened))),
-            (Typed::Avg, DataType::Float32 | DataType::Float64) => Ok(self.compute(build(avg_udaf(), widened))),
+            (Typed::Avg, DataType::Float32 | DataType::Float64) => {
+                Ok(self.compute(build(avg_udaf(), widened)))
+            }
             (Typed::Avg, DataType::Interval(_)) => {
                 let sum = self.compute(build(sum_udaf(), widened));
                 let count = self.compute(build(count_udaf(), argument));
                 let divide = Arithmetic::Divide.udf();
-                Ok(Expr::ScalarFunction(ScalarFunction::new_udf(divide, vec![sum, cast(count, &DataType::Float64)])))
+                Ok(Expr::ScalarFunction(ScalarFunction::new_udf(
+                    divide,
+                    vec![sum, cast(count, &DataType::Float64)],
+                )))
             }
             (Typed::Avg, _) => {
                 let sum = self.compute(build(sum_udaf(), widened));

@@ -8,9 +8,10 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    GroupByExpr, LimitClause, NamedWindowDefinition, NamedWindowExpr, OrderByKind, Query, Select, Subscript, TableFactor, UnaryOperator, Value, ValueWithSpan,
-    VisitorMut, WindowFrameBound, WindowSpec, WindowType,
+    AccessExpr, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, GroupByExpr, LimitClause, NamedWindowDefinition, NamedWindowExpr, OrderByKind, Query,
+    Select, Subscript, TableFactor, UnaryOperator, Value, ValueWithSpan, VisitorMut, WindowFrameBound,
+    WindowSpec, WindowType,
 };
 
 use super::unnested;
@@ -85,7 +86,9 @@ impl VisitorMut for Literals {
                     if let AccessExpr::Subscript(Subscript::Index { index }) = access {
                         keep_all(index);
                     }
-                    if let AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride }) = access {
+                    if let AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride }) =
+                        access
+                    {
                         [lower_bound, upper_bound, stride].into_iter().flatten().for_each(keep_all);
                     }
                 }
@@ -145,7 +148,11 @@ pub fn number_type(digits: &str) -> DataType {
 /// A number that the planner reads as a decimal: with a point, so that no unsigned integer is made of it.
 fn numeric_digits(digits: &str) -> String {
     let plain = digits.replace('_', "");
-    if plain.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit()) { format!("{plain}.") } else { plain }
+    if plain.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit()) {
+        format!("{plain}.")
+    } else {
+        plain
+    }
 }
 
 /// Keeps a number that is the whole expression.
@@ -196,7 +203,8 @@ fn keep_in_window(spec: &mut WindowSpec) {
     if let Some(frame) = &mut spec.window_frame {
         let ends = [Some(&mut frame.start_bound), frame.end_bound.as_mut()];
         for end in ends.into_iter().flatten() {
-            if let WindowFrameBound::Preceding(Some(offset)) | WindowFrameBound::Following(Some(offset)) = end {
+            if let WindowFrameBound::Preceding(Some(offset)) | WindowFrameBound::Following(Some(offset)) = end
+            {
                 while let Expr::Nested(inner) = offset.as_ref() {
                     *offset = inner.clone();
                 }
@@ -230,7 +238,7 @@ mod tests {
     fn check(sql: &str, expected: &str) {
         let mut statement = parse(sql).unwrap().remove(0).ast;
         let _ = statement.visit(&mut Literals);
-        assert_eq!(statement.to_string().replace('L', "") , expected.replace('L', ""));
+        assert_eq!(statement.to_string().replace('L', ""), expected.replace('L', ""));
     }
 
     #[test]

@@ -1,21 +1,26 @@
 //! The syntax tree in PostgreSQL's meaning, before DataFusion plans it.
 //!
 //! ```text
-//! names ─▶ relations ─▶ subqueries ─▶ expressions and literals
+//! names ─▶ relations ─▶ laterals ─▶ subqueries ─▶ expressions and literals
 //! ```
 //!
 //! Each pass is general and looks at shapes, never at a statement's text.
 
+mod arrays;
+mod calls;
 pub mod expressions;
+pub mod laterals;
 pub mod literals;
 pub mod names;
 pub mod relations;
+mod rows;
 pub mod subqueries;
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, Ident, OrderByKind, Query, SelectItem, SetExpr, Spanned, Statement, Visit, VisitMut, Visitor,
+    Distinct, Expr, Ident, OrderByKind, Query, SelectItem, SetExpr, Spanned, Statement, Visit, VisitMut,
+    Visitor,
 };
 use datafusion::sql::sqlparser::tokenizer::Location;
 
@@ -48,6 +53,7 @@ pub fn rewrite(
     let mut names = names::OutputNames::new(uniqueness);
     let _ = VisitMut::visit(statement, &mut names);
     let _ = VisitMut::visit(statement, &mut relations::Relations);
+    let _ = VisitMut::visit(statement, &mut laterals::Laterals);
     let mut subqueries = subqueries::ScalarSubqueries::default();
     let _ = VisitMut::visit(statement, &mut subqueries);
     if let Some((message, start)) = subqueries.refused {
@@ -84,7 +90,9 @@ fn check_distinct(statement: &Statement, source: &str) -> Result<(), PgError> {
             let (SetExpr::Select(select), Some(order_by)) = (query.body.as_ref(), &query.order_by) else {
                 return ControlFlow::Continue(());
             };
-            let (Some(Distinct::Distinct), OrderByKind::Expressions(keys)) = (&select.distinct, &order_by.kind) else {
+            let (Some(Distinct::Distinct), OrderByKind::Expressions(keys)) =
+                (&select.distinct, &order_by.kind)
+            else {
                 return ControlFlow::Continue(());
             };
             let listed = |key: &Expr| {
@@ -92,7 +100,10 @@ fn check_distinct(statement: &Statement, source: &str) -> Result<(), PgError> {
                 let plain = matches!(key, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
                 literals::is_number(key)
                     || select.projection.iter().any(|item| match item {
-                        SelectItem::UnnamedExpr(expr) => unnested(expr) == key || plain && names::output_name(expr) == names::output_name(key),
+                        SelectItem::UnnamedExpr(expr) => {
+                            unnested(expr) == key
+                                || plain && names::output_name(expr) == names::output_name(key)
+                        }
                         SelectItem::ExprWithAlias { expr, alias } => {
                             unnested(expr) == key
                                 || plain && names::output_name(expr) == names::output_name(key)

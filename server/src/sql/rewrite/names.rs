@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, ArrayElemTypeDef, CastKind, DataType, ExactNumberInfo, Expr, Function, Ident, Query, Select, SelectItem,
-    SetExpr, TimezoneInfo, TrimWhereField, VisitorMut,
+    AccessExpr, ArrayElemTypeDef, CastKind, DataType, ExactNumberInfo, Expr, Function, Ident, Query, Select,
+    SelectItem, SetExpr, TimezoneInfo, TrimWhereField, VisitorMut,
 };
 
 use super::{Uniqueness, folded};
@@ -81,9 +81,18 @@ fn name_items(select: &mut Select, uniqueness: Uniqueness) {
 
 /// Whether a word is a value of the session and no column, though the parser takes it for one.
 fn is_keyword(word: &str) -> bool {
-    ["current_schema", "current_catalog", "current_role", "current_user", "session_user", "user", "localtime", "localtimestamp"]
-        .iter()
-        .any(|known| word.eq_ignore_ascii_case(known))
+    [
+        "current_schema",
+        "current_catalog",
+        "current_role",
+        "current_user",
+        "session_user",
+        "user",
+        "localtime",
+        "localtimestamp",
+    ]
+    .iter()
+    .any(|known| word.eq_ignore_ascii_case(known))
 }
 
 /// PostgreSQL's name of an unnamed output column.
@@ -114,7 +123,9 @@ fn figure(expr: &Expr) -> Option<(String, Worth)> {
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => figure(inner),
         Expr::Cast { expr, data_type, kind, .. } => match figure(expr) {
             Some((name, Worth::Strong)) => Some((name, Worth::Strong)),
-            _ if matches!(kind, CastKind::Cast | CastKind::DoubleColon) => Some((type_name(data_type), Worth::Weak)),
+            _ if matches!(kind, CastKind::Cast | CastKind::DoubleColon) => {
+                Some((type_name(data_type), Worth::Weak))
+            }
             other => other,
         },
         Expr::TypedString(typed) => Some((type_name(&typed.data_type), Worth::Weak)),
@@ -177,13 +188,16 @@ pub fn type_name(data_type: &DataType) -> String {
         DataType::BigInt(_) | DataType::Int8(_) => "int8".to_owned(),
         DataType::Real | DataType::Float4 => "float4".to_owned(),
         DataType::Float(ExactNumberInfo::Precision(precision)) if *precision <= 24 => "float4".to_owned(),
-        DataType::Double(_) | DataType::DoublePrecision | DataType::Float8 | DataType::Float(_) => "float8".to_owned(),
+        DataType::Double(_) | DataType::DoublePrecision | DataType::Float8 | DataType::Float(_) => {
+            "float8".to_owned()
+        }
         DataType::Numeric(_) | DataType::Decimal(_) | DataType::Dec(_) => "numeric".to_owned(),
         DataType::Boolean | DataType::Bool => "bool".to_owned(),
         DataType::Text => "text".to_owned(),
-        DataType::Varchar(_) | DataType::CharacterVarying(_) | DataType::CharVarying(_) | DataType::Nvarchar(_) => {
-            "varchar".to_owned()
-        }
+        DataType::Varchar(_)
+        | DataType::CharacterVarying(_)
+        | DataType::CharVarying(_)
+        | DataType::Nvarchar(_) => "varchar".to_owned(),
         DataType::Char(_) | DataType::Character(_) => "bpchar".to_owned(),
         DataType::Date => "date".to_owned(),
         DataType::Timestamp(_, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => "timestamptz".to_owned(),
@@ -197,9 +211,13 @@ pub fn type_name(data_type: &DataType) -> String {
         DataType::JSONB => "jsonb".to_owned(),
         DataType::Regclass => "regclass".to_owned(),
         DataType::Array(
-            ArrayElemTypeDef::SquareBracket(inner, _) | ArrayElemTypeDef::AngleBracket(inner) | ArrayElemTypeDef::Parenthesis(inner),
+            ArrayElemTypeDef::SquareBracket(inner, _)
+            | ArrayElemTypeDef::AngleBracket(inner)
+            | ArrayElemTypeDef::Parenthesis(inner),
         ) => type_name(inner),
-        DataType::Custom(name, _) => name.0.last().and_then(|part| part.as_ident()).map(folded).unwrap_or_default(),
+        DataType::Custom(name, _) => {
+            name.0.last().and_then(|part| part.as_ident()).map(folded).unwrap_or_default()
+        }
         other => other.to_string().to_lowercase(),
     }
 }
@@ -234,8 +252,26 @@ mod tests {
         assert_eq!(
             names(sql),
             [
-                "?column?", "interval", "date", "int4", "a", "?column?\u{1}2", "x", "array", "exists", "case", "b",
-                "extract", "btrim", "text", "?column?\u{1}3", "count", "\"Odd\"", "t.c", "numeric", "char"
+                "?column?",
+                "interval",
+                "date",
+                "int4",
+                "a",
+                "?column?\u{1}2",
+                "x",
+                "array",
+                "exists",
+                "case",
+                "b",
+                "extract",
+                "btrim",
+                "text",
+                "?column?\u{1}3",
+                "count",
+                "\"Odd\"",
+                "t.c",
+                "numeric",
+                "char"
             ]
         );
     }

@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, GroupByExpr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectFlavor,
-    SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, VisitorMut,
-    WildcardAdditionalOptions,
-};
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+use datafusion::sql::sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, GroupByExpr, Ident, ObjectName, ObjectNamePart, Query, Select,
+    SelectFlavor, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins,
+    VisitorMut, WildcardAdditionalOptions,
+};
 
 use super::{folded, literals};
 
@@ -25,7 +25,8 @@ impl VisitorMut for Relations {
         if let SetExpr::Table(table) = query.body.as_ref()
             && let Some(name) = &table.table_name
         {
-            let mut parts: Vec<Ident> = table.schema_name.iter().map(|schema| Ident::new(schema.clone())).collect();
+            let mut parts: Vec<Ident> =
+                table.schema_name.iter().map(|schema| Ident::new(schema.clone())).collect();
             parts.push(Ident::new(name.clone()));
             query.body = Box::new(SetExpr::Select(Box::new(select_all(relation(ObjectName::from(parts))))));
         }
@@ -51,9 +52,9 @@ impl VisitorMut for Relations {
                     name_column(alias, &function);
                 }
             }
-            TableFactor::UNNEST { alias, array_exprs, with_ordinality: false, with_offset: false, .. }
-                if array_exprs.len() == 1 =>
-            {
+            TableFactor::UNNEST {
+                alias, array_exprs, with_ordinality: false, with_offset: false, ..
+            } if array_exprs.len() == 1 => {
                 name_column(alias, "unnest");
             }
             _ => {}
@@ -76,10 +77,12 @@ fn name_column(alias: &mut Option<TableAlias>, function: &str) {
 
 fn all_small_integers(args: &[FunctionArg]) -> bool {
     args.iter().all(|arg| match arg {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => literals::is_number(expr) && {
-            let digits = expr.to_string();
-            digits.trim_start_matches(['-', ' ']).parse::<i32>().is_ok()
-        },
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => {
+            literals::is_number(expr) && {
+                let digits = expr.to_string();
+                digits.trim_start_matches(['-', ' ']).parse::<i32>().is_ok()
+            }
+        }
         _ => false,
     })
 }

@@ -14,9 +14,10 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident,
-    LimitClause, ObjectName, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, Spanned,
-    TableAlias, TableAliasColumnDef, TableFactor, Value, ValueWithSpan, Values, Visit, VisitMut, Visitor, VisitorMut,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArgumentList, FunctionArguments, Ident, LimitClause, ObjectName, OrderByExpr, OrderByKind, Query,
+    Select, SelectItem, SetExpr, Spanned, TableAlias, TableAliasColumnDef, TableFactor, Value, ValueWithSpan,
+    Values, Visit, VisitMut, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Location;
 
@@ -25,12 +26,56 @@ use super::unnested;
 
 /// Aggregates by name: a subquery whose value is one of them without GROUP BY has one row.
 const AGGREGATES: [&str; 50] = [
-    "any_value", "approx_distinct", "approx_median", "approx_percentile_cont", "array_agg", "avg", "bit_and", "bit_or",
-    "bit_xor", "bool_and", "bool_or", "corr", "count", "covar_pop", "covar_samp", "every", "first_value", "json_agg",
-    "json_object_agg", "jsonb_agg", "jsonb_object_agg", "last_value", "max", "median", "min", "mode", "nth_value",
-    "percentile_cont", "percentile_disc", "regr_avgx", "regr_avgy", "regr_count", "regr_intercept", "regr_r2",
-    "regr_slope", "regr_sxx", "regr_sxy", "regr_syy", "single_value", "stddev", "stddev_pop", "stddev_samp",
-    "string_agg", "sum", "var", "var_pop", "var_samp", "variance", "histogram", "minmax",
+    "any_value",
+    "approx_distinct",
+    "approx_median",
+    "approx_percentile_cont",
+    "array_agg",
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "covar_pop",
+    "covar_samp",
+    "every",
+    "first_value",
+    "json_agg",
+    "json_object_agg",
+    "jsonb_agg",
+    "jsonb_object_agg",
+    "last_value",
+    "max",
+    "median",
+    "min",
+    "mode",
+    "nth_value",
+    "percentile_cont",
+    "percentile_disc",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_count",
+    "regr_intercept",
+    "regr_r2",
+    "regr_slope",
+    "regr_sxx",
+    "regr_sxy",
+    "regr_syy",
+    "single_value",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "string_agg",
+    "sum",
+    "var",
+    "var_pop",
+    "var_samp",
+    "variance",
+    "histogram",
+    "minmax",
 ];
 
 /// Rewrites the subqueries of a statement; the first refusal is kept.
@@ -65,7 +110,8 @@ impl VisitorMut for ScalarSubqueries {
                 self.refused.get_or_insert(("subquery must return only one column", subquery.span().start));
             }
             Expr::InSubquery { expr, subquery, .. }
-                if !matches!(unnested(expr), Expr::Tuple(_)) && column_count(subquery).is_some_and(|columns| columns > 1) =>
+                if !matches!(unnested(expr), Expr::Tuple(_))
+                    && column_count(subquery).is_some_and(|columns| columns > 1) =>
             {
                 self.refused.get_or_insert(("subquery has too many columns", subquery.span().start));
             }
@@ -132,7 +178,9 @@ impl VisitorMut for ScalarSubqueries {
 fn column_count(subquery: &Query) -> Option<usize> {
     match subquery.body.as_ref() {
         SetExpr::Select(select) => {
-            let plain = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+            let plain = |item: &SelectItem| {
+                matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. })
+            };
             select.projection.iter().all(plain).then_some(select.projection.len())
         }
         SetExpr::Values(values) => values.rows.first().map(|row| row.content.len()),
@@ -202,9 +250,9 @@ fn count_rows(subquery: &mut Query, negated: bool) {
         subquery,
         query(SetExpr::Values(Values { explicit_row: false, value_keyword: true, rows: Vec::new() })),
     );
-    let alias =
-        TableAlias { explicit: true, name: Ident::new("subquery"), columns: Vec::new(), at: None };
-    let factor = TableFactor::Derived { lateral: false, subquery: Box::new(inner), alias: Some(alias), sample: None };
+    let alias = TableAlias { explicit: true, name: Ident::new("subquery"), columns: Vec::new(), at: None };
+    let factor =
+        TableFactor::Derived { lateral: false, subquery: Box::new(inner), alias: Some(alias), sample: None };
     let select = Select { projection: vec![SelectItem::UnnamedExpr(test)], ..select_all(factor) };
     *subquery = query(SetExpr::Select(Box::new(select)));
 }
@@ -275,9 +323,7 @@ fn one_row(subquery: &mut Query) -> Rows {
 }
 
 fn is_limit_one(subquery: &Query) -> bool {
-    let is_one = |expr: &Expr| {
-        matches!(expr, Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) if digits == "1")
-    };
+    let is_one = |expr: &Expr| matches!(expr, Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) if digits == "1");
     let limit = match &subquery.limit_clause {
         Some(LimitClause::LimitOffset { limit: Some(limit), offset: None, limit_by }) => {
             limit_by.is_empty() && is_one(limit)
@@ -303,7 +349,9 @@ fn aggregate(subquery: &mut Query, function: &str) {
             && select.projection.len() == 1
             && select.projection.iter().all(|item| match item {
                 SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. } => {
-                    !contains_call(value, |call| is_aggregate(call) || call.over.is_some() || returns_set(call))
+                    !contains_call(value, |call| {
+                        is_aggregate(call) || call.over.is_some() || returns_set(call)
+                    })
                 }
                 _ => false,
             })
@@ -332,8 +380,12 @@ fn aggregate(subquery: &mut Query, function: &str) {
         columns: vec![TableAliasColumnDef { name: column.clone(), data_type: None }],
         at: None,
     };
-    let inner = std::mem::replace(subquery, query(SetExpr::Values(Values { explicit_row: false, value_keyword: true, rows: Vec::new() })));
-    let factor = TableFactor::Derived { lateral: false, subquery: Box::new(inner), alias: Some(alias), sample: None };
+    let inner = std::mem::replace(
+        subquery,
+        query(SetExpr::Values(Values { explicit_row: false, value_keyword: true, rows: Vec::new() })),
+    );
+    let factor =
+        TableFactor::Derived { lateral: false, subquery: Box::new(inner), alias: Some(alias), sample: None };
     let argument = call(function, vec![Expr::Identifier(column)], Vec::new());
     let select = Select { projection: vec![SelectItem::UnnamedExpr(argument)], ..select_all(factor) };
     *subquery = query(SetExpr::Select(Box::new(select)));
@@ -356,7 +408,8 @@ fn is_ordinal(expr: &Expr) -> bool {
 
 /// A call of a function with an optional order of its input.
 pub fn call(name: &str, args: Vec<Expr>, order_by: Vec<OrderByExpr>) -> Expr {
-    let clauses = if order_by.is_empty() { Vec::new() } else { vec![FunctionArgumentClause::OrderBy(order_by)] };
+    let clauses =
+        if order_by.is_empty() { Vec::new() } else { vec![FunctionArgumentClause::OrderBy(order_by)] };
     Expr::Function(Function {
         name: ObjectName::from(vec![Ident::new(name)]),
         uses_odbc_syntax: false,
@@ -413,7 +466,9 @@ fn contains_call(expr: &Expr, condition: impl Fn(&Function) -> bool) -> bool {
 
         fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
             match expr {
-                Expr::Function(function) if self.depth == 0 && (self.condition)(function) => ControlFlow::Break(()),
+                Expr::Function(function) if self.depth == 0 && (self.condition)(function) => {
+                    ControlFlow::Break(())
+                }
                 _ => ControlFlow::Continue(()),
             }
         }
