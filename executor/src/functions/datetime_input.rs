@@ -28,6 +28,9 @@ const TIMESTAMP_DAYS: std::ops::Range<i64> = -2_440_588..106_751_992;
 /// 22007 for text that is no date, 22008 for one whose fields are out of range.
 pub fn parse_date(text: &str) -> Result<i32> {
     let parts = parse(text, "date")?;
+    if let Some(infinite) = parts.infinite {
+        return Ok(if infinite { i32::MAX } else { i32::MIN });
+    }
     let days = parts.days.ok_or_else(|| invalid("date", text))?;
     i32::try_from(days).map_err(|_| date_range(text))
 }
@@ -38,6 +41,9 @@ pub fn parse_date(text: &str) -> Result<i32> {
 /// 22007 for text that is no timestamp, 22008 for one out of range.
 pub fn parse_timestamp(text: &str) -> Result<i64> {
     let parts = parse(text, "timestamp")?;
+    if let Some(infinite) = parts.infinite {
+        return Ok(if infinite { i64::MAX } else { i64::MIN });
+    }
     parts.local_micros(text, "timestamp")
 }
 
@@ -47,6 +53,9 @@ pub fn parse_timestamp(text: &str) -> Result<i64> {
 /// 22007 for text that is no timestamp, 22008 for one out of range, 22023 for an unknown zone name.
 pub fn parse_timestamptz(text: &str, zone: Tz) -> Result<i64> {
     let parts = parse(text, "timestamp with time zone")?;
+    if let Some(infinite) = parts.infinite {
+        return Ok(if infinite { i64::MAX } else { i64::MIN });
+    }
     let local = parts.local_micros(text, "timestamp with time zone")?;
     match parts.zone {
         Some(Zone::Offset(seconds)) => Ok(local - i64::from(seconds) * MICROS_PER_SECOND),
@@ -136,6 +145,8 @@ enum Zone {
 
 #[derive(Default)]
 struct Parts {
+    /// `infinity` is true, `-infinity` false: the largest and the smallest value of the type, as PostgreSQL has them.
+    infinite: Option<bool>,
     days: Option<i64>,
     time: Option<i64>,
     zone: Option<Zone>,
@@ -317,12 +328,11 @@ fn special(word: &str) -> Result<Option<Parts>> {
         "today" => (today, 0),
         "yesterday" => (today - 1, 0),
         "tomorrow" => (today + 1, 0),
-        "infinity" | "-infinity" => {
-            return Err(error(ErrorKind::Unsupported, "infinite dates and timestamps are not supported"));
-        }
+        "infinity" | "+infinity" => return Ok(Some(Parts { infinite: Some(true), ..Parts::default() })),
+        "-infinity" => return Ok(Some(Parts { infinite: Some(false), ..Parts::default() })),
         _ => return Ok(None),
     };
-    Ok(Some(Parts { days: Some(days), time: Some(time), zone: Some(Zone::Offset(0)) }))
+    Ok(Some(Parts { infinite: None, days: Some(days), time: Some(time), zone: Some(Zone::Offset(0)) }))
 }
 
 pub(crate) fn invalid(type_name: &str, text: &str) -> DataFusionError {

@@ -64,8 +64,20 @@ pub fn format_numeric(value: i128, scale: i8) -> String {
 
 /// A date, days since 1970-01-01, in ISO style.
 pub fn format_date(days: i32) -> String {
+    if let Some(infinite) = infinite(days == i32::MAX, days == i32::MIN) {
+        return infinite;
+    }
     let (date, era) = date_parts(i64::from(days));
     format!("{date}{era}")
+}
+
+/// The largest and the smallest value of a type stand for the two infinities.
+fn infinite(positive: bool, negative: bool) -> Option<String> {
+    match (positive, negative) {
+        (true, _) => Some("infinity".to_owned()),
+        (_, true) => Some("-infinity".to_owned()),
+        _ => None,
+    }
 }
 
 fn date_parts(days: i64) -> (String, &'static str) {
@@ -79,6 +91,9 @@ fn date_parts(days: i64) -> (String, &'static str) {
 
 /// A timestamp, microseconds since 1970-01-01, in ISO style.
 pub fn format_timestamp(micros: i64) -> String {
+    if let Some(infinite) = infinite(micros == i64::MAX, micros == i64::MIN) {
+        return infinite;
+    }
     let (days, time) = split_micros(micros);
     let (date, era) = date_parts(days);
     format!("{date} {}{era}", format_time(time))
@@ -86,6 +101,9 @@ pub fn format_timestamp(micros: i64) -> String {
 
 /// The same instant as `format_timestamp` at an offset from UTC, with the offset at its end.
 pub fn format_timestamptz(micros: i64, offset_seconds: i32) -> String {
+    if let Some(infinite) = infinite(micros == i64::MAX, micros == i64::MIN) {
+        return infinite;
+    }
     let (days, time) = split_micros(micros + i64::from(offset_seconds) * 1_000_000);
     let (date, era) = date_parts(days);
     format!("{date} {}{}{era}", format_time(time), format_offset(offset_seconds))

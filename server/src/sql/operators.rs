@@ -100,9 +100,9 @@ fn plan_arithmetic(
     right: Expr,
     schema: &DFSchema,
 ) -> Result<PlannerResult<RawBinaryExpr>> {
-    let types = [known_type(&left, schema)?, known_type(&right, schema)?];
-    let wanted = arithmetic::coerce(op, &[types[0].clone(), types[1].clone()])
-        .ok_or_else(|| undefined_operator(op.sign(), Some(&types[0]), &types[1]))?;
+    let (left_type, right_type) = (known_type(&left, schema)?, known_type(&right, schema)?);
+    let wanted = arithmetic::coerce(op, &[left_type.clone(), right_type.clone()])
+        .ok_or_else(|| undefined_operator(op.sign(), Some(&left_type), &right_type))?;
     let [left_type, right_type] = wanted.as_slice() else {
         return Ok(PlannerResult::Original(RawBinaryExpr { op: sql_operator(op), left, right }));
     };

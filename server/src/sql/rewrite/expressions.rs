@@ -12,14 +12,17 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Array, ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr,
-    Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Interval, LimitClause,
-    NamedWindowDefinition, NamedWindowExpr, ObjectName, ObjectNamePart, Query, Select, Spanned,
-    UnaryOperator, Value, ValueWithSpan, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
+    ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Fetch,
+    Function, FunctionArguments, Ident, Interval, LimitClause, NamedWindowDefinition, NamedWindowExpr,
+    ObjectName, ObjectNamePart, Query, Select, Spanned, UnaryOperator, Value, ValueWithSpan, VisitorMut,
+    WindowFrameBound, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Location;
 use quickdb_executor::error::ErrorKind;
 
+use super::arrays::{array_elements, array_literal};
+use super::calls::{make_interval, result_type};
+use super::rows::{between, compare_rows, in_list, is_simple};
 use super::subqueries::call;
 use super::{folded, unnested};
 use crate::error::PgError;
@@ -196,6 +199,12 @@ impl Expressions<'_> {
         if let Some(reg) = reg_type(&data_type) {
             return reg_cast(expr, reg);
         }
+        if is_text_type(&data_type)
+            && let Expr::Function(function) = &expr
+            && let Some(reg) = REG_TYPES.iter().find(|reg| function.name.to_string() == format!("{reg}in"))
+        {
+            return call(&format!("pg_{reg}"), vec![expr], Vec::new());
+        }
         if let DataType::Custom(name, _) = &data_type
             && !types::is_known_custom(name)
         {
@@ -349,45 +358,6 @@ impl Expressions<'_> {
     }
 }
 
-/// A call whose result DataFusion gives in another integer type than PostgreSQL, or as a list instead of a set.
-fn result_type(name: &str, function: Function) -> Expr {
-    match name {
-        "array_length" => {
-            // An empty array has no length.
-            let zero = Expr::Value(Value::Number("0".to_owned(), false).into());
-            call("nullif", vec![plain_cast(Expr::Function(function), DataType::Int4(None)), zero], Vec::new())
-        }
-        "cardinality" | "ntile" | "array_ndims" | "array_position" => {
-            plain_cast(Expr::Function(function), DataType::Int4(None))
-        }
-        "row_number" | "rank" | "dense_rank" | "regexp_count" => {
-            plain_cast(Expr::Function(function), DataType::Int8(None))
-        }
-        "generate_series" => {
-            let small = match &function.args {
-                FunctionArguments::List(list) => list.args.iter().all(|arg| match arg {
-                    FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(ValueWithSpan {
-                        value, ..
-                    }))) => {
-                        matches!(value, Value::Number(digits, _) if digits.parse::<i32>().is_ok())
-                    }
-                    _ => false,
-                }),
-                _ => false,
-            };
-            let series = Expr::Function(function);
-            let element = if small { DataType::Int4(None) } else { DataType::Int8(None) };
-            let list = if small {
-                plain_cast(series, DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(element), None)))
-            } else {
-                series
-            };
-            call("unnest", vec![list], Vec::new())
-        }
-        _ => Expr::Function(function),
-    }
-}
-
 /// Marks the intervals of a window's frame, which the planner reads itself.
 const FRAME_MARK: u64 = u64::MAX;
 
@@ -414,72 +384,6 @@ fn keep_frame(spec: &mut WindowSpec) {
     }
 }
 
-/// `make_interval` by names or places: all seven arguments, zero where not given.
-fn make_interval(function: &Function) -> Option<Expr> {
-    const NAMES: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
-    let FunctionArguments::List(list) = &function.args else { return None };
-    let zero = || Expr::Value(Value::Number("0".to_owned(), false).into());
-    let mut places: Vec<Expr> = NAMES.iter().map(|_| zero()).collect();
-    for (index, arg) in list.args.iter().enumerate() {
-        let (place, value) = match arg {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (index, value),
-            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
-                (NAMES.iter().position(|known| folded(name) == *known)?, value)
-            }
-            FunctionArg::ExprNamed {
-                name: Expr::Identifier(name),
-                arg: FunctionArgExpr::Expr(value),
-                ..
-            } => (NAMES.iter().position(|known| folded(name) == *known)?, value),
-            _ => return None,
-        };
-        *places.get_mut(place)? = value.clone();
-    }
-    Some(call("make_interval", places, Vec::new()))
-}
-
-/// A text in PostgreSQL's notation of arrays as an array of its elements, one dimension deep.
-fn array_literal(literal: &str, element: &DataType) -> Option<Expr> {
-    let body = literal.trim().strip_prefix('{')?.strip_suffix('}')?;
-    let mut elements = Vec::new();
-    let mut chars = body.chars().peekable();
-    while chars.peek().is_some() {
-        while chars.next_if(|c| c.is_whitespace()).is_some() {}
-        let mut item = String::new();
-        let quoted = chars.next_if_eq(&'"').is_some();
-        if quoted {
-            loop {
-                match chars.next()? {
-                    '"' => break,
-                    '\\' => item.push(chars.next()?),
-                    c => item.push(c),
-                }
-            }
-            while chars.next_if(|c| c.is_whitespace()).is_some() {}
-        } else {
-            while let Some(c) = chars.next_if(|c| *c != ',') {
-                match c {
-                    '{' | '}' => return None,
-                    '\\' => item.push(chars.next()?),
-                    c => item.push(c),
-                }
-            }
-        }
-        let trimmed = if quoted { item.as_str() } else { item.trim_end() };
-        let value = if !quoted && trimmed.eq_ignore_ascii_case("null") {
-            Expr::Value(Value::Null.into())
-        } else {
-            text(trimmed)
-        };
-        elements.push(plain_cast(value, element.clone()));
-        match chars.next() {
-            Some(',') | None => {}
-            Some(_) => return None,
-        }
-    }
-    Some(Expr::Array(Array { elem: elements, named: true }))
-}
-
 /// `CAST(expr AS data_type)`.
 pub fn plain_cast(expr: Expr, data_type: DataType) -> Expr {
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
@@ -494,7 +398,7 @@ pub fn text(value: &str) -> Expr {
     Expr::Value(Value::SingleQuotedString(value.to_owned()).into())
 }
 
-fn literal_text(expr: &Expr) -> Option<&str> {
+pub(super) fn literal_text(expr: &Expr) -> Option<&str> {
     match unnested(expr) {
         Expr::Value(ValueWithSpan { value, .. }) => match value {
             Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Some(text),
@@ -573,7 +477,7 @@ fn unary(op: UnaryOperator, operand: Expr) -> Expr {
     call(function, vec![operand], Vec::new())
 }
 
-fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+pub(super) fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     let op = match &op {
         BinaryOperator::PGCustomBinaryOperator(path) => {
             path.last().and_then(|sign| operator(sign)).unwrap_or(op)
@@ -616,103 +520,6 @@ fn operator(sign: &str) -> Option<BinaryOperator> {
         "^" => BinaryOperator::PGExp,
         _ => return None,
     })
-}
-
-fn join(terms: impl IntoIterator<Item = Expr>, op: &BinaryOperator) -> Option<Expr> {
-    let joined = terms.into_iter().reduce(|left, right| Expr::BinaryOp {
-        left: Box::new(left),
-        op: op.clone(),
-        right: Box::new(right),
-    })?;
-    Some(Expr::Nested(Box::new(joined)))
-}
-
-/// Row comparison: `=` by every element, `<` and its like by the first that differs.
-fn compare_rows(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Option<Expr> {
-    let pair = |op: &BinaryOperator, index: usize| {
-        Some(binary(left.get(index)?.clone(), op.clone(), right.get(index)?.clone()))
-    };
-    let all = |op: &BinaryOperator| (0..left.len()).map(|index| pair(op, index)).collect::<Option<Vec<_>>>();
-    match op {
-        BinaryOperator::Eq => join(all(op)?, &BinaryOperator::And),
-        BinaryOperator::NotEq => join(all(op)?, &BinaryOperator::Or),
-        BinaryOperator::Lt | BinaryOperator::LtEq | BinaryOperator::Gt | BinaryOperator::GtEq => {
-            let strict = match op {
-                BinaryOperator::Lt | BinaryOperator::LtEq => BinaryOperator::Lt,
-                _ => BinaryOperator::Gt,
-            };
-            let last = left.len().checked_sub(1)?;
-            (0..last).rev().try_fold(pair(op, last)?, |rest, index| {
-                let equal = join([pair(&BinaryOperator::Eq, index)?, rest], &BinaryOperator::And)?;
-                join([pair(&strict, index)?, equal], &BinaryOperator::Or)
-            })
-        }
-        _ => None,
-    }
-}
-
-fn in_list(expr: Expr, list: Vec<Expr>, negated: bool) -> Expr {
-    if let Expr::Tuple(row) = unnested(&expr)
-        && list.iter().all(|item| matches!(unnested(item), Expr::Tuple(other) if other.len() == row.len()))
-    {
-        let matches = list.iter().filter_map(|item| match unnested(item) {
-            Expr::Tuple(other) => compare_rows(row, &BinaryOperator::Eq, other),
-            _ => None,
-        });
-        if let Some(any) = join(matches, &BinaryOperator::Or) {
-            return if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(any) } } else { any };
-        }
-    }
-    Expr::InList { expr: Box::new(expr), list, negated }
-}
-
-/// The elements of an array that is written as a constant: `ARRAY['a', 'b']` or `'{a,b}'`.
-fn array_elements(array: &Expr) -> Option<Vec<Expr>> {
-    match unnested(array) {
-        Expr::Array(array) if !array.elem.is_empty() => Some(array.elem.clone()),
-        Expr::Cast { expr, data_type: DataType::Array(element), .. } => {
-            let elements = array_elements(expr)?;
-            let (ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::AngleBracket(element)) =
-                element
-            else {
-                return None;
-            };
-            Some(elements.into_iter().map(|item| plain_cast(item, element.as_ref().clone())).collect())
-        }
-        expr => {
-            let body = literal_text(expr)?.trim().strip_prefix('{')?.strip_suffix('}')?;
-            if body.contains(['"', '\\', '{']) || body.trim().is_empty() {
-                return None;
-            }
-            Some(body.split(',').map(|item| text(item.trim())).collect())
-        }
-    }
-}
-
-/// Whether evaluating the expression twice is cheap and gives the same twice.
-fn is_simple(expr: &Expr) -> bool {
-    match unnested(expr) {
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) => true,
-        Expr::Cast { expr, .. } => is_simple(expr),
-        Expr::BinaryOp { left, right, .. } => is_simple(left) && is_simple(right),
-        _ => false,
-    }
-}
-
-fn between(expr: Expr, negated: bool, low: Expr, high: Expr) -> Expr {
-    let (below, above, both) = if negated {
-        (BinaryOperator::Lt, BinaryOperator::Gt, BinaryOperator::Or)
-    } else {
-        (BinaryOperator::GtEq, BinaryOperator::LtEq, BinaryOperator::And)
-    };
-    let side = |op: BinaryOperator, bound: Expr| Expr::BinaryOp {
-        left: Box::new(Expr::Nested(Box::new(expr.clone()))),
-        op,
-        right: Box::new(Expr::Nested(Box::new(bound))),
-    };
-    let sides =
-        Expr::BinaryOp { left: Box::new(side(below, low)), op: both, right: Box::new(side(above, high)) };
-    Expr::Nested(Box::new(sides))
 }
 
 fn escape_of(escape: &ValueWithSpan) -> Option<Option<char>> {
@@ -768,7 +575,7 @@ mod tests {
     fn catalogue_casts_become_functions() {
         check("SELECT 't'::regclass", "SELECT regclassin('t')");
         check("SELECT c.oid::pg_catalog.regclass", "SELECT pg_regclass(c.oid)");
-        check("SELECT 't'::regclass::text", "SELECT CAST(regclassin('t') AS TEXT)");
+        check("SELECT 't'::regclass::text", "SELECT pg_regclass(regclassin('t'))");
     }
 
     #[test]

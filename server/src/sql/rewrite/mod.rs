@@ -1,15 +1,19 @@
 //! The syntax tree in PostgreSQL's meaning, before DataFusion plans it.
 //!
 //! ```text
-//! names ─▶ relations ─▶ subqueries ─▶ expressions and literals
+//! names ─▶ relations ─▶ laterals ─▶ subqueries ─▶ expressions and literals
 //! ```
 //!
 //! Each pass is general and looks at shapes, never at a statement's text.
 
+mod arrays;
+mod calls;
 pub mod expressions;
+pub mod laterals;
 pub mod literals;
 pub mod names;
 pub mod relations;
+mod rows;
 pub mod subqueries;
 
 use std::ops::ControlFlow;
@@ -49,6 +53,7 @@ pub fn rewrite(
     let mut names = names::OutputNames::new(uniqueness);
     let _ = VisitMut::visit(statement, &mut names);
     let _ = VisitMut::visit(statement, &mut relations::Relations);
+    let _ = VisitMut::visit(statement, &mut laterals::Laterals);
     let mut subqueries = subqueries::ScalarSubqueries::default();
     let _ = VisitMut::visit(statement, &mut subqueries);
     if let Some((message, start)) = subqueries.refused {

@@ -83,3 +83,7 @@ select t.g, count(*) filter (where t.k > 10), avg(x) filter (where f) from t gro
 select (select count(*) from u where u.k = t.k and u.label > 'a') + 1, exists (select 1 from u where u.k = t.k) from t order by t.id
 select max(id) - min(id), count(*) * 100.0 / 3, sum(k)::float / count(*) from t
 select a.g, b.g from t a join t b on a.id + 1 = b.id order by a.id
+select t.id, l.* from t cross join lateral (select u.uid, u.label from u where u.k = t.k order by u.uid limit 1) l order by 1
+select t.id, l.uid from t, lateral (select u.uid from u where u.k = t.k order by u.uid desc limit 2) l order by 1, 2
+select t.id, l.label from t left join lateral (select u.label from u where u.k = t.k order by u.uid limit 1) l on true order by 1
+select 'infinity'::date, '-infinity'::timestamp, 'infinity'::timestamptz > now()

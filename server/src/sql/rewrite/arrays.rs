@@ -1,0 +1,71 @@
+//! Arrays that are written as constants, as `ARRAY[...]` or in a text.
+
+use datafusion::sql::sqlparser::ast::{Array, ArrayElemTypeDef, DataType, Expr, Value};
+
+use super::expressions::{literal_text, plain_cast, text};
+use super::unnested;
+
+/// The elements of an array that is written as a constant: `ARRAY['a', 'b']` or `'{a,b}'`.
+pub(super) fn array_elements(array: &Expr) -> Option<Vec<Expr>> {
+    match unnested(array) {
+        Expr::Array(array) if !array.elem.is_empty() => Some(array.elem.clone()),
+        Expr::Cast { expr, data_type: DataType::Array(element), .. } => {
+            let elements = array_elements(expr)?;
+            let (ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::AngleBracket(element)) =
+                element
+            else {
+                return None;
+            };
+            Some(elements.into_iter().map(|item| plain_cast(item, element.as_ref().clone())).collect())
+        }
+        expr => {
+            let body = literal_text(expr)?.trim().strip_prefix('{')?.strip_suffix('}')?;
+            if body.contains(['"', '\\', '{']) || body.trim().is_empty() {
+                return None;
+            }
+            Some(body.split(',').map(|item| text(item.trim())).collect())
+        }
+    }
+}
+
+/// A text in PostgreSQL's notation of arrays as an array of its elements, one dimension deep.
+pub(super) fn array_literal(literal: &str, element: &DataType) -> Option<Expr> {
+    let body = literal.trim().strip_prefix('{')?.strip_suffix('}')?;
+    let mut elements = Vec::new();
+    let mut chars = body.chars().peekable();
+    while chars.peek().is_some() {
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        let mut item = String::new();
+        let quoted = chars.next_if_eq(&'"').is_some();
+        if quoted {
+            loop {
+                match chars.next()? {
+                    '"' => break,
+                    '\\' => item.push(chars.next()?),
+                    c => item.push(c),
+                }
+            }
+            while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        } else {
+            while let Some(c) = chars.next_if(|c| *c != ',') {
+                match c {
+                    '{' | '}' => return None,
+                    '\\' => item.push(chars.next()?),
+                    c => item.push(c),
+                }
+            }
+        }
+        let trimmed = if quoted { item.as_str() } else { item.trim_end() };
+        let value = if !quoted && trimmed.eq_ignore_ascii_case("null") {
+            Expr::Value(Value::Null.into())
+        } else {
+            text(trimmed)
+        };
+        elements.push(plain_cast(value, element.clone()));
+        match chars.next() {
+            Some(',') | None => {}
+            Some(_) => return None,
+        }
+    }
+    Some(Expr::Array(Array { elem: elements, named: true }))
+}
