@@ -1,10 +1,11 @@
 //! Analyzer rules: what needs the types of a whole plan.
 //!
 //! ```text
-//! LiteralTypes ─▶ DataFusion's rules (grouping, type coercion) ─▶ LowerAggregates ─▶ PgCasts
+//! LiteralTypes ─▶ DataFusion's rules (grouping, type coercion) ─▶ LowerAggregates ─▶ PgCasts ─▶ DecorrelateScalars
 //! ```
 
 mod casts;
+mod decorrelate;
 mod literal_types;
 mod lower_aggregates;
 
@@ -14,6 +15,7 @@ use datafusion::optimizer::Analyzer;
 use datafusion::optimizer::AnalyzerRule;
 
 pub use casts::PgCasts;
+pub use decorrelate::DecorrelateScalars;
 pub use literal_types::LiteralTypes;
 pub use lower_aggregates::LowerAggregates;
 
@@ -23,5 +25,6 @@ pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(LowerAggregates));
     rules.push(Arc::new(PgCasts));
+    rules.push(Arc::new(DecorrelateScalars));
     rules
 }
