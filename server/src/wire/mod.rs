@@ -4,7 +4,7 @@
 //! Bind bytes ──params──▶ ScalarValue          RecordBatch ──row──▶ DataRow
 //!                                             RecordBatch ──copy_out──▶ CopyData
 //!            types: OIDs and arrow types
-//!            text, binary, *_text: one value; column, nested: one column of a batch
+//!            text, binary, *_text: one value; column, scalar_column, nested: one column of a batch
 //! ```
 
 mod array_input;
@@ -14,6 +14,7 @@ mod column;
 mod connection;
 pub mod copy_options;
 pub mod copy_out;
+mod datetime_decoder;
 mod datetime_fields;
 mod datetime_input;
 mod datetime_text;
@@ -32,6 +33,7 @@ mod recorded;
 pub mod row;
 #[cfg(test)]
 mod row_tests;
+mod scalar_column;
 mod scalar_input;
 pub mod settings;
 pub(crate) mod socket;

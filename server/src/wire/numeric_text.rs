@@ -4,7 +4,7 @@
 //! (`numeric_send`). `NaN` and the infinities exist in both forms, though no arrow decimal holds them; they
 //! occur in columns that carry `numeric` as text.
 
-use super::text::{write_int, write_zeros};
+use super::text::write_zeros;
 use arrow::datatypes::i256;
 use bytes::{Buf, BufMut, BytesMut};
 
@@ -326,16 +326,6 @@ fn parse_exponent(text: &str) -> Result<i64, NumericError> {
     let exponent: i64 = text.parse().map_err(|_| NumericError::Overflow)?;
     // PostgreSQL's own limit on exponents is INT_MAX / 2.
     if exponent.abs() >= i64::from(i32::MAX / 2) { Err(NumericError::Overflow) } else { Ok(exponent) }
-}
-
-/// Appends an unsigned 64-bit integer as `numeric` in binary.
-pub fn write_u64_binary(value: u64, out: &mut BytesMut) {
-    write_decimal128_binary(i128::from(value), 0, out);
-}
-
-/// Appends an unsigned 64-bit integer as `numeric` in text.
-pub fn write_u64(value: u64, out: &mut BytesMut) {
-    write_int(value, out);
 }
 
 #[cfg(test)]
