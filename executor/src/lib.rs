@@ -33,6 +33,7 @@ mod prune;
 mod row_group;
 pub mod scan;
 mod selection;
+pub mod session;
 mod shard_protocol;
 mod shard_service;
 pub mod shards;

@@ -41,6 +41,7 @@ use crate::codec::QuickdbCodec;
 use crate::error::{ErrorKind, ExecError};
 use crate::fused::ShardAggregateExec;
 use crate::scan::ShardScanExec;
+use crate::session::SessionOptions;
 use crate::table::WorkerId;
 
 /// Marks the error of a plan that has to be made again with [`GatherShards`].
@@ -90,6 +91,7 @@ pub fn configure(builder: SessionStateBuilder, cluster: &Arc<Cluster>) -> Result
         .with_distributed_worker_resolver(ClusterResolver(Arc::clone(cluster)))
         .with_distributed_planner()
         .with_distributed_user_codec(QuickdbCodec)
+        .with_distributed_option_extension(SessionOptions::default())
         .with_distributed_channel_resolver(cluster.channels().clone())
         .with_distributed_desired_task_count_handler(desired_tasks)
         .with_distributed_scale_up_leaf_node_handler(scale_up)

@@ -22,6 +22,7 @@ use tracing::{error, info};
 
 use crate::cluster::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, WorkerChannels};
 use crate::codec::QuickdbCodec;
+use crate::session::SessionOptions;
 use crate::shard_service::ShardService;
 use crate::store::ShardStore;
 use crate::tls::{ClusterTls, TlsError, accept};
@@ -150,9 +151,16 @@ fn worker_session(
     store: Arc<ShardStore>,
     channels: WorkerChannels,
 ) -> Result<SessionState> {
-    let mut builder =
-        query.builder.with_distributed_channel_resolver(channels).with_distributed_user_codec(QuickdbCodec);
-    builder.config().get_or_insert_default().set_extension(store);
+    let mut builder = query
+        .builder
+        .with_distributed_channel_resolver(channels)
+        .with_distributed_user_codec(QuickdbCodec)
+        .with_distributed_option_extension_from_headers::<SessionOptions>(&query.headers)?;
+    let config = builder.config().get_or_insert_default();
+    config.set_extension(store);
+    let options = config.options_mut();
+    options.execution.time_zone =
+        options.extensions.get::<SessionOptions>().map(|session| session.time_zone.clone());
     let builder = crate::functions::add_to(builder);
     Ok(builder.build())
 }

@@ -182,6 +182,9 @@ impl PgError {
         if let Some(ours) = ExecError::find(error) {
             return ours.into();
         }
+        if let Some(mistake) = catalogue_mistake(error) {
+            return PgError::with_state(SqlState(mistake.mistake.sqlstate()), mistake.message.clone());
+        }
         let root = error.find_root();
         match root {
             DataFusionError::SchemaError(schema_error, _) => schema(schema_error),
@@ -397,6 +400,21 @@ fn diagnosed(error: &DataFusionError) -> Option<&Diagnostic> {
 fn span_position(diagnostic: &Diagnostic, sql: &str) -> Option<usize> {
     let start = diagnostic.span?.start;
     char_position(sql, start.line, start.column)
+}
+
+/// An error of one of the catalogue's functions, which have codes that no kind has.
+fn catalogue_mistake(error: &DataFusionError) -> Option<&crate::pg_catalog::FunctionError> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = match error.downcast_ref::<DataFusionError>() {
+            Some(DataFusionError::External(inner)) => Some(inner.as_ref()),
+            _ => error.source(),
+        };
+    }
+    None
 }
 
 #[cfg(test)]

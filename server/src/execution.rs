@@ -20,6 +20,9 @@ use tokio::task::JoinHandle;
 /// Batches that wait for a client that reads slowly; the plan waits after that.
 const BATCHES_AHEAD: usize = 2;
 
+/// Plans are trees, and dropping a deep one recurses.
+const STACK_BYTES: usize = 64 << 20;
+
 /// The runtime that polls plans.
 pub(crate) struct PlanRuntime {
     runtime: Option<Runtime>,
@@ -31,6 +34,7 @@ impl PlanRuntime {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads.max(1))
             .thread_name("quickdb-plan")
+            .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()?;
         Ok(Self { runtime: Some(runtime) })

@@ -238,11 +238,13 @@ impl Session {
             .with_catalog_list(catalog);
         let functions = self.system.functions().into_iter().map(Arc::new);
         builder.scalar_functions().get_or_insert_default().extend(functions);
-        let mut state = builder.build();
-        state.config_mut().options_mut().execution.time_zone =
-            Some(self.settings.value("TimeZone").to_owned());
+        let zone = self.settings.value("TimeZone").to_owned();
+        let options = builder.config().get_or_insert_default().options_mut();
+        quickdb_executor::session::set_time_zone(options, &zone);
+        options.execution.time_zone = Some(zone);
+        let state = builder.build();
         let facts = sql::SessionFacts {
-            search_path: self.settings.search_path(&self.user),
+            search_path: self.system.search_path(),
             ..sql::SessionFacts::new(self.user.clone(), self.database.clone())
         };
         let context = PlanContext { snapshot, state: Arc::new(state), facts: Arc::new(facts) };

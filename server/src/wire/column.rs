@@ -2,7 +2,7 @@
 //! format, so that writing a value is one call without dispatch on types.
 
 use super::nested::{list_writer, struct_writer, vector_writer};
-use super::scalar_column::{is_text, scalar_writer};
+use super::scalar_column::{displayed_numerics, is_text, scalar_writer};
 use super::settings::OutputSettings;
 use super::types::{self, PgColumnType, column_type, element_type, is_vector, oid};
 use arrow::array::{AnyDictionaryArray, Array, ArrayRef, AsArray};
@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field};
 use arrow::error::ArrowError;
 use bytes::{BufMut, BytesMut};
 use pgwire::api::results::FieldFormat;
+use quickdb_executor::functions::numeric_display::NUMERIC_DISPLAY_KEY;
 use std::fmt;
 use std::sync::Arc;
 
@@ -163,6 +164,13 @@ pub(super) fn column_writer(
         column: field.name().clone(),
         data_type: field.data_type().clone(),
     })?;
+    if let (Some(display), FieldFormat::Text, DataType::Decimal128(_, scale)) =
+        (field.metadata().get(NUMERIC_DISPLAY_KEY), format, array.data_type())
+    {
+        if let Some(writer) = displayed_numerics(array, *scale, display.clone()) {
+            return Ok(writer);
+        }
+    }
     value_writer(field.name(), pg_type, array, format, context)
 }
 

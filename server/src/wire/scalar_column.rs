@@ -22,6 +22,7 @@ use arrow::datatypes::{
 };
 use bytes::{BufMut, BytesMut};
 use pgwire::api::results::FieldFormat;
+use quickdb_executor::functions::numeric_display::format_numeric_as;
 use std::sync::Arc;
 
 /// An array with what to do with each of its values.
@@ -56,6 +57,13 @@ fn primitives<T: ArrowPrimitiveType>(
 ) -> Option<BoxedWriter> {
     let array: PrimitiveArray<T> = array.as_primitive_opt::<T>()?.clone();
     cells(array, move |array, row_idx, out| write(array.value(row_idx), out))
+}
+
+/// The values of a numeric array whose field says how many digits each value shows.
+pub(super) fn displayed_numerics(array: &ArrayRef, scale: i8, display: String) -> Option<BoxedWriter> {
+    primitives::<Decimal128Type>(array, move |value, out| {
+        out.extend_from_slice(format_numeric_as(value, scale, Some(&display)).as_bytes());
+    })
 }
 
 /// The values of a string array of any layout.
