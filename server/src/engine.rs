@@ -146,6 +146,8 @@ impl Engine {
         metrics: bool,
     ) -> Result<(SessionState, Arc<dyn ExecutionPlan>)> {
         let mut state = state.clone();
+        // From here on `now()` stands still, and functions see the session's settings.
+        state.mark_start_execution();
         if let Backend::Cluster(cluster) = &self.backend
             && reads_shards(logical)?
         {

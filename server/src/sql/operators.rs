@@ -5,6 +5,8 @@
 
 use std::sync::{Arc, LazyLock};
 
+use crate::wire::params::{InputContext, parse_text};
+use crate::wire::types::column_type;
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{BinaryExpr, Cast, Placeholder, ScalarFunction};
@@ -293,12 +295,22 @@ pub fn adopt(expr: Expr, wanted: &DataType, schema: &DFSchema) -> Result<Expr> {
             let from = literal.get_type(schema)?;
             Ok(cast(literal, &from, own.as_ref().unwrap_or(wanted)))
         }
+        Expr::Literal(ScalarValue::Utf8(Some(text)), _) if is_list(wanted) => array_literal(&text, wanted),
         Expr::Literal(ScalarValue::Utf8(_), _) if !matches!(wanted, DataType::Utf8) => {
             let from = expr.get_type(schema)?;
             Ok(cast(expr, &from, wanted))
         }
         other => Ok(other),
     }
+}
+
+/// `{1,2}` as an array of the type wanted.
+fn array_literal(text: &str, wanted: &DataType) -> Result<Expr> {
+    let type_oid = column_type(&Field::new("", wanted.clone(), true)).map_or(0, |column| column.oid);
+    let context = InputContext { settings: Arc::default(), now_micros: 0 };
+    let value = parse_text(text, type_oid, &context)
+        .map_err(|error| ExecError::new(ErrorKind::InvalidText, error.message).into_datafusion())?;
+    Ok(Expr::Literal(value.cast_to(wanted)?, None))
 }
 
 fn adopt_each_other(left: Expr, right: Expr, schema: &DFSchema) -> Result<(Expr, Expr)> {
