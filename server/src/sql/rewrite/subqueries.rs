@@ -356,7 +356,9 @@ fn aggregate(subquery: &mut Query, function: &str) {
                 _ => false,
             })
     });
-    let orderable = order_by.iter().flatten().all(|key| !is_ordinal(&key.expr));
+    // There is one column, so the only position is the first.
+    let is_first = |expr: &Expr| matches!(expr, Expr::Value(value) if value.to_string() == "1");
+    let orderable = order_by.iter().flatten().all(|key| !is_ordinal(&key.expr) || is_first(&key.expr));
     if simple
         && (unlimited || limited)
         && order_by.is_some()
@@ -366,7 +368,10 @@ fn aggregate(subquery: &mut Query, function: &str) {
             select.projection.first_mut()
     {
         let argument = value.clone();
-        let keys = order_by.unwrap_or_default();
+        let mut keys = order_by.unwrap_or_default();
+        for key in keys.iter_mut().filter(|key| is_first(&key.expr)) {
+            key.expr = argument.clone();
+        }
         *value = call(function, vec![argument], keys);
         subquery.order_by = None;
         subquery.limit_clause = None;
