@@ -33,24 +33,15 @@ pub enum Engine {
     Postgres,
 }
 
-/// What became of the records of a file.
+/// What became of the records of a file. A record is known by its statement, on one line.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Records that gave the expected answer.
-    pub passed: usize,
+    pub passed: Vec<String>,
     /// Records that a condition left out.
     pub skipped: usize,
-    /// One text for each record that failed, with file and line.
-    pub failures: Vec<String>,
-}
-
-impl Tally {
-    /// Adds the counts and failures of another file.
-    pub fn add(&mut self, other: Self) {
-        self.passed += other.passed;
-        self.skipped += other.skipped;
-        self.failures.extend(other.failures);
-    }
+    /// Records that failed, each with a text that says where and how.
+    pub failed: Vec<(String, String)>,
 }
 
 struct Database {
@@ -90,10 +81,10 @@ impl AsyncDB for Database {
 pub async fn run_file(dsn: &str, engine: Engine, path: &Path) -> Outcome<Tally> {
     let mut tally = Tally::default();
     visit(dsn, engine, path, |record, output| match judge(record, output) {
-        Verdict::Passed => tally.passed += 1,
+        Verdict::Passed { sql } => tally.passed.push(one_line(&sql)),
         Verdict::Skipped => tally.skipped += 1,
         Verdict::Failed { line, sql, why } => {
-            tally.failures.push(format!("{}:{line}\n{sql}\n{why}", path.display()));
+            tally.failed.push((one_line(&sql), format!("{}:{line}\n{sql}\n{why}", path.display())));
         }
         Verdict::NotATest => {}
     })
@@ -124,6 +115,11 @@ pub async fn record_file(dsn: &str, path: &Path) -> Outcome<usize> {
     Ok(changed)
 }
 
+/// A statement without its line breaks.
+pub fn one_line(sql: &str) -> String {
+    sql.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 async fn visit(
     dsn: &str,
     engine: Engine,
@@ -151,7 +147,7 @@ async fn visit(
 }
 
 enum Verdict {
-    Passed,
+    Passed { sql: String },
     Skipped,
     Failed { line: u32, sql: String, why: String },
     NotATest,
@@ -167,7 +163,7 @@ fn judge(record: &Record<Letter>, output: &RecordOutput<Letter>) -> Verdict {
     };
     match (output, complaint) {
         (RecordOutput::Nothing, _) => Verdict::Skipped,
-        (_, None) => Verdict::Passed,
+        (_, None) => Verdict::Passed { sql: sql.clone() },
         (_, Some(why)) => Verdict::Failed { line, sql: sql.clone(), why },
     }
 }

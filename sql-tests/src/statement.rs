@@ -23,7 +23,7 @@ use tokio_postgres::{Column, SimpleColumn, SimpleQueryMessage};
 
 use crate::Outcome;
 use crate::session::{Session, SessionError};
-use crate::slt::{LOST_SESSIONS_MAX, Tally};
+use crate::slt::{LOST_SESSIONS_MAX, Tally, one_line};
 
 /// One statement of a file with its comment and the lines expected of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,16 +53,11 @@ pub async fn run_file(dsn: &str, path: &Path) -> Outcome<Tally> {
             }
         };
         if actual == entry.expected {
-            tally.passed += 1;
+            tally.passed.push(one_line(&entry.sql));
         } else {
-            tally.failures.push(format!(
-                "{}:{}\n{}\n-{}\n+{}",
-                path.display(),
-                entry.line,
-                entry.sql,
-                entry.expected.join("\n-"),
-                actual.join("\n+")
-            ));
+            let (expected, actual) = (entry.expected.join("\n-"), actual.join("\n+"));
+            let text = format!("{}:{}\n{}\n-{expected}\n+{actual}", path.display(), entry.line, entry.sql);
+            tally.failed.push((one_line(&entry.sql), text));
         }
     }
     Ok(tally)

@@ -42,6 +42,9 @@ const SLOW_SCAN: &str = "SELECT sum(length(regexp_replace(repeat(tailnum, 300), 
      sum(length(regexp_replace(repeat(tailnum, 305), '(Q|U|E)+', 'x', 'g'))), \
      sum(length(regexp_replace(repeat(tailnum, 306), '[0-9]+[A-Z]+', 'x', 'g'))) FROM flights";
 
+/// A count alone could come from the catalogue, which needs no worker.
+const READS_EVERYTHING: &str = "SELECT sum(distance) FROM flights";
+
 /// Answers of PostgreSQL 15, per month: flights, miles, tail numbers, longest delay.
 const MONTHS: [(i64, i64, i64, i64); 12] = [
     (27_004, 27_188_805, 3_148, 1_272),
@@ -183,7 +186,7 @@ async fn a_killed_worker_is_named_within_seconds_and_heals_when_it_is_restarted(
 
     // Without its shards there is no answer, but a quick error and not a part of the answer.
     let asked_at = Instant::now();
-    let complaint = worker_error(session.value("SELECT count(*) FROM flights").await.map(drop), &victim.name);
+    let complaint = worker_error(session.value(READS_EVERYTHING).await.map(drop), &victim.name);
     assert!(complaint.is_none(), "{complaint:?}");
     assert!(asked_at.elapsed() < FAILURE_TIMEOUT, "took {:?}", asked_at.elapsed());
 
@@ -204,7 +207,7 @@ async fn a_killed_worker_is_named_within_seconds_and_heals_when_it_is_restarted(
     let mut restarted = server::command()?.args(["worker", "--config", &config]).spawn()?;
     let restarted_at = Instant::now();
     let healed = loop {
-        match session.value("SELECT count(*) FROM flights").await {
+        match session.value(READS_EVERYTHING).await {
             Ok(count) => break Ok(count),
             Err(error) if restarted_at.elapsed() > HEAL_TIMEOUT => break Err(error),
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -212,7 +215,7 @@ async fn a_killed_worker_is_named_within_seconds_and_heals_when_it_is_restarted(
     };
     server::signal(restarted.id(), Signal::Terminate)?;
     let ended = restarted.wait()?;
-    assert_eq!(healed?, "336776");
+    assert_eq!(healed?, "350217607");
     assert!(ended.success(), "the restarted worker ended with {ended} on SIGTERM");
     Ok(())
 }
