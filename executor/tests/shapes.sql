@@ -78,7 +78,7 @@ select label.text, (select max(flux) from star where star.band = label.band) fro
 select label.band, q.m from label, lateral (select max(flux) as m from star where star.band = label.band) q;
 select label.band, q.c from label left join lateral (select count(*) as c from star where star.band = label.band and flux > 99) q on true;
 with a as (select band, avg(flux) as f from star group by band), b as (select max(f) as m from a) select a.band from a, b where a.f > b.m - 0.5;
-with s as (select * from star where id < 100) select (select count(*) from s), (select sum(n) from s), count(*) from visit;
+with s as (select * from star where id < 100) select (select count(*) from s) as a, (select sum(n) from s) as b, count(*) as c from visit;
 select id from star where id = (select min(star_id) from visit) or id = (select max(star_id) from visit);
 select * from (select band, count(*) as c from star group by band order by c desc, band limit 4) s order by band;
 select count(*) from (select id from star limit 3 offset 2) a, (select id from visit limit 4) b;

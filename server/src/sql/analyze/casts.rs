@@ -99,7 +99,8 @@ fn rewrite(expr: Expr, schema: &DFSchema, fold: bool) -> Result<Transformed<Expr
         )
         .collect();
     let call = match literal_value(function, &args)? {
-        Some(value) if fold => value,
+        // What depends on the session's zone is computed when its settings are at hand.
+        Some(value) if fold && !matches!(to, DataType::Timestamp(_, Some(_))) => value,
         _ => Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), args)),
     };
     // A cast of one type to itself keeps the metadata of types that arrow does not tell apart.

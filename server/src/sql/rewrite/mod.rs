@@ -12,6 +12,7 @@ pub mod expressions;
 pub mod laterals;
 pub mod literals;
 pub mod names;
+pub mod refusals;
 pub mod relations;
 mod rows;
 pub mod subqueries;
@@ -50,6 +51,7 @@ pub fn rewrite(
     uniqueness: Uniqueness,
 ) -> Result<(), PgError> {
     check_distinct(statement, source)?;
+    refusals::refuse_wrong_answers(statement)?;
     let mut names = names::OutputNames::new(uniqueness);
     let _ = VisitMut::visit(statement, &mut names);
     let _ = VisitMut::visit(statement, &mut relations::Relations);
