@@ -41,3 +41,4 @@ pub mod store;
 pub mod table;
 pub mod tls;
 pub mod worker;
+pub mod yielding;

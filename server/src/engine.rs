@@ -26,6 +26,7 @@ use quickdb_executor::pinning::{self, QueryPlacement};
 use quickdb_executor::shards::ShardHost;
 use quickdb_executor::store::ShardStore;
 use quickdb_executor::table::{ShardPlacement, ShardTable, WorkerId};
+use quickdb_executor::yielding::YieldingJoins;
 use quickdb_storage::ShardId;
 
 use crate::catalogue::{Catalogue, CatalogueSnapshot, Table};
@@ -88,7 +89,9 @@ impl Engine {
         let builder =
             SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
         let builder = crate::sql::configure(builder);
-        let builder = builder.with_physical_optimizer_rule(Arc::new(FuseAggregates::default()));
+        let builder = builder
+            .with_physical_optimizer_rule(Arc::new(FuseAggregates::default()))
+            .with_physical_optimizer_rule(Arc::new(YieldingJoins));
         let builder = match &backend {
             Backend::Embedded { .. } => builder,
             Backend::Cluster(cluster) => pinning::configure(builder, cluster)?,

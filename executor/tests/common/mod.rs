@@ -201,7 +201,9 @@ fn state(cluster: Option<&Arc<Cluster>>) -> SessionState {
     match cluster {
         None => builder.build(),
         Some(cluster) => {
-            let builder = builder.with_physical_optimizer_rule(Arc::new(FuseAggregates::default()));
+            let builder = builder
+                .with_physical_optimizer_rule(Arc::new(FuseAggregates::default()))
+                .with_physical_optimizer_rule(Arc::new(quickdb_executor::yielding::YieldingJoins));
             pinning::configure(builder, cluster).unwrap().build()
         }
     }
