@@ -1,7 +1,6 @@
 //! Casts with PostgreSQL's rounding, range checks, spellings and errors.
 //!
-//! Arrow's casts truncate floats, word their errors their own way and read other spellings. The server replaces a cast
-//! that could differ by one of these functions; casts that cannot (widening) stay DataFusion's own.
+//! Casts of arrow that could differ are replaced by the server; widening stays DataFusion's own.
 //!
 //! | cast | rule |
 //! |---|---|
