@@ -236,6 +236,8 @@ impl Session {
         let catalog = namespace::catalog_list(schemas);
         let mut builder = SessionStateBuilder::new_from_existing(self.engine.base_state().clone())
             .with_catalog_list(catalog);
+        // A state hands its functions on in no order, DataFusion's under their aliases too: ours come last again.
+        builder = quickdb_executor::functions::add_to(builder);
         let functions = self.system.functions().into_iter().map(Arc::new);
         builder.scalar_functions().get_or_insert_default().extend(functions);
         let zone = self.settings.value("TimeZone").to_owned();
