@@ -116,7 +116,8 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
             workers: vec![WorkerId(1)],
             rows: report.rows,
             bytes: report.bytes,
-            columns: report.columns,
+            columns: report.columns.into_iter().map(Some).collect(),
+            deletions: None,
         });
         batches.extend(
             (0..batch.num_rows()).step_by(8192).map(|row| batch.slice(row, 8192.min(batch.num_rows() - row))),
@@ -135,6 +136,8 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         table: TableId(1),
         schema: schema(),
         shards: Arc::new(placements),
+        tail: None,
+        row_ids: false,
         partitions: threads.max(2),
     };
     ours.register_table("t", Arc::new(table))?;

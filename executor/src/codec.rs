@@ -19,7 +19,8 @@ use prost::Message;
 use quickdb_storage::{ShardId, TableId};
 
 use crate::fused::{ShardAggregateExec, as_aggregate};
-use crate::scan::{ScanTarget, ShardScanExec};
+use crate::scan::{ScanTarget, ShardRef, ShardScanExec};
+use crate::tail::Tail;
 
 /// Encodes and decodes [`ShardScanExec`] and [`ShardAggregateExec`].
 #[derive(Debug, Default, Clone, Copy)]
@@ -34,8 +35,8 @@ struct ScanMessage {
     table_name: String,
     #[prost(message, optional, tag = "3")]
     table_schema: Option<protobuf::Schema>,
-    #[prost(uint64, repeated, tag = "4")]
-    shards: Vec<u64>,
+    #[prost(message, repeated, tag = "4")]
+    shards: Vec<ShardMessage>,
     #[prost(uint64, tag = "5")]
     partitions: u64,
     #[prost(uint64, repeated, tag = "6")]
@@ -44,6 +45,18 @@ struct ScanMessage {
     filter: Option<protobuf::PhysicalExprNode>,
     #[prost(uint64, optional, tag = "8")]
     limit: Option<u64>,
+    /// The image of the tail.
+    #[prost(bytes = "vec", optional, tag = "9")]
+    tail: Option<Vec<u8>>,
+}
+
+/// A shard on the wire.
+#[derive(Clone, PartialEq, Message)]
+struct ShardMessage {
+    #[prost(uint64, tag = "1")]
+    shard: u64,
+    #[prost(uint64, optional, tag = "2")]
+    deletions: Option<u64>,
 }
 
 /// A fused aggregate on the wire.
@@ -131,11 +144,19 @@ impl QuickdbCodec {
             table: target.table.0,
             table_name: target.table_name.clone(),
             table_schema: Some(target.table_schema.as_ref().try_into()?),
-            shards: target.shards.iter().map(|shard| shard.0).collect(),
+            shards: target
+                .shards
+                .iter()
+                .map(|shard| ShardMessage { shard: shard.shard.0, deletions: shard.deletions })
+                .collect(),
             partitions: target.partitions as u64,
             projection: scan.projection.iter().map(|&column| column as u64).collect(),
             filter: scan.filter.as_ref().map(encode).transpose()?,
             limit: scan.limit.map(|limit| limit as u64),
+            tail: match &target.tail {
+                Some(tail) => Some(tail.image()?.image.bytes().to_vec()),
+                None => None,
+            },
         })
     }
 
@@ -156,7 +177,12 @@ impl QuickdbCodec {
             table: TableId(message.table),
             table_name: message.table_name,
             table_schema,
-            shards: message.shards.into_iter().map(ShardId).collect(),
+            shards: message
+                .shards
+                .into_iter()
+                .map(|shard| ShardRef { shard: ShardId(shard.shard), deletions: shard.deletions })
+                .collect(),
+            tail: message.tail.map(|bytes| Tail::of_bytes(&bytes).map(Arc::new)).transpose()?,
             worker: None,
             partitions: size(message.partitions)?,
         };

@@ -21,6 +21,7 @@
 pub mod cluster;
 pub mod codec;
 mod column_test;
+mod columns;
 pub mod cpu;
 pub mod error;
 pub mod float_extremes;
@@ -39,6 +40,8 @@ mod shard_service;
 pub mod shards;
 pub mod store;
 pub mod table;
+mod tail;
 pub mod tls;
+mod view;
 pub mod worker;
 pub mod yielding;

@@ -40,7 +40,7 @@ use crate::cluster::Cluster;
 use crate::codec::QuickdbCodec;
 use crate::error::{ErrorKind, ExecError};
 use crate::fused::ShardAggregateExec;
-use crate::scan::ShardScanExec;
+use crate::scan::{ScanPart, ScanTarget, ShardScanExec};
 use crate::session::SessionOptions;
 use crate::table::WorkerId;
 
@@ -61,21 +61,31 @@ impl QueryPlacement {
         Self { cluster, owners }
     }
 
-    /// Cuts a leaf's shards into one list per task.
+    /// Cuts a leaf's rows into one part per task. The tail is in the plan and may go to any worker: tables differ in
+    /// which.
     ///
     /// # Errors
     /// A shard that no worker of the cluster holds.
-    fn split(&self, shards: &[ShardId]) -> Result<Vec<Vec<ShardId>>> {
-        let mut tasks = vec![Vec::new(); self.cluster.task_count()];
-        for shard in shards {
+    fn split(&self, target: &ScanTarget) -> Result<Vec<ScanPart>> {
+        let part = |task| ScanPart {
+            worker: self.cluster.worker_of_task(task).map(|worker| worker.name.clone()),
+            ..ScanPart::default()
+        };
+        let mut tasks: Vec<ScanPart> = (0..self.cluster.task_count()).map(part).collect();
+        for shard_ref in &target.shards {
+            let shard = &shard_ref.shard;
             let owners = self.owners.get(shard).map(Vec::as_slice).unwrap_or_default();
             let Some(task) = owners.iter().find_map(|owner| self.cluster.index_of(*owner)) else {
                 let message = format!("no worker of this cluster holds shard {shard}");
                 return Err(ExecError::new(ErrorKind::ShardMissing, message).into_datafusion());
             };
-            if let Some(list) = tasks.get_mut(task) {
-                list.push(*shard);
+            if let Some(part) = tasks.get_mut(task) {
+                part.shards.push(*shard_ref);
             }
+        }
+        let reader = target.table.0 % self.cluster.workers().len().max(1) as u64;
+        if let Some(part) = usize::try_from(reader).ok().and_then(|reader| tasks.get_mut(reader)) {
+            part.tail = target.tail.clone();
         }
         Ok(tasks)
     }
@@ -147,11 +157,10 @@ pub(crate) fn is_shard_leaf(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.is::<ShardScanExec>() || plan.is::<ShardAggregateExec>()
 }
 
-fn shards_of(plan: &Arc<dyn ExecutionPlan>) -> Option<&[ShardId]> {
-    let scan = plan.downcast_ref::<ShardScanExec>().map(|scan| scan.target.shards.as_slice());
-    scan.or_else(|| {
-        plan.downcast_ref::<ShardAggregateExec>().map(|aggregate| aggregate.scan().target.shards.as_slice())
-    })
+fn target_of(plan: &Arc<dyn ExecutionPlan>) -> Option<&ScanTarget> {
+    let scan = plan.downcast_ref::<ShardScanExec>();
+    let scan = scan.or_else(|| plan.downcast_ref::<ShardAggregateExec>().map(ShardAggregateExec::scan));
+    scan.map(|scan| &scan.target)
 }
 
 /// A leaf whose rows are in the plan or made by it, and so exist once: VALUES, series, the master's tables.
@@ -179,26 +188,25 @@ fn scale_up(event: ScaleUpLeafNodeEvent<'_>) -> Option<Result<ScaleUpLeafNodeEve
     if is_other_leaf(event.plan) {
         return (event.task_count > 1).then(|| once(event.plan, event.task_count));
     }
-    let shards = shards_of(event.plan)?;
+    let target = target_of(event.plan)?;
     let placement = event.session_config.get_extension::<QueryPlacement>()?;
     if event.task_count != placement.cluster.task_count() {
         return Some(plan_err!("{NOT_PINNED}"));
     }
-    Some(one_variant_per_worker(event.plan, shards, &placement))
+    Some(one_variant_per_worker(event.plan, target, &placement))
 }
 
 fn one_variant_per_worker(
     plan: &Arc<dyn ExecutionPlan>,
-    shards: &[ShardId],
+    target: &ScanTarget,
     placement: &QueryPlacement,
 ) -> Result<ScaleUpLeafNodeEventResponse> {
     let mut variants: Vec<Arc<dyn ExecutionPlan>> = Vec::with_capacity(placement.cluster.task_count());
-    for (task, shards) in placement.split(shards)?.into_iter().enumerate() {
-        let worker = placement.cluster.worker_of_task(task).map(|worker| worker.name.clone());
+    for part in placement.split(target)? {
         variants.push(if let Some(scan) = plan.downcast_ref::<ShardScanExec>() {
-            Arc::new(scan.with_shards(shards, worker))
+            Arc::new(scan.with_part(part))
         } else if let Some(aggregate) = plan.downcast_ref::<ShardAggregateExec>() {
-            Arc::new(aggregate.with_shards(shards, worker))
+            Arc::new(aggregate.with_part(part))
         } else {
             return plan_err!("{} does not read shards", plan.name());
         });

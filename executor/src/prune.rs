@@ -10,7 +10,9 @@ use datafusion::common::{Column, ScalarValue};
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
-use quickdb_storage::{Bound, Shard, ZoneMap};
+use quickdb_storage::{Bound, ZoneMap};
+
+use crate::view::ShardView;
 
 /// A filter, ready to be asked of zone maps.
 #[derive(Debug)]
@@ -33,16 +35,16 @@ impl Pruner {
     }
 
     /// Whether a row group of `shard` may hold matching rows.
-    pub(crate) fn keeps(&self, shard: &Shard, row_group: usize) -> Result<bool> {
+    pub(crate) fn keeps(&self, shard: &ShardView, row_group: usize) -> Result<bool> {
         let Some(predicate) = &self.predicate else { return Ok(true) };
         let kept = predicate.prune(&ZoneMaps { shard, schema: &self.schema, row_groups: &[row_group] })?;
         Ok(kept.first().copied().unwrap_or(true))
     }
 
     /// The row groups of `shard` that may hold matching rows, in order.
-    pub(crate) fn keep(&self, shard: &Shard) -> Result<Vec<usize>> {
+    pub(crate) fn keep(&self, shard: &ShardView) -> Result<Vec<usize>> {
         let row_groups: Vec<usize> =
-            (0..shard.row_group_count()).filter(|&index| shard.row_group_rows(index) > 0).collect();
+            (0..shard.row_group_count()).filter(|&index| shard.live_rows(index) > 0).collect();
         let Some(predicate) = &self.predicate else { return Ok(row_groups) };
         let kept = predicate.prune(&ZoneMaps { shard, schema: &self.schema, row_groups: &row_groups })?;
         Ok(row_groups.into_iter().zip(kept).filter_map(|(index, kept)| kept.then_some(index)).collect())
@@ -50,7 +52,7 @@ impl Pruner {
 }
 
 struct ZoneMaps<'a> {
-    shard: &'a Shard,
+    shard: &'a ShardView,
     schema: &'a SchemaRef,
     row_groups: &'a [usize],
 }
@@ -175,7 +177,7 @@ mod tests {
     }
 
     /// Three row groups: small numbers, large numbers with NaN, nothing but NULL.
-    fn shard(directory: &ShardDirectory) -> Arc<Shard> {
+    fn shard(directory: &ShardDirectory) -> ShardView {
         let identity =
             ShardIdentity { shard: ShardId(1), table: TableId(1), table_name: "public.t".to_owned() };
         let mut writer = ShardWriter::create(directory, identity, schema()).unwrap();
@@ -198,7 +200,7 @@ mod tests {
         write(Some(1_000), Some(f64::NAN), Some("pear"));
         write(None, None, None);
         writer.finish().unwrap();
-        directory.shard(ShardId(1)).unwrap()
+        ShardView::new(directory.shard(ShardId(1)).unwrap(), None, &schema()).unwrap()
     }
 
     fn text(value: &str) -> Expr {

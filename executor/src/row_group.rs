@@ -4,17 +4,20 @@ use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
-use quickdb_storage::{ColumnChunk, Shard};
+use quickdb_kernels::bitmap;
+use quickdb_storage::ColumnChunk;
 
 use crate::error::{ErrorKind, ExecError};
+use crate::selection::{CHUNK_ROWS, Selection};
 use crate::store::ShardStore;
+use crate::view::ShardView;
 
 /// A row group of a shard. One thread works on it.
 pub(crate) struct RowGroup {
     store: Arc<ShardStore>,
-    shard: Arc<Shard>,
+    shard: Arc<ShardView>,
     index: usize,
     rows: usize,
     chunks: Vec<OnceCell<ColumnChunk>>,
@@ -24,14 +27,16 @@ pub(crate) struct RowGroup {
 
 impl RowGroup {
     /// Row group `index` of `shard`, nothing of it read yet.
-    pub(crate) fn new(store: Arc<ShardStore>, shard: Arc<Shard>, index: usize) -> Self {
-        store.count_read(shard.identity().shard, shard.row_group_rows(index));
+    pub(crate) fn new(store: Arc<ShardStore>, shard: Arc<ShardView>, index: usize) -> Self {
+        if !shard.is_tail() {
+            store.count_read(shard.identity().shard, shard.row_group_rows(index));
+        }
         Self::sample(store, shard, index)
     }
 
     /// The same for a look at some rows before the row group is read in earnest: it does not count as read.
-    pub(crate) fn sample(store: Arc<ShardStore>, shard: Arc<Shard>, index: usize) -> Self {
-        let columns = shard.schema().fields().len();
+    pub(crate) fn sample(store: Arc<ShardStore>, shard: Arc<ShardView>, index: usize) -> Self {
+        let columns = shard.column_count();
         let rows = shard.row_group_rows(index);
         Self {
             store,
@@ -45,13 +50,24 @@ impl RowGroup {
     }
 
     /// The shard that it belongs to.
-    pub(crate) fn shard(&self) -> &Arc<Shard> {
+    pub(crate) fn shard(&self) -> &Arc<ShardView> {
         &self.shard
     }
 
-    /// Its rows.
+    /// Its rows, deleted ones included.
     pub(crate) fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// The rows of the chunk that begins at row `start` but for the deleted ones.
+    pub(crate) fn live(&self, start: usize) -> Selection {
+        let mut selection = Selection::all(CHUNK_ROWS.min(self.rows.saturating_sub(start)));
+        if let Some(words) = self.shard.live_words(self.index) {
+            let first = start / bitmap::WORD_ROWS;
+            let words = words.get(first..first + bitmap::words_for(selection.rows()));
+            selection.and(words.unwrap_or_default());
+        }
+        selection
     }
 
     /// How many columns the table has.
@@ -107,19 +123,6 @@ impl RowGroup {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)?)
     }
-}
-
-/// An error unless the columns of `shard` are those of `schema`, in number and type.
-pub(crate) fn check_schema(shard: &Shard, schema: &Schema) -> Result<()> {
-    let stored = shard.schema();
-    let same = stored.fields().len() == schema.fields().len()
-        && stored.fields().iter().zip(schema.fields()).all(|(a, b)| a.data_type() == b.data_type());
-    if same {
-        return Ok(());
-    }
-    let shard = shard.identity().shard;
-    let message = format!("columns of shard {shard} do not match those of its table");
-    Err(ExecError::new(ErrorKind::Internal, message).into_datafusion())
 }
 
 fn missing(column: usize) -> datafusion::error::DataFusionError {

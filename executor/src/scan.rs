@@ -30,15 +30,18 @@ use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use quickdb_storage::{Shard, ShardId, TableId};
+use quickdb_storage::{ShardId, TableId};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::columns::without_private;
 use crate::cpu;
 use crate::live_filter::{LiveFilter, fixed_part};
 use crate::prune::Pruner;
-use crate::row_group::{RowGroup, check_schema};
+use crate::row_group::RowGroup;
 use crate::selection::{CHUNK_ROWS, Selection};
 use crate::store::ShardStore;
+use crate::tail::Tail;
+use crate::view::ShardView;
 
 pub use crate::table::{ShardPlacement, ShardTable, WorkerId};
 
@@ -49,21 +52,50 @@ pub const PARTITIONS_MIN: usize = 2;
 /// Row groups of one partition that are read ahead of the consumer.
 const READ_AHEAD: usize = 2;
 
+/// A shard as a snapshot of the catalogue names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardRef {
+    /// The shard.
+    pub shard: ShardId,
+    /// The version of its deletion vector; `None` when no row is deleted.
+    pub deletions: Option<u64>,
+}
+
+/// The part of a table's rows that one task reads.
+#[derive(Debug, Clone, Default)]
+pub struct ScanPart {
+    /// Its shards, in the order in which their rows are taken.
+    pub shards: Vec<ShardRef>,
+    /// The rows after those of the shards, where this task is the one that reads them.
+    pub tail: Option<Arc<Tail>>,
+    /// Name of the worker that reads them, for people, where that is decided.
+    pub worker: Option<String>,
+}
+
 /// Which shards of which table are read, and in how many partitions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ScanTarget {
     /// The table's number.
     pub table: TableId,
     /// `schema.table`, for people.
     pub table_name: String,
-    /// All columns of the table.
+    /// All columns of the table, with the metadata by which they are found in shards.
     pub table_schema: SchemaRef,
     /// The shards, in the order in which their rows are taken.
-    pub shards: Vec<ShardId>,
+    pub shards: Vec<ShardRef>,
+    /// The rows after those of the shards.
+    pub tail: Option<Arc<Tail>>,
     /// Name of the worker that reads them, for people, where that is decided.
     pub worker: Option<String>,
     /// Output partitions.
     pub partitions: usize,
+}
+
+impl ScanTarget {
+    /// All columns of the table as plans see them.
+    pub fn row_schema(&self) -> SchemaRef {
+        without_private(&self.table_schema)
+    }
 }
 
 /// Reads shards as rows: columns are projected, rows filtered, row groups that cannot match are not read.
@@ -104,7 +136,7 @@ impl ShardScanExec {
                 target.table_name
             );
         }
-        let schema = Arc::new(target.table_schema.project(&projection)?);
+        let schema = Arc::new(target.row_schema().project(&projection)?);
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(target.partitions),
@@ -123,11 +155,12 @@ impl ShardScanExec {
         })
     }
 
-    /// The same scan of other shards, for one worker: schema and partition count stay.
+    /// The same scan of a part of the rows, for one worker: schema and partition count stay.
     #[must_use]
-    pub fn with_shards(&self, shards: Vec<ShardId>, worker: Option<String>) -> Self {
+    pub fn with_part(&self, part: ScanPart) -> Self {
+        let ScanPart { shards, tail, worker } = part;
         Self {
-            target: ScanTarget { shards, worker, ..self.target.clone() },
+            target: ScanTarget { shards, tail, worker, ..self.target.clone() },
             metrics: ExecutionPlanMetricsSet::new(),
             ..self.clone()
         }
@@ -169,7 +202,7 @@ impl ShardScanExec {
     }
 }
 
-/// `schema.table on worker shards=[1, 2, 3]`; a long list of shards is counted from some point on.
+/// `schema.table on worker shards=[1, 2, 3] tail=4`, the latter in rows; a long list of shards is counted from some point on.
 impl fmt::Display for ScanTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN_MAX: usize = 8;
@@ -179,11 +212,15 @@ impl fmt::Display for ScanTarget {
         }
         write!(f, " shards=[")?;
         for (position, shard) in self.shards.iter().take(SHOWN_MAX).enumerate() {
-            write!(f, "{}{}", if position == 0 { "" } else { ", " }, shard.0)?;
+            write!(f, "{}{}", if position == 0 { "" } else { ", " }, shard.shard.0)?;
         }
         match self.shards.len().checked_sub(SHOWN_MAX) {
-            Some(more @ 1..) => write!(f, ", and {more} more]"),
-            _ => write!(f, "]"),
+            Some(more @ 1..) => write!(f, ", and {more} more]")?,
+            _ => write!(f, "]")?,
+        }
+        match &self.tail {
+            Some(tail) => write!(f, " tail={}", tail.rows),
+            None => Ok(()),
         }
     }
 }
@@ -333,19 +370,23 @@ struct Reader {
     baseline: BaselineMetrics,
 }
 
-/// The row groups of `shards` that `filter` may match, in the order of the shards, and how many others there are.
+/// The row groups of `target` that `filter` may match, in the order of the shards, and how many others there are.
 pub(crate) fn surviving_row_groups(
     store: &ShardStore,
     target: &ScanTarget,
     filter: Option<&Arc<dyn PhysicalExpr>>,
     cancel: &CancellationToken,
-) -> Result<(Vec<(Arc<Shard>, usize)>, usize)> {
+) -> Result<(Vec<(Arc<ShardView>, usize)>, usize)> {
     let pruner = Pruner::new(filter, &target.table_schema);
     let (mut kept, mut all) = (vec![], 0);
-    for &shard in &target.shards {
+    let shards = target.shards.iter().map(|shard| store.view(*shard, &target.table_schema));
+    let tail = target.tail.iter().map(|tail| {
+        let shard = Arc::clone(&tail.image()?.shard);
+        ShardView::new(shard, None, &target.table_schema)
+    });
+    for shard in shards.chain(tail) {
         cpu::check(cancel)?;
-        let shard = store.shard(shard)?;
-        check_schema(&shard, &target.table_schema)?;
+        let shard = Arc::new(shard?);
         all += shard.row_group_count();
         kept.extend(pruner.keep(&shard)?.into_iter().map(|row_group| (Arc::clone(&shard), row_group)));
     }
@@ -359,7 +400,7 @@ async fn assigned_row_groups(
     reader: Arc<Reader>,
     partition: usize,
     cancel: CancellationToken,
-) -> Result<Vec<(Arc<Shard>, usize)>> {
+) -> Result<Vec<(Arc<ShardView>, usize)>> {
     let token = cancel.clone();
     cpu::run(&cancel, move || {
         let _timer = reader.baseline.elapsed_compute().timer();
@@ -377,7 +418,7 @@ async fn assigned_row_groups(
 
 fn read_row_groups(
     reader: Arc<Reader>,
-    assigned: impl Future<Output = Result<Vec<(Arc<Shard>, usize)>>>,
+    assigned: impl Future<Output = Result<Vec<(Arc<ShardView>, usize)>>>,
     cancel: CancellationToken,
 ) -> impl Stream<Item = Result<RecordBatch>> {
     stream::once(assigned)
@@ -421,7 +462,7 @@ impl Reader {
     /// The matching rows of one row group, in batches of at most a chunk.
     fn read(
         &self,
-        shard: Arc<Shard>,
+        shard: Arc<ShardView>,
         row_group: usize,
         cancel: &CancellationToken,
     ) -> Result<Vec<RecordBatch>> {
@@ -438,7 +479,7 @@ impl Reader {
         let mut whole = Selection::default();
         let limit = self.limit.unwrap_or(usize::MAX);
         for start in (0..row_group.rows()).step_by(CHUNK_ROWS) {
-            let mut chunk = Selection::all(CHUNK_ROWS.min(row_group.rows() - start));
+            let mut chunk = row_group.live(start);
             self.filter.fixed.select(&row_group, start, &mut chunk)?;
             if let Some(changing) = &changing {
                 changing.predicate.select(&row_group, start, &mut chunk)?;

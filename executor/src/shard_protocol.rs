@@ -4,16 +4,27 @@
 //! | call | request | answer |
 //! |---|---|---|
 //! | `DoPut` | descriptor command [`PutShard`], then the batches | one [`ShardReceipt`] when the shard is durable |
-//! | `DoAction` `list_shards` | nothing | one [`ShardEntry`] per shard |
+//! | `DoAction` `list_shards` | nothing | one [`ShardEntry`] per shard and per deletion vector |
 //! | `DoAction` `remove_shard` | [`RemoveShard`] | nothing |
+//! | `DoAction` `put_deletions` | [`DeletionVector`] | nothing, when the vector is durable |
+//! | `DoAction` `get_deletions` | [`DeletionVector`] without rows | the same with rows |
+//! | `DoAction` `remove_deletions` | [`DeletionVector`] without rows | nothing |
 
 use prost::Message;
-use quickdb_storage::{Bound, ColumnSummary, ShardId, ShardIdentity, ShardReport, TableId};
+use quickdb_storage::{
+    Bound, ColumnSummary, DeletionsId, RoaringBitmap, ShardId, ShardIdentity, ShardReport, TableId,
+};
 
 /// Action type: every shard on the worker.
 pub(crate) const LIST_SHARDS: &str = "list_shards";
 /// Action type: forget one shard and delete its file.
 pub(crate) const REMOVE_SHARD: &str = "remove_shard";
+/// Action type: write a deletion vector.
+pub(crate) const PUT_DELETIONS: &str = "put_deletions";
+/// Action type: read a deletion vector.
+pub(crate) const GET_DELETIONS: &str = "get_deletions";
+/// Action type: delete a deletion vector.
+pub(crate) const REMOVE_DELETIONS: &str = "remove_deletions";
 
 /// Names the shard that the following batches make up.
 #[derive(Clone, PartialEq, Message)]
@@ -33,11 +44,43 @@ pub(crate) struct RemoveShard {
     pub(crate) shard: u64,
 }
 
-/// One shard on a worker.
+/// One shard on a worker, or one deletion vector.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct ShardEntry {
     #[prost(uint64, tag = "1")]
     pub(crate) shard: u64,
+    /// The version of the deletion vector; absent for the shard itself.
+    #[prost(uint64, optional, tag = "2")]
+    pub(crate) deletions: Option<u64>,
+}
+
+/// A deletion vector.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct DeletionVector {
+    #[prost(uint64, tag = "1")]
+    shard: u64,
+    #[prost(uint64, tag = "2")]
+    version: u64,
+    /// A Roaring bitmap in its portable format.
+    #[prost(bytes = "vec", tag = "3")]
+    rows: Vec<u8>,
+}
+
+impl DeletionVector {
+    /// The vector `id`; without rows it is a name only.
+    pub(crate) fn new(id: DeletionsId, rows: Option<&RoaringBitmap>) -> std::io::Result<Self> {
+        let mut bytes = vec![];
+        rows.map(|rows| rows.serialize_into(&mut bytes)).transpose()?;
+        Ok(Self { shard: id.shard.0, version: id.version, rows: bytes })
+    }
+
+    pub(crate) fn id(&self) -> DeletionsId {
+        DeletionsId { shard: ShardId(self.shard), version: self.version }
+    }
+
+    pub(crate) fn rows(&self) -> std::io::Result<RoaringBitmap> {
+        RoaringBitmap::deserialize_from(self.rows.as_slice())
+    }
 }
 
 /// What the worker wrote.

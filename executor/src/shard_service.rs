@@ -18,7 +18,10 @@ use quickdb_storage::{ShardId, ShardIdentity, ShardReport, ShardWriter, StorageE
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::error::{ErrorKind, ExecError};
-use crate::shard_protocol::{LIST_SHARDS, PutShard, REMOVE_SHARD, RemoveShard, ShardEntry, ShardReceipt};
+use crate::shard_protocol::{
+    DeletionVector, GET_DELETIONS, LIST_SHARDS, PUT_DELETIONS, PutShard, REMOVE_DELETIONS, REMOVE_SHARD,
+    RemoveShard, ShardEntry, ShardReceipt,
+};
 use crate::store::ShardStore;
 
 /// Batches that may wait between the socket and the disk.
@@ -144,25 +147,43 @@ impl FlightService for ShardService {
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
         let action = request.into_inner();
         let store = Arc::clone(&self.store);
-        let answers = tokio::task::spawn_blocking(move || match action.r#type.as_str() {
-            LIST_SHARDS => {
-                let shards = store.directory().list().map_err(|error| status(store.explain(error)))?;
-                Ok(shards
-                    .into_iter()
-                    .map(|shard| {
-                        Ok(ActionResult { body: ShardEntry { shard: shard.0 }.encode_to_vec().into() })
-                    })
-                    .collect())
+        let answer = |message: Vec<u8>| Ok(ActionResult { body: message.into() });
+        let deletions = |body| DeletionVector::decode(body).map_err(malformed);
+        let answers = tokio::task::spawn_blocking(move || {
+            let fail = |error| status(store.explain(error));
+            match action.r#type.as_str() {
+                LIST_SHARDS => {
+                    let directory = store.directory();
+                    let shards = directory.list().map_err(fail)?.into_iter();
+                    let vectors = directory.list_deletions().map_err(fail)?.into_iter();
+                    let shards = shards.map(|shard| ShardEntry { shard: shard.0, deletions: None });
+                    let vectors =
+                        vectors.map(|id| ShardEntry { shard: id.shard.0, deletions: Some(id.version) });
+                    Ok(shards.chain(vectors).map(|entry| answer(entry.encode_to_vec())).collect())
+                }
+                PUT_DELETIONS => {
+                    let vector = deletions(action.body)?;
+                    let rows = vector.rows().map_err(malformed)?;
+                    store.directory().put_deletions(vector.id(), &rows).map_err(fail)?;
+                    Ok(Vec::new())
+                }
+                GET_DELETIONS => {
+                    let id = deletions(action.body)?.id();
+                    let rows = store.directory().read_deletions(id).map_err(fail)?;
+                    let vector = DeletionVector::new(id, Some(&rows)).map_err(malformed)?;
+                    Ok(vec![answer(vector.encode_to_vec())])
+                }
+                REMOVE_DELETIONS => {
+                    store.directory().remove_deletions(deletions(action.body)?.id()).map_err(fail)?;
+                    Ok(Vec::new())
+                }
+                REMOVE_SHARD => {
+                    let remove = RemoveShard::decode(action.body).map_err(malformed)?;
+                    store.directory().remove(ShardId(remove.shard)).map_err(fail)?;
+                    Ok(Vec::new())
+                }
+                other => Err(Status::unimplemented(format!("there is no action \"{other}\""))),
             }
-            REMOVE_SHARD => {
-                let remove = RemoveShard::decode(action.body).map_err(malformed)?;
-                store
-                    .directory()
-                    .remove(ShardId(remove.shard))
-                    .map_err(|error| status(store.explain(error)))?;
-                Ok(Vec::new())
-            }
-            other => Err(Status::unimplemented(format!("there is no action \"{other}\""))),
         })
         .await
         .map_err(|error| Status::internal(error.to_string()))??;
@@ -170,9 +191,16 @@ impl FlightService for ShardService {
     }
 
     async fn list_actions(&self, _: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
-        let actions = [(LIST_SHARDS, "every shard on the worker"), (REMOVE_SHARD, "forget one shard")].map(
-            |(name, description)| Ok(ActionType { r#type: name.into(), description: description.into() }),
-        );
+        let actions = [
+            (LIST_SHARDS, "every shard and deletion vector on the worker"),
+            (REMOVE_SHARD, "forget one shard"),
+            (PUT_DELETIONS, "write a deletion vector"),
+            (GET_DELETIONS, "read a deletion vector"),
+            (REMOVE_DELETIONS, "forget a deletion vector"),
+        ];
+        let actions = actions.map(|(name, description)| {
+            Ok(ActionType { r#type: name.into(), description: description.into() })
+        });
         Ok(Response::new(stream::iter(actions).boxed()))
     }
 

@@ -12,15 +12,27 @@ use datafusion::common::{DataFusionError, Result};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use prost::Message;
-use quickdb_storage::{ShardId, ShardIdentity, ShardReport};
+use quickdb_storage::{DeletionsId, RoaringBitmap, ShardId, ShardIdentity, ShardReport};
 use tonic::Status;
 use tonic::transport::Channel;
 
 use crate::cluster::{Cluster, status_cause, worker_lost};
 use crate::error::{ErrorKind, ExecError};
-use crate::shard_protocol::{LIST_SHARDS, PutShard, REMOVE_SHARD, RemoveShard, ShardEntry, ShardReceipt};
+use crate::shard_protocol::{
+    DeletionVector, GET_DELETIONS, LIST_SHARDS, PUT_DELETIONS, PutShard, REMOVE_DELETIONS, REMOVE_SHARD,
+    RemoveShard, ShardEntry, ShardReceipt,
+};
 use crate::shard_service::write_shard;
 use crate::store::ShardStore;
+
+/// What lies on a worker, whether the catalogue knows of it or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Its shards.
+    pub shards: Vec<ShardId>,
+    /// Its deletion vectors, also those of shards that are not there.
+    pub deletions: Vec<DeletionsId>,
+}
 
 /// One worker, as whoever places shards sees it.
 #[derive(Clone)]
@@ -89,38 +101,120 @@ impl ShardHost {
         }
     }
 
-    /// Every shard on the worker, committed or not.
-    pub async fn list(&self) -> Result<Vec<ShardId>> {
+    /// Everything on the worker, committed or not.
+    ///
+    /// # Errors
+    /// The worker's, or that it is lost.
+    pub async fn list(&self) -> Result<Holdings> {
         match self {
-            Self::Embedded(store) => store.directory().list().map_err(|error| store.explain(error)),
+            Self::Embedded(store) => {
+                let list = || {
+                    let directory = store.directory();
+                    Ok(Holdings { shards: directory.list()?, deletions: directory.list_deletions()? })
+                };
+                list().map_err(|error| store.explain(error))
+            }
             Self::Remote { worker, channel } => {
-                let action = Action { r#type: LIST_SHARDS.to_owned(), body: bytes::Bytes::new() };
-                let answers = self.client(channel).do_action(action).await;
-                let answers = answers.map_err(|status| remote_error(worker, status))?.into_inner();
-                answers
-                    .map(|answer| {
-                        let answer = answer.map_err(|status| remote_error(worker, status))?;
-                        let entry = ShardEntry::decode(answer.body)
-                            .map_err(|error| DataFusionError::External(Box::new(error)))?;
-                        Ok(ShardId(entry.shard))
-                    })
-                    .try_collect()
-                    .await
+                let mut holdings = Holdings::default();
+                for body in self.act(worker, channel, LIST_SHARDS, vec![]).await? {
+                    let entry = ShardEntry::decode(body).map_err(|error| malformed(worker, &error))?;
+                    let shard = ShardId(entry.shard);
+                    match entry.deletions {
+                        Some(version) => holdings.deletions.push(DeletionsId { shard, version }),
+                        None => holdings.shards.push(shard),
+                    }
+                }
+                Ok(holdings)
             }
         }
     }
 
-    /// Deletes a shard that no snapshot of the catalogue names any more.
+    /// Deletes a shard that no snapshot of the catalogue names any more; its deletion vectors stay.
+    ///
+    /// # Errors
+    /// `ShardMissing` when it is not there; the worker's others, or that it is lost.
     pub async fn remove(&self, shard: ShardId) -> Result<()> {
         match self {
             Self::Embedded(store) => store.directory().remove(shard).map_err(|error| store.explain(error)),
             Self::Remote { worker, channel } => {
-                let body = RemoveShard { shard: shard.0 }.encode_to_vec().into();
-                let action = Action { r#type: REMOVE_SHARD.to_owned(), body };
-                let answers = self.client(channel).do_action(action).await;
-                answers.map(|_| ()).map_err(|status| remote_error(worker, status))
+                let body = RemoveShard { shard: shard.0 }.encode_to_vec();
+                self.act(worker, channel, REMOVE_SHARD, body).await.map(|_| ())
             }
         }
+    }
+
+    /// Writes a deletion vector of a shard that the worker holds: all rows of it that are deleted, by number. On return
+    /// it is durable and can be committed to the catalogue. No version is written twice.
+    ///
+    /// # Errors
+    /// `ShardMissing` when the shard is not there; the worker's others (disk full), or that it is lost.
+    pub async fn put_deletions(&self, shard: ShardId, version: u64, rows: &RoaringBitmap) -> Result<()> {
+        let id = DeletionsId { shard, version };
+        match self {
+            Self::Embedded(store) => {
+                store.directory().put_deletions(id, rows).map_err(|error| store.explain(error))
+            }
+            Self::Remote { worker, channel } => {
+                let vector =
+                    DeletionVector::new(id, Some(rows)).map_err(|error| malformed(worker, &error))?;
+                self.act(worker, channel, PUT_DELETIONS, vector.encode_to_vec()).await.map(|_| ())
+            }
+        }
+    }
+
+    /// The rows that a deletion vector names.
+    ///
+    /// # Errors
+    /// `ShardMissing` when it is not there, `Corrupt` when it is damaged; that the worker is lost.
+    pub async fn get_deletions(&self, shard: ShardId, version: u64) -> Result<RoaringBitmap> {
+        let id = DeletionsId { shard, version };
+        match self {
+            Self::Embedded(store) => {
+                store.directory().read_deletions(id).map_err(|error| store.explain(error))
+            }
+            Self::Remote { worker, channel } => {
+                let name = DeletionVector::new(id, None).map_err(|error| malformed(worker, &error))?;
+                let answers = self.act(worker, channel, GET_DELETIONS, name.encode_to_vec()).await?;
+                let answer = answers.into_iter().next().unwrap_or_default();
+                let vector = DeletionVector::decode(answer).map_err(|error| malformed(worker, &error))?;
+                vector.rows().map_err(|error| malformed(worker, &error))
+            }
+        }
+    }
+
+    /// Deletes a deletion vector that no snapshot of the catalogue names any more.
+    ///
+    /// # Errors
+    /// As [`Self::remove`].
+    pub async fn remove_deletions(&self, shard: ShardId, version: u64) -> Result<()> {
+        let id = DeletionsId { shard, version };
+        match self {
+            Self::Embedded(store) => {
+                store.directory().remove_deletions(id).map_err(|error| store.explain(error))
+            }
+            Self::Remote { worker, channel } => {
+                let name = DeletionVector::new(id, None).map_err(|error| malformed(worker, &error))?;
+                self.act(worker, channel, REMOVE_DELETIONS, name.encode_to_vec()).await.map(|_| ())
+            }
+        }
+    }
+
+    /// Has the worker do something; its answers.
+    async fn act(
+        &self,
+        worker: &str,
+        channel: &Channel,
+        action: &str,
+        body: Vec<u8>,
+    ) -> Result<Vec<bytes::Bytes>> {
+        let action = Action { r#type: action.to_owned(), body: body.into() };
+        let answers = self.client(channel).do_action(action).await;
+        let answers = answers.map_err(|status| remote_error(worker, status))?.into_inner();
+        answers
+            .map_ok(|answer| answer.body)
+            .map_err(|status| remote_error(worker, status))
+            .try_collect()
+            .await
     }
 
     fn client(&self, channel: &Channel) -> FlightServiceClient<Channel> {
@@ -128,6 +222,12 @@ impl ShardHost {
             .max_decoding_message_size(usize::MAX)
             .max_encoding_message_size(usize::MAX)
     }
+}
+
+/// An answer that is none.
+fn malformed(worker: &str, error: &dyn std::fmt::Display) -> DataFusionError {
+    ExecError::new(ErrorKind::Internal, format!("worker \"{worker}\" answered what cannot be read: {error}"))
+        .into_datafusion()
 }
 
 /// The error of the stream that was being sent.

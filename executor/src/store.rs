@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow::datatypes::Schema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
-use quickdb_storage::{Shard, ShardDirectory, ShardId, StorageError};
+use quickdb_storage::{DeletionsId, Shard, ShardDirectory, ShardId, StorageError};
 
 use crate::error::{ErrorKind, ExecError};
+use crate::scan::ShardRef;
+use crate::view::ShardView;
 
 /// What was read of one shard since the worker started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,6 +58,23 @@ impl ShardStore {
         self.directory.shard(shard).map_err(|error| self.explain(error))
     }
 
+    /// A shard as a query over a table with the columns `schema` sees it.
+    ///
+    /// # Errors
+    /// As [`Self::shard`], for its deletion vector too; `Internal` when the columns do not fit.
+    pub(crate) fn view(&self, shard: ShardRef, schema: &Schema) -> Result<ShardView> {
+        let ShardRef { shard, deletions } = shard;
+        let deletions = deletions.map(|version| {
+            let opened = self.directory.deletions(DeletionsId { shard, version });
+            opened.map_err(|error| self.explain(error))
+        });
+        ShardView::new(self.shard(shard)?, deletions.transpose()?, schema).map_err(|error| {
+            let message = ExecError::find(&error).map_or_else(|| error.to_string(), |error| error.message);
+            let message = format!("shard {shard} does not fit its table: {message}");
+            ExecError::new(ErrorKind::Internal, message).on_worker(self.worker.clone()).into_datafusion()
+        })
+    }
+
     /// The store of the session that runs a plan node.
     ///
     /// # Errors
@@ -75,7 +95,7 @@ impl ShardStore {
     /// A storage error as one of ours, naming this worker.
     pub(crate) fn explain(&self, error: StorageError) -> DataFusionError {
         let kind = match &error {
-            StorageError::NotFound { .. } => ErrorKind::ShardMissing,
+            StorageError::NotFound { .. } | StorageError::DeletionsNotFound { .. } => ErrorKind::ShardMissing,
             StorageError::Corrupt { .. } | StorageError::Malformed { .. } => ErrorKind::Corrupt,
             StorageError::DiskFull { .. } => ErrorKind::DiskFull,
             StorageError::Io { .. } => ErrorKind::Io,

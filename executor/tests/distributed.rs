@@ -3,16 +3,33 @@
 
 mod common;
 
-use common::{TestCluster, local, rows, statements};
+use common::{TestCluster, TestTable, changed_tables, loaded_tables, local, rows, statements};
 use quickdb_executor::error::{ErrorKind, ExecError};
 use quickdb_executor::pinning;
 
 /// Runs every shape on clusters of one size; reports all that differ.
 async fn compare(workers: usize, shards_per_worker: usize) {
-    let cluster = TestCluster::start(workers, shards_per_worker).await;
-    let local = local();
+    let tables = || loaded_tables(workers * shards_per_worker);
+    compare_over(workers, tables(), tables(), statements(include_str!("shapes.sql"))).await;
+}
+
+/// The same over tables that have changed.
+async fn compare_changed(workers: usize, shards: usize) {
+    let shapes = statements(include_str!("shapes.sql"));
+    let shapes = shapes.into_iter().chain(statements(include_str!("changes.sql"))).collect();
+    compare_over(workers, changed_tables(shards), changed_tables(shards), shapes).await;
+}
+
+async fn compare_over(
+    workers: usize,
+    tables: Vec<TestTable>,
+    same: Vec<TestTable>,
+    shapes: Vec<(usize, String)>,
+) {
+    let cluster = TestCluster::with_tables(workers, tables).await;
+    let local = local(&same);
     let mut wrong = Vec::new();
-    for (line, sql) in statements(include_str!("shapes.sql")) {
+    for (line, sql) in shapes {
         let expected = match local.sql(&sql).await {
             Ok(frame) => frame.collect().await,
             Err(error) => Err(error),
@@ -55,6 +72,97 @@ async fn every_shape_is_right_on_three_workers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_shape_is_right_on_five_workers() {
     compare(5, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_shape_over_changed_tables_is_right_on_one_worker() {
+    compare_changed(1, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_shape_over_changed_tables_is_right_on_two_workers() {
+    compare_changed(2, 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_shape_over_changed_tables_is_right_on_three_workers() {
+    compare_changed(3, 7).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_shape_over_changed_tables_is_right_on_five_workers() {
+    compare_changed(5, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_are_found_by_their_numbers_on_every_worker() {
+    let cluster = TestCluster::with_tables(3, changed_tables(7)).await;
+    let text = |sql: &'static str| async { rows(&cluster.query(sql).await.unwrap()) };
+    let all = text("select id, quickdb_shard, quickdb_row from star_ids").await;
+    let different: std::collections::BTreeSet<&str> =
+        all.iter().filter_map(|row| Some(row.split_once('|')?.1)).collect();
+    assert_eq!((all.len(), different.len()), (6000, 6000));
+    let shards = text("select quickdb_shard, count(*) from star_ids group by 1").await;
+    assert_eq!(shards.len(), 8);
+    assert!(shards.contains(&"0|300".to_owned()), "{shards:?}");
+    for row in all.iter().step_by(997) {
+        let numbers: Vec<&str> = row.split('|').collect();
+        let sql = format!(
+            "select id from star_ids where quickdb_shard = {} and quickdb_row = {}",
+            numbers[1], numbers[2]
+        );
+        assert_eq!(rows(&cluster.query(&sql).await.unwrap()), [numbers[0]], "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deletion_vectors_are_written_listed_read_and_removed() {
+    use quickdb_executor::shards::ShardHost;
+    use quickdb_executor::table::RoaringBitmap;
+    use quickdb_storage::{DeletionsId, ShardId};
+
+    let cluster = TestCluster::start(2, 1).await;
+    let embedded = ShardHost::Embedded(cluster.workers[0].store().clone());
+    for host in [ShardHost::remote(&cluster.cluster, 0).unwrap(), embedded] {
+        let shard = ShardId(1);
+        let rows: RoaringBitmap = (0..3000).filter(|row| row % 3 > 0).collect();
+        let before = host.list().await.unwrap();
+        assert_eq!((before.shards.len(), before.deletions.len()), (2, 0));
+        host.put_deletions(shard, 4, &rows).await.unwrap();
+        let held = host.list().await.unwrap();
+        assert_eq!(held.shards, before.shards);
+        assert_eq!(held.deletions, [DeletionsId { shard, version: 4 }]);
+        assert_eq!(host.get_deletions(shard, 4).await.unwrap(), rows);
+        let error = host.get_deletions(shard, 5).await.unwrap_err();
+        let error = ExecError::find(&error).unwrap();
+        assert_eq!((error.kind, error.worker.as_deref()), (ErrorKind::ShardMissing, Some("worker-1")));
+        let error = host.put_deletions(ShardId(99), 1, &rows).await.unwrap_err();
+        assert_eq!(ExecError::find(&error).unwrap().kind, ErrorKind::ShardMissing);
+        assert!(host.put_deletions(shard, 4, &rows).await.is_err());
+        host.remove_deletions(shard, 4).await.unwrap();
+        assert_eq!(host.list().await.unwrap(), before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tail_of_many_megabytes_reaches_its_worker() {
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
+    use std::sync::Arc;
+
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..64_000));
+    let texts = (0..64_000).map(|row| Some(format!("{row:0900}")));
+    let texts: ArrayRef = Arc::new(texts.collect::<StringViewArray>());
+    let rows_now = RecordBatch::try_from_iter([("id", ids), ("text", texts)]).unwrap();
+    let table = TestTable {
+        name: "long",
+        schema: rows_now.schema(),
+        shards: vec![],
+        tail: Some(rows_now.clone()),
+        rows: rows_now,
+    };
+    let cluster = TestCluster::with_tables(2, vec![table]).await;
+    let batches = cluster.query("select count(text), max(length(text)), sum(id) from long").await.unwrap();
+    assert_eq!(rows(&batches), ["64000|900|2047968000"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

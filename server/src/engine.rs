@@ -128,7 +128,8 @@ impl Engine {
                 workers: shard.workers.clone(),
                 rows: shard.rows,
                 bytes: shard.bytes,
-                columns: shard.columns.to_vec(),
+                columns: shard.columns.iter().cloned().map(Some).collect(),
+                deletions: None,
             })
             .collect();
         Arc::new(ShardTable {
@@ -136,6 +137,8 @@ impl Engine {
             table: table.id,
             schema: Arc::clone(table.arrow_schema()),
             shards: Arc::new(shards),
+            tail: None,
+            row_ids: false,
             partitions: self.partitions,
         })
     }

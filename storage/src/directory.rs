@@ -2,14 +2,21 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{Result, Shard, ShardId, StorageError};
+use roaring::RoaringBitmap;
+
+use crate::deletions::{encode, parse};
+use crate::writer::UnfinishedFile;
+use crate::{Deletions, DeletionsId, Result, Shard, ShardId, StorageError};
 
 /// What finished shards are called after their number.
 const SHARD_EXTENSION: &str = "qdb";
+
+/// What deletion vectors are called after number and version.
+const DELETIONS_EXTENSION: &str = "del";
 
 /// What files are called that a writer has not finished.
 const UNFINISHED_EXTENSION: &str = "tmp";
@@ -20,7 +27,14 @@ const UNFINISHED_EXTENSION: &str = "tmp";
 #[derive(Debug)]
 pub struct ShardDirectory {
     path: PathBuf,
-    open: Mutex<HashMap<ShardId, Arc<Shard>>>,
+    open: Mutex<Open>,
+}
+
+/// What readers share.
+#[derive(Debug, Default)]
+struct Open {
+    shards: HashMap<ShardId, Arc<Shard>>,
+    deletions: HashMap<DeletionsId, Arc<Deletions>>,
 }
 
 impl ShardDirectory {
@@ -57,6 +71,17 @@ impl ShardDirectory {
         Ok(shards)
     }
 
+    /// The deletion vectors of the folder in ascending order, whether they and their shards can be read or not.
+    ///
+    /// # Errors
+    /// [`StorageError::Io`] when the folder cannot be read.
+    pub fn list_deletions(&self) -> Result<Vec<DeletionsId>> {
+        let files = self.files()?;
+        let mut deletions: Vec<_> = files.iter().filter_map(|(name, _)| deletions_of(name)).collect();
+        deletions.sort_unstable();
+        Ok(deletions)
+    }
+
     /// An open shard: the same one until it is [removed](Self::remove).
     ///
     /// # Errors
@@ -65,15 +90,77 @@ impl ShardDirectory {
     pub fn shard(&self, shard: ShardId) -> Result<Arc<Shard>> {
         // Opening reads little more than the footer, so that other readers may wait for it.
         let mut open = self.lock();
-        if let Some(found) = open.get(&shard) {
+        if let Some(found) = open.shards.get(&shard) {
             return Ok(Arc::clone(found));
         }
         let opened = Arc::new(Shard::open(&self.shard_path(shard), shard)?);
-        open.insert(shard, Arc::clone(&opened));
+        open.shards.insert(shard, Arc::clone(&opened));
         Ok(opened)
     }
 
-    /// Deletes a shard. Readers that have it open keep it until they let go.
+    /// Writes a deletion vector of a shard of this folder; on return it is durable.
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] when the shard is not there, [`StorageError::LimitExceeded`] when it has fewer rows,
+    /// [`StorageError::DeletionsExist`], [`StorageError::DiskFull`], [`StorageError::Io`]. Nothing is left behind then.
+    pub fn put_deletions(&self, id: DeletionsId, bitmap: &RoaringBitmap) -> Result<()> {
+        let bytes = encode(id, self.shard(id.shard)?.row_count(), bitmap)?;
+        let path = self.deletions_path(id);
+        let unfinished = self.path.join(format!("{id}.{UNFINISHED_EXTENSION}"));
+        let file = File::options().write(true).create_new(true).open(&unfinished);
+        let mut file = file.map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => {
+                StorageError::DeletionsExist { shard: id.shard, version: id.version }
+            }
+            _ => StorageError::io(&unfinished, source),
+        })?;
+        let written = UnfinishedFile::new(unfinished.clone());
+        if path.try_exists().map_err(|source| StorageError::io(&path, source))? {
+            return Err(StorageError::DeletionsExist { shard: id.shard, version: id.version });
+        }
+        file.write_all(&bytes)
+            .and_then(|()| file.sync_all())
+            .map_err(|source| StorageError::io(&unfinished, source))?;
+        written.rename(&path, &self.path)
+    }
+
+    /// A deletion vector, ready for readers: the same one until it is removed.
+    ///
+    /// # Errors
+    /// [`StorageError::DeletionsNotFound`] when there is none, [`StorageError::Corrupt`] when it is damaged,
+    /// [`StorageError::Io`] when it cannot be read.
+    pub fn deletions(&self, id: DeletionsId) -> Result<Arc<Deletions>> {
+        if let Some(found) = self.lock().deletions.get(&id) {
+            return Ok(Arc::clone(found));
+        }
+        // Others may read it too in the meantime; one of the copies stays.
+        let opened = Arc::new(Deletions::new(id, &self.read_deletions(id)?));
+        Ok(Arc::clone(self.lock().deletions.entry(id).or_insert(opened)))
+    }
+
+    /// The rows that a deletion vector names, read from its file.
+    ///
+    /// # Errors
+    /// As [`Self::deletions`].
+    pub fn read_deletions(&self, id: DeletionsId) -> Result<RoaringBitmap> {
+        let path = self.deletions_path(id);
+        let bytes = fs::read(&path).map_err(|source| missing_deletions(id, &path, source))?;
+        parse(&bytes, id)
+    }
+
+    /// Deletes a deletion vector. Readers that have it open keep it until they let go.
+    ///
+    /// # Errors
+    /// [`StorageError::DeletionsNotFound`] when there is none, [`StorageError::Io`] when it cannot be deleted.
+    pub fn remove_deletions(&self, id: DeletionsId) -> Result<()> {
+        let path = self.deletions_path(id);
+        let mut open = self.lock();
+        fs::remove_file(&path).map_err(|source| missing_deletions(id, &path, source))?;
+        open.deletions.remove(&id);
+        sync_directory(&self.path)
+    }
+
+    /// Deletes a shard, and not its deletion vectors. Readers that have it open keep it until they let go.
     ///
     /// # Errors
     /// [`StorageError::NotFound`] when there is none, [`StorageError::Io`] when it cannot be deleted.
@@ -84,7 +171,7 @@ impl ShardDirectory {
             io::ErrorKind::NotFound => StorageError::NotFound { shard },
             _ => StorageError::io(&path, source),
         })?;
-        open.remove(&shard);
+        open.shards.remove(&shard);
         sync_directory(&self.path)
     }
 
@@ -108,8 +195,12 @@ impl ShardDirectory {
         self.path.join(format!("{shard}.{UNFINISHED_EXTENSION}"))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ShardId, Arc<Shard>>> {
-        // The map is whole between any two statements that change it.
+    fn deletions_path(&self, id: DeletionsId) -> PathBuf {
+        self.path.join(format!("{id}.{DELETIONS_EXTENSION}"))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        // Each map is whole between any two statements that change it.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -134,6 +225,21 @@ fn shard_of(name: &str, extension: &str) -> Option<ShardId> {
     let shard = ShardId(u64::from_str_radix(number, 16).ok()?);
     // Formatting it again refuses signs, capitals and other lengths.
     (shard.to_string() == number).then_some(shard)
+}
+
+/// The deletion vector that a file name stands for: shard and version, each of 16 lowercase hexadecimal digits.
+fn deletions_of(name: &str) -> Option<DeletionsId> {
+    let (shard, version) = name.strip_suffix(DELETIONS_EXTENSION)?.strip_suffix('.')?.split_once('.')?;
+    let number = |digits: &str| u64::from_str_radix(digits, 16).ok();
+    let id = DeletionsId { shard: ShardId(number(shard)?), version: number(version)? };
+    (id.to_string() == format!("{shard}.{version}")).then_some(id)
+}
+
+fn missing_deletions(id: DeletionsId, path: &Path, source: io::Error) -> StorageError {
+    match source.kind() {
+        io::ErrorKind::NotFound => StorageError::DeletionsNotFound { shard: id.shard, version: id.version },
+        _ => StorageError::io(path, source),
+    }
 }
 
 /// Makes creations, renames and removals in a folder durable.
@@ -184,5 +290,57 @@ mod tests {
         directory.remove(ShardId(2)).unwrap();
         assert!(directory.list().unwrap().is_empty());
         assert!(directory.bytes_free().unwrap() > 0);
+    }
+
+    #[test]
+    fn deletion_vectors_are_immutable_files_beside_the_shard() {
+        use crate::{ShardIdentity, ShardWriter, TableId};
+        use arrow::array::{Int32Array, RecordBatch};
+
+        let folder = tempfile::tempdir().unwrap();
+        let directory = ShardDirectory::open(folder.path()).unwrap();
+        let id = DeletionsId { shard: ShardId(1), version: 4 };
+        let rows: RoaringBitmap = [1, 2].into_iter().collect();
+        assert!(matches!(directory.put_deletions(id, &rows), Err(StorageError::NotFound { .. })));
+        let batch =
+            RecordBatch::try_from_iter([("n", Arc::new(Int32Array::from(vec![1, 2, 3])) as _)]).unwrap();
+        let identity =
+            ShardIdentity { shard: ShardId(1), table: TableId(1), table_name: "public.t".to_owned() };
+        let mut writer = ShardWriter::create(&directory, identity, batch.schema()).unwrap();
+        writer.write(&batch).unwrap();
+        writer.finish().unwrap();
+        let beyond = [3].into_iter().collect();
+        assert!(matches!(directory.put_deletions(id, &beyond), Err(StorageError::LimitExceeded { .. })));
+        directory.put_deletions(id, &rows).unwrap();
+        let again = directory.put_deletions(id, &rows);
+        assert!(matches!(again, Err(StorageError::DeletionsExist { version: 4, .. })));
+        assert_eq!(directory.read_deletions(id).unwrap(), rows);
+        let open = directory.deletions(id).unwrap();
+        assert!(Arc::ptr_eq(&open, &directory.deletions(id).unwrap()));
+        assert_eq!(directory.list_deletions().unwrap(), [id]);
+        assert_eq!(directory.list().unwrap(), [ShardId(1)]);
+        let mut names: Vec<_> = directory.files().unwrap().into_iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["0000000000000001.0000000000000004.del", "0000000000000001.qdb"]);
+        directory.remove_deletions(id).unwrap();
+        assert!(matches!(directory.deletions(id), Err(StorageError::DeletionsNotFound { version: 4, .. })));
+        assert!(matches!(directory.remove_deletions(id), Err(StorageError::DeletionsNotFound { .. })));
+        assert_eq!(open.rows(), 2);
+    }
+
+    #[test]
+    fn only_our_own_names_are_deletion_vectors() {
+        let id = DeletionsId { shard: ShardId(255), version: 16 };
+        assert_eq!(deletions_of("00000000000000ff.0000000000000010.del"), Some(id));
+        for name in [
+            "00000000000000ff.10.del",
+            "00000000000000ff.del",
+            "00000000000000FF.0000000000000010.del",
+            "00000000000000ff.0000000000000010.tmp",
+            "00000000000000ff.+000000000000010.del",
+            "00000000000000ff.0000000000000010.00.del",
+        ] {
+            assert_eq!(deletions_of(name), None, "{name}");
+        }
     }
 }

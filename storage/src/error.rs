@@ -62,6 +62,22 @@ pub enum StorageError {
         /// The shard asked for.
         shard: ShardId,
     },
+    /// There is no such deletion vector in the directory.
+    #[error("deletion vector {version} of shard {shard} does not exist")]
+    DeletionsNotFound {
+        /// The shard that it is of.
+        shard: ShardId,
+        /// The version asked for.
+        version: u64,
+    },
+    /// A deletion vector of this version exists or is being written; it is immutable, so that it stays.
+    #[error("deletion vector {version} of shard {shard} already exists")]
+    DeletionsExist {
+        /// The shard that it is of.
+        shard: ShardId,
+        /// The version that was to be created.
+        version: u64,
+    },
     /// A shard of this number exists or is being written; shards are immutable, so that it stays.
     #[error("shard {shard} already exists")]
     AlreadyExists {

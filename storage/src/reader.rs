@@ -64,6 +64,17 @@ impl Shard {
         Self::parse(file, path, shard).map_err(|error| corrupt(shard, None, error))
     }
 
+    /// A shard whose bytes are in memory; their start is aligned as Arrow's own buffers are.
+    pub(crate) fn of_image(image: Buffer) -> Result<Self> {
+        let shard = parse_header(&image)?.0;
+        Self::parse(image, Path::new("memory"), shard).map_err(|error| corrupt(shard, None, error))
+    }
+
+    /// All bytes of the file, unchecked.
+    pub fn file_bytes(&self) -> &[u8] {
+        &self.file
+    }
+
     /// Reads header and footer of the mapped `file`; malformed ones are not yet said to be corrupt.
     fn parse(file: Buffer, path: &Path, shard: ShardId) -> Result<Self> {
         let (header_shard, header_table) = parse_header(&file)?;

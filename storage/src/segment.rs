@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
+use arrow::buffer::{Buffer, MutableBuffer};
+
 use crate::decoder::{Decoder, malformed};
 use crate::format::{HEADER_BYTES, SEGMENT_ALIGNMENT_BYTES};
 use crate::{Result, StorageError};
@@ -48,9 +50,16 @@ impl SegmentLocation {
 /// Collects small writes; larger ones pass by.
 const WRITE_BUFFER_BYTES: usize = 1 << 18;
 
-/// Appends segments to a file.
+/// What segments are appended to.
+enum Sink {
+    File(BufWriter<File>),
+    /// Aligned as a map is, so that it can be read as one.
+    Memory(MutableBuffer),
+}
+
+/// Appends segments to a file, or to memory that stands for one.
 pub(crate) struct SegmentWriter {
-    file: BufWriter<File>,
+    sink: Sink,
     path: PathBuf,
     position: u64,
 }
@@ -58,7 +67,13 @@ pub(crate) struct SegmentWriter {
 impl SegmentWriter {
     /// `path` is that of `file`, for messages.
     pub(crate) fn new(file: File, path: PathBuf) -> Self {
-        Self { file: BufWriter::with_capacity(WRITE_BUFFER_BYTES, file), path, position: 0 }
+        let sink = Sink::File(BufWriter::with_capacity(WRITE_BUFFER_BYTES, file));
+        Self { sink, path, position: 0 }
+    }
+
+    /// A file in memory.
+    pub(crate) fn in_memory() -> Self {
+        Self { sink: Sink::Memory(MutableBuffer::new(0)), path: PathBuf::from("memory"), position: 0 }
     }
 
     pub(crate) fn position(&self) -> u64 {
@@ -67,7 +82,12 @@ impl SegmentWriter {
 
     /// Appends bytes that are no segment.
     pub(crate) fn write_raw(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(|source| StorageError::io(&self.path, source))?;
+        match &mut self.sink {
+            Sink::File(file) => {
+                file.write_all(bytes).map_err(|source| StorageError::io(&self.path, source))?;
+            }
+            Sink::Memory(buffer) => buffer.extend_from_slice(bytes),
+        }
         self.position += bytes.len() as u64;
         Ok(())
     }
@@ -94,13 +114,16 @@ impl SegmentWriter {
         Ok(SegmentLocation { offset, bytes: self.position - offset, crc32: hasher.finalize() })
     }
 
-    /// Makes all that was written durable and returns the size of the file.
-    pub(crate) fn finish(mut self) -> Result<u64> {
-        self.file
-            .flush()
-            .and_then(|()| self.file.get_ref().sync_all())
-            .map_err(|source| StorageError::io(&self.path, source))?;
-        Ok(self.position)
+    /// Makes all that was written to a file durable; gives the bytes that were written to memory.
+    pub(crate) fn finish(self) -> Result<Option<Buffer>> {
+        match self.sink {
+            Sink::File(mut file) => {
+                let synced = file.flush().and_then(|()| file.get_ref().sync_all());
+                synced.map_err(|source| StorageError::io(&self.path, source))?;
+                Ok(None)
+            }
+            Sink::Memory(buffer) => Ok(Some(buffer.into())),
+        }
     }
 }
 
@@ -120,7 +143,8 @@ mod tests {
         assert_eq!((empty.offset, empty.bytes), (128, 0));
         assert_eq!((second.offset, second.bytes), (128, 3));
         assert_eq!(second.crc32, crc32fast::hash(b"def"));
-        assert_eq!(writer.finish().unwrap(), 131);
+        assert_eq!(writer.position(), 131);
+        assert!(writer.finish().unwrap().is_none());
         let bytes = std::fs::read(file.path()).unwrap();
         assert_eq!(&bytes[64..67], b"abc");
         assert!(bytes[67..128].iter().all(|byte| *byte == 0));

@@ -2,10 +2,11 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::buffer::Buffer;
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
@@ -32,9 +33,8 @@ pub struct ShardWriter {
     columns: Vec<ColumnWriter>,
     row_count: u64,
     file: SegmentWriter,
-    unfinished: UnfinishedFile,
-    path: PathBuf,
-    directory: PathBuf,
+    /// Absent where the shard is written to memory.
+    place: Option<Place>,
     has_failed: bool,
 }
 
@@ -53,13 +53,37 @@ pub struct ShardReport {
     pub columns: Vec<ColumnSummary>,
 }
 
+/// Where a shard is written and what it is called then.
+struct Place {
+    unfinished: UnfinishedFile,
+    path: PathBuf,
+    directory: PathBuf,
+}
+
 /// A file that is removed when it is dropped, unless it has been renamed.
-struct UnfinishedFile {
+pub(crate) struct UnfinishedFile {
     path: PathBuf,
     exists: bool,
 }
 
 impl UnfinishedFile {
+    /// The file at `path`, which exists.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, exists: true }
+    }
+
+    /// Gives the file, which is durable, its final name in `directory`; on return that is durable too.
+    pub(crate) fn rename(mut self, path: &Path, directory: &Path) -> Result<()> {
+        fs::rename(&self.path, path).map_err(|source| StorageError::io(path, source))?;
+        self.exists = false;
+        let synced = sync_directory(directory);
+        if synced.is_err() {
+            // Whether the name would survive a crash is unknown, and the caller takes the file for unwritten.
+            let _ = fs::remove_file(path);
+        }
+        synced
+    }
+
     fn remove(&mut self) {
         if std::mem::take(&mut self.exists) {
             // What cannot be removed now is removed when the directory is opened the next time.
@@ -91,38 +115,32 @@ impl ShardWriter {
             io::ErrorKind::AlreadyExists => StorageError::AlreadyExists { shard },
             _ => StorageError::io(&unfinished_path, source),
         })?;
-        let unfinished = UnfinishedFile { path: unfinished_path, exists: true };
+        let unfinished = UnfinishedFile::new(unfinished_path);
         // From here on no other writer of this shard gets as far as its rename.
         if path.try_exists().map_err(|source| StorageError::io(&path, source))? {
             return Err(StorageError::AlreadyExists { shard });
         }
-        Self::start(file, unfinished, path, directory.path().to_path_buf(), identity, schema)
+        let file = SegmentWriter::new(file, unfinished.path.clone());
+        let place = Place { unfinished, path, directory: directory.path().to_path_buf() };
+        Self::start(file, Some(place), identity, schema)
+    }
+
+    /// Starts a shard in memory; see [`crate::ShardImage`].
+    pub(crate) fn in_memory(identity: ShardIdentity, schema: &SchemaRef) -> Result<Self> {
+        Self::start(SegmentWriter::in_memory(), None, identity, stored_schema(schema)?)
     }
 
     fn start(
-        file: File,
-        unfinished: UnfinishedFile,
-        path: PathBuf,
-        directory: PathBuf,
+        mut file: SegmentWriter,
+        place: Option<Place>,
         identity: ShardIdentity,
         schema: SchemaRef,
     ) -> Result<Self> {
-        let mut file = SegmentWriter::new(file, unfinished.path.clone());
         file.write_raw(&encode_header(identity.shard, identity.table))?;
         let column =
             |field: &Arc<Field>| ColumnWriter::new(identity.shard, field.name().clone(), field.data_type());
         let columns = schema.fields.iter().map(column).collect();
-        Ok(Self {
-            identity,
-            schema,
-            columns,
-            row_count: 0,
-            file,
-            unfinished,
-            path,
-            directory,
-            has_failed: false,
-        })
+        Ok(Self { identity, schema, columns, row_count: 0, file, place, has_failed: false })
     }
 
     /// The schema as it is stored.
@@ -147,7 +165,7 @@ impl ShardWriter {
         let appended = self.append(&columns, batch.num_rows());
         if appended.is_err() {
             self.has_failed = true;
-            self.unfinished.remove();
+            self.place = None;
         }
         appended
     }
@@ -156,13 +174,17 @@ impl ShardWriter {
     ///
     /// # Errors
     /// [`StorageError::DiskFull`] and [`StorageError::Io`]; nothing is left of the shard then.
-    pub fn finish(mut self) -> Result<ShardReport> {
+    pub fn finish(self) -> Result<ShardReport> {
+        self.seal().map(|(report, _)| report)
+    }
+
+    /// The same; for a shard in memory with its bytes.
+    pub(crate) fn seal(mut self) -> Result<(ShardReport, Option<Buffer>)> {
         self.check_usable()?;
         if !self.row_count.is_multiple_of(ROW_GROUP_ROWS as u64) {
             self.end_row_group()?;
         }
-        let Self { identity, schema, columns, row_count, mut file, mut unfinished, path, directory, .. } =
-            self;
+        let Self { identity, schema, columns, row_count, mut file, place, .. } = self;
         let mut dictionaries = Vec::with_capacity(columns.len());
         let mut columns_chunks = Vec::with_capacity(columns.len());
         for column in columns {
@@ -184,16 +206,13 @@ impl ShardWriter {
         let (trailer, checksum) = encode_trailer(&footer_bytes, footer_offset);
         file.write_raw(&footer_bytes)?;
         file.write_raw(&trailer)?;
-        let bytes = file.finish()?;
-        fs::rename(&unfinished.path, &path).map_err(|source| StorageError::io(&path, source))?;
-        unfinished.exists = false;
-        if let Err(error) = sync_directory(&directory) {
-            // Whether the name would survive a crash is unknown, and the caller takes the shard for unwritten.
-            let _ = fs::remove_file(&path);
-            return Err(error);
+        let bytes = file.position();
+        let image = file.finish()?;
+        if let Some(Place { unfinished, path, directory }) = place {
+            unfinished.rename(&path, &directory)?;
         }
         let columns = footer.summaries();
-        Ok(ShardReport { identity: footer.identity, rows: row_count, bytes, checksum, columns })
+        Ok((ShardReport { identity: footer.identity, rows: row_count, bytes, checksum, columns }, image))
     }
 
     fn check_usable(&self) -> Result<()> {
@@ -357,12 +376,15 @@ mod tests {
         let path = folder.path().join("0000000000000001.tmp");
         fs::write(&path, b"").unwrap();
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let unfinished = UnfinishedFile { path: path.clone(), exists: true };
+        let file = SegmentWriter::new(full, path.clone());
         let schema = schema(DataType::Int64, true);
         let target = folder.path().join("0000000000000001.qdb");
-        let mut writer =
-            ShardWriter::start(full, unfinished, target, folder.path().to_path_buf(), identity(), schema)
-                .unwrap();
+        let place = Place {
+            unfinished: UnfinishedFile::new(path.clone()),
+            path: target,
+            directory: folder.path().to_path_buf(),
+        };
+        let mut writer = ShardWriter::start(file, Some(place), identity(), schema).unwrap();
         let rows = batch(Arc::new(Int64Array::from(vec![7; ROW_GROUP_ROWS])));
         assert!(matches!(writer.write(&rows), Err(StorageError::DiskFull { .. })));
         assert!(!path.exists());

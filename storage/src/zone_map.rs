@@ -45,8 +45,8 @@ pub struct ColumnSummary {
 }
 
 impl ZoneMap {
-    /// Reads all values of `array`, which has a stored type.
-    pub(crate) fn gather(array: &dyn Array) -> Self {
+    /// What is known of `array`, by reading all its values; it has a stored type.
+    pub fn gather(array: &dyn Array) -> Self {
         let (nan_count, bounds) = match array.data_type() {
             DataType::Boolean => (0, bool_bounds(array)),
             DataType::Int16 => (0, int_bounds::<Int16Type>(array)),

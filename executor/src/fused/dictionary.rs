@@ -6,10 +6,11 @@ use std::sync::Arc;
 use arrow::array::{Array, StringViewArray};
 use datafusion::common::hash_utils::RandomState;
 use datafusion::error::Result;
-use quickdb_storage::{Encoding, Shard, ShardId};
+use quickdb_storage::{Encoding, ShardId};
 use rayon::slice::ParallelSliceMut;
 
 use crate::store::ShardStore;
+use crate::view::ShardView;
 
 /// Dictionaries of several shards are put together while they have at most this many entries in all: one thread does
 /// it before the first row is read, so that beyond some size grouping by the strings themselves is ahead.
@@ -28,7 +29,7 @@ impl GlobalDictionary {
     /// large to be put together.
     pub(super) fn build(
         store: &ShardStore,
-        row_groups: &[(Arc<Shard>, usize)],
+        row_groups: &[(Arc<ShardView>, usize)],
         column: usize,
     ) -> Result<Option<Self>> {
         let Some(parts) = shard_dictionaries(store, row_groups, column)? else { return Ok(None) };
@@ -92,7 +93,7 @@ type ShardDictionaries = Vec<(ShardId, Arc<StringViewArray>)>;
 /// every chunk is NULL has none and needs none.
 fn shard_dictionaries(
     store: &ShardStore,
-    row_groups: &[(Arc<Shard>, usize)],
+    row_groups: &[(Arc<ShardView>, usize)],
     column: usize,
 ) -> Result<Option<ShardDictionaries>> {
     let mut parts: ShardDictionaries = vec![];

@@ -8,7 +8,6 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use futures::FutureExt;
 use futures::future::{BoxFuture, try_join, try_join_all};
-use quickdb_storage::Shard;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +22,7 @@ use crate::error::{ErrorKind, ExecError};
 use crate::live_filter::fixed_part;
 use crate::scan::surviving_row_groups;
 use crate::store::ShardStore;
+use crate::view::ShardView;
 
 /// Ranges that the rows of a query are cut into at most, where tables are small: enough to keep the threads of one
 /// machine busy to the end, few enough that merging them is nothing.
@@ -37,7 +37,7 @@ const RANGES_MAX_HASHED: usize = 16;
 const RANGE_ROWS_PER_SLOT: u64 = 4;
 
 /// Row groups that one table takes in, in order.
-type Range = Vec<(Arc<Shard>, usize)>;
+type Range = Vec<(Arc<ShardView>, usize)>;
 
 /// Ranges that one piece of work reads, one after the other, are chosen so that there are this many pieces for every
 /// thread: few, since each costs a hand-over between the pools, and more than one, so that threads end together. The

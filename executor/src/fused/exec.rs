@@ -18,11 +18,10 @@ use datafusion::physical_plan::metrics::{
 use datafusion::physical_plan::stream::{EmptyRecordBatchStream, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::{TryStreamExt, stream};
-use quickdb_storage::ShardId;
 
 use super::driver;
 use super::program::ProgramMetrics;
-use crate::scan::ShardScanExec;
+use crate::scan::{ScanPart, ShardScanExec};
 
 /// A partial aggregate over the rows that a [`ShardScanExec`] would read.
 ///
@@ -67,14 +66,10 @@ impl ShardAggregateExec {
         })
     }
 
-    /// The same aggregate over other shards, for one worker: schema and partition count stay.
+    /// The same aggregate over a part of the rows, for one worker: schema and partition count stay.
     #[must_use]
-    pub fn with_shards(&self, shards: Vec<ShardId>, worker: Option<String>) -> Self {
-        Self {
-            scan: self.scan.with_shards(shards, worker),
-            metrics: ExecutionPlanMetricsSet::new(),
-            ..self.clone()
-        }
+    pub fn with_part(&self, part: ScanPart) -> Self {
+        Self { scan: self.scan.with_part(part), metrics: ExecutionPlanMetricsSet::new(), ..self.clone() }
     }
 
     /// What is read, and under which filter. Its projection means nothing here.

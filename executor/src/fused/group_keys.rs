@@ -18,7 +18,7 @@ use datafusion::common::internal_err;
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
 use quickdb_kernels::{bitmap, gather};
-use quickdb_storage::{Bound, Shard};
+use quickdb_storage::Bound;
 
 use super::arguments::{Argument, ids, plain_column};
 use super::chunk::ChunkRows;
@@ -26,6 +26,7 @@ use super::dictionary::GlobalDictionary;
 use crate::column_test::ColumnTest;
 use crate::predicate::NarrowExpr;
 use crate::store::ShardStore;
+use crate::view::ShardView;
 
 /// Tables of up to this many slots are indexed by the key without a thought: 64k counts are half a megabyte, which
 /// every second-level cache holds.
@@ -92,7 +93,7 @@ pub(super) struct KeyContext<'a> {
     pub(super) schema: &'a Schema,
     /// How many columns the table has.
     pub(super) column_count: usize,
-    pub(super) row_groups: &'a [(Arc<Shard>, usize)],
+    pub(super) row_groups: &'a [(Arc<ShardView>, usize)],
     pub(super) rows: u64,
 }
 
@@ -342,7 +343,7 @@ fn integer_array(
 }
 
 /// The bounds of a column over all row groups; `None` when it is NULL everywhere.
-fn integer_bounds(row_groups: &[(Arc<Shard>, usize)], column: usize) -> Option<(i64, i64)> {
+fn integer_bounds(row_groups: &[(Arc<ShardView>, usize)], column: usize) -> Option<(i64, i64)> {
     row_groups.iter().fold(None, |bounds, (shard, index)| {
         let zone_map = shard.zone_map(*index, column);
         match (&zone_map.min, &zone_map.max, bounds) {

@@ -21,7 +21,6 @@ use datafusion::common::internal_err;
 use datafusion::error::Result;
 use futures::future::try_join_all;
 use quickdb_kernels::{KeyTable, gather, key_table};
-use quickdb_storage::Shard;
 
 use super::chunk::ChunkRows;
 use super::driver::Shared;
@@ -31,6 +30,7 @@ use super::table::{PackedKeys, PartialTable, out_of_memory};
 use crate::cpu;
 use crate::row_group::RowGroup;
 use crate::selection::{CHUNK_ROWS, Selection};
+use crate::view::ShardView;
 
 /// Partitions: a table for 10 million groups is then about 7 MB, and a row group's share of a partition is a thousand
 /// rows, enough to pay for its calls.
@@ -65,7 +65,7 @@ enum SortedKeys {
 }
 
 /// Whether a query over `row_groups` has many groups, by its first rows.
-pub(super) fn is_worthwhile(shared: &Shared, row_groups: &[(Arc<Shard>, usize)]) -> Result<bool> {
+pub(super) fn is_worthwhile(shared: &Shared, row_groups: &[(Arc<ShardView>, usize)]) -> Result<bool> {
     let program = &shared.program;
     let hashed = match &program.keys {
         KeySpace::One => false,
@@ -94,7 +94,7 @@ pub(super) fn is_worthwhile(shared: &Shared, row_groups: &[(Arc<Shard>, usize)])
 /// The tables of all partitions.
 pub(super) async fn run(
     shared: Arc<Shared>,
-    row_groups: Vec<(Arc<Shard>, usize)>,
+    row_groups: Vec<(Arc<ShardView>, usize)>,
 ) -> Result<Vec<PartialTable>> {
     let mut tables = vec![];
     for _ in 0..PARTITIONS {
@@ -132,7 +132,7 @@ fn select(program: &Program, row_group: &RowGroup) -> Result<Selection> {
     let changing = program.filter.snapshot()?;
     let mut whole = Selection::default();
     for start in (0..row_group.rows()).step_by(CHUNK_ROWS) {
-        let mut chunk = Selection::all(CHUNK_ROWS.min(row_group.rows() - start));
+        let mut chunk = row_group.live(start);
         program.filter.fixed.select(row_group, start, &mut chunk)?;
         if let Some(changing) = &changing {
             changing.predicate.select(row_group, start, &mut chunk)?;
@@ -168,7 +168,7 @@ fn keys(program: &Program, rows: &ChunkRows<'_>) -> Result<(SortedKeys, Vec<u64>
 }
 
 /// Sorts the selected rows of a row group by partition; `None` when none is selected.
-fn sort(shared: &Shared, shard: Arc<Shard>, index: usize) -> Result<Option<Sorted>> {
+fn sort(shared: &Shared, shard: Arc<ShardView>, index: usize) -> Result<Option<Sorted>> {
     cpu::check(&shared.cancel)?;
     let program = &shared.program;
     let _timer = program.metrics.elapsed.timer();

@@ -16,7 +16,6 @@ use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::metrics::{Count as Counter, Time};
-use quickdb_storage::Shard;
 
 use super::accumulators::{End, Operation, has_extremes};
 use super::arguments::{Argument, plain_column, widened_column};
@@ -28,6 +27,7 @@ use crate::float_extremes::{FloatMax, FloatMin};
 use crate::live_filter::LiveFilter;
 use crate::predicate::{NarrowExpr, Predicate};
 use crate::store::ShardStore;
+use crate::view::ShardView;
 
 /// Everything that the ranges of one fused aggregate share.
 pub(super) struct Program {
@@ -89,7 +89,7 @@ impl Program {
         schema: SchemaRef,
         table_schema: &SchemaRef,
         filter: Option<&Arc<dyn PhysicalExpr>>,
-        (store, row_groups): (&ShardStore, &[(Arc<Shard>, usize)]),
+        (store, row_groups): (&ShardStore, &[(Arc<ShardView>, usize)]),
         metrics: ProgramMetrics,
     ) -> Result<Self> {
         let rows = row_groups.iter().map(|(shard, index)| shard.row_group_rows(*index) as u64).sum();

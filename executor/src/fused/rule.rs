@@ -155,7 +155,7 @@ fn split(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
 /// The partial aggregate with its expressions over all columns of the table. Its input is a scan of nothing: it is
 /// there for its schema.
 fn over_table(aggregate: &AggregateExec, source: &Source) -> Result<Option<AggregateExec>> {
-    let table_schema = &source.scan.target.table_schema;
+    let table_schema = &source.scan.target.row_schema();
     let mut keys = vec![];
     for (expr, name) in aggregate.group_expr().expr() {
         let Some(expr) = source.rewrite(expr)? else { return Ok(None) };
@@ -175,7 +175,7 @@ fn over_table(aggregate: &AggregateExec, source: &Source) -> Result<Option<Aggre
             Some(None) => return Ok(None),
         }
     }
-    let nothing = ScanTarget { shards: vec![], ..source.scan.target.clone() };
+    let nothing = ScanTarget { shards: vec![], tail: None, ..source.scan.target.clone() };
     let columns = (0..table_schema.fields().len()).collect();
     let input = Arc::new(ShardScanExec::try_new(nothing, columns, None, None)?);
     let keys = if keys.is_empty() { PhysicalGroupBy::default() } else { PhysicalGroupBy::new_single(keys) };
@@ -198,7 +198,7 @@ fn rewrite_aggregate(
         arguments.push(argument);
     }
     let mut builder = AggregateExprBuilder::new(Arc::new(aggregate.fun().clone()), arguments)
-        .schema(Arc::clone(&source.scan.target.table_schema))
+        .schema(source.scan.target.row_schema())
         .alias(aggregate.name())
         .with_ignore_nulls(aggregate.ignore_nulls())
         .with_reversed(aggregate.is_reversed());

@@ -10,7 +10,6 @@ use datafusion::logical_expr::EmitTo;
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use quickdb_kernels::{KeyTable, bitmap, gather};
-use quickdb_storage::Shard;
 use tokio_util::sync::CancellationToken;
 
 use super::accumulators::{Accumulator, Operation};
@@ -25,6 +24,7 @@ use crate::predicate::Predicate;
 use crate::row_group::RowGroup;
 use crate::selection::{CHUNK_ROWS, Selection};
 use crate::store::ShardStore;
+use crate::view::ShardView;
 
 /// Groups of one range of rows.
 enum Groups {
@@ -123,7 +123,7 @@ impl PartialTable {
     pub(super) fn read(
         &mut self,
         program: &Program,
-        row_groups: impl Iterator<Item = (Arc<ShardStore>, Arc<Shard>, usize)>,
+        row_groups: impl Iterator<Item = (Arc<ShardStore>, Arc<ShardView>, usize)>,
         cancel: &CancellationToken,
     ) -> Result<()> {
         let mut scratch = Scratch::default();
@@ -138,7 +138,7 @@ impl PartialTable {
             }
             let row_group = RowGroup::new(store, shard, row_group);
             for start in (0..row_group.rows()).step_by(CHUNK_ROWS) {
-                let mut selection = Selection::all(CHUNK_ROWS.min(row_group.rows() - start));
+                let mut selection = row_group.live(start);
                 program.filter.fixed.select(&row_group, start, &mut selection)?;
                 if let Some(changing) = &changing {
                     changing.predicate.select(&row_group, start, &mut selection)?;

@@ -1,8 +1,14 @@
 //! A cluster in this process: real workers on loopback behind mutual TLS, real shards on disk, and the same
 //! rows in memory to compare with.
 
+mod changed;
+mod junk;
+
 use std::collections::HashMap;
 use std::sync::Arc;
+
+pub use changed::changed_tables;
+use junk::mix;
 
 use arrow::array::{Array, ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -17,10 +23,10 @@ use quickdb_executor::cluster::{Cluster, WorkerEndpoint};
 use quickdb_executor::fused::FuseAggregates;
 use quickdb_executor::pinning::{self, QueryPlacement};
 use quickdb_executor::shards::ShardHost;
-use quickdb_executor::table::{ShardPlacement, ShardTable, WorkerId};
+use quickdb_executor::table::{DeletionRef, ShardPlacement, ShardTable, Tail, WorkerId};
 use quickdb_executor::tls::ClusterTls;
 use quickdb_executor::worker::{WorkerConfig, WorkerServer};
-use quickdb_storage::{ShardId, ShardIdentity, TableId};
+use quickdb_storage::{RoaringBitmap, ShardId, ShardIdentity, TableId};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
@@ -40,14 +46,6 @@ pub fn certificates() -> ClusterTls {
     let key = KeyPair::generate().unwrap();
     let cert_pem = node.signed_by(&key, &issuer).unwrap().pem().into_bytes();
     ClusterTls { ca_pem, cert_pem, key_pem: key.serialize_pem().into_bytes() }
-}
-
-/// A mixing function with no pattern that a query could see (SplitMix64's finalizer).
-fn mix(i: u64) -> u64 {
-    let mut z = i.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 pub const STARS: i64 = 6000;
@@ -103,6 +101,40 @@ fn label() -> Arc<MemTable> {
     Arc::new(MemTable::try_new(schema, vec![vec![batch]]).unwrap())
 }
 
+/// A table as a test makes it.
+pub struct TestTable {
+    pub name: &'static str,
+    /// Its present columns, with the metadata that scans need.
+    pub schema: SchemaRef,
+    /// What is written into each shard, the rows that are deleted from it, and the columns of the writer's report that
+    /// are the table's present ones.
+    pub shards: Vec<(RecordBatch, RoaringBitmap, Vec<Option<usize>>)>,
+    pub tail: Option<RecordBatch>,
+    /// Its rows in the end.
+    pub rows: RecordBatch,
+}
+
+/// The sharded tables as they were loaded, each in `pieces` shards.
+pub fn loaded_tables(pieces: usize) -> Vec<TestTable> {
+    let table = |(name, batch): (&'static str, RecordBatch)| {
+        let columns: Vec<Option<usize>> = (0..batch.num_columns()).map(Some).collect();
+        let shards = cut(&batch, pieces).into_iter();
+        let shards = shards.map(|rows| (rows, RoaringBitmap::new(), columns.clone())).collect();
+        TestTable { name, schema: batch.schema(), shards, tail: None, rows: batch }
+    };
+    sharded().into_iter().map(table).collect()
+}
+
+/// Rows in order, in `pieces` runs of about equal length.
+pub fn cut(batch: &RecordBatch, pieces: usize) -> Vec<RecordBatch> {
+    (0..pieces)
+        .map(|piece| {
+            let (from, to) = (batch.num_rows() * piece / pieces, batch.num_rows() * (piece + 1) / pieces);
+            batch.slice(from, to - from)
+        })
+        .collect()
+}
+
 /// Workers with their shards, and a session that plans for them.
 pub struct TestCluster {
     pub workers: Vec<WorkerServer>,
@@ -116,6 +148,11 @@ pub struct TestCluster {
 impl TestCluster {
     /// `count` workers, each with `per_worker` shards of every sharded table.
     pub async fn start(count: usize, per_worker: usize) -> Self {
+        Self::with_tables(count, loaded_tables(count * per_worker)).await
+    }
+
+    /// `count` workers; the shards of each table go to them in turn.
+    pub async fn with_tables(count: usize, tables: Vec<TestTable>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let tls = certificates();
         let mut workers = Vec::new();
@@ -141,37 +178,47 @@ impl TestCluster {
         context.register_table("label", label()).unwrap();
         let mut owners = HashMap::new();
         let mut next_shard = 1;
-        for (index, (name, batch)) in sharded().into_iter().enumerate() {
+        for (index, made) in tables.into_iter().enumerate() {
+            let TestTable { name, schema, shards, tail, .. } = made;
             let table = TableId(index as u64 + 1);
-            let pieces = count * per_worker;
             let mut placements = Vec::new();
-            for piece in 0..pieces {
-                let (from, to) = (batch.num_rows() * piece / pieces, batch.num_rows() * (piece + 1) / pieces);
-                let rows = batch.slice(from, to - from);
+            for (piece, (rows, deleted, columns)) in shards.into_iter().enumerate() {
                 let worker = piece % count;
-                let identity =
-                    ShardIdentity { shard: ShardId(next_shard), table, table_name: format!("public.{name}") };
+                let shard = ShardId(next_shard);
+                let identity = ShardIdentity { shard, table, table_name: format!("public.{name}") };
                 next_shard += 1;
                 let host = ShardHost::remote(&cluster, worker).unwrap();
+                let written = rows.schema();
                 let stream = futures::stream::iter([Ok(rows)]).boxed();
-                let report = host.put(identity, batch.schema(), stream).await.unwrap();
+                let report = host.put(identity, written, stream).await.unwrap();
+                let mut deletions = None;
+                if !deleted.is_empty() {
+                    let version = 5;
+                    host.put_deletions(shard, version, &deleted).await.unwrap();
+                    deletions = Some(DeletionRef { version, rows: deleted.len() });
+                }
                 let id = cluster.workers()[worker].id;
-                owners.insert(report.identity.shard, vec![id]);
+                owners.insert(shard, vec![id]);
                 placements.push(ShardPlacement {
-                    shard: report.identity.shard,
+                    shard,
                     workers: vec![id],
                     rows: report.rows,
                     bytes: report.bytes,
-                    columns: report.columns,
+                    columns: columns.into_iter().map(|column| report.columns.get(column?).cloned()).collect(),
+                    deletions,
                 });
             }
             let provider = ShardTable {
                 name: format!("public.{name}"),
                 table,
-                schema: batch.schema(),
+                tail: tail.map(|rows| Arc::new(Tail::new(Arc::clone(&schema), vec![rows]).unwrap())),
+                row_ids: false,
+                schema,
                 shards: Arc::new(placements),
                 partitions: 2,
             };
+            let with_ids = ShardTable { row_ids: true, ..provider.clone() };
+            context.register_table(format!("{name}_ids"), Arc::new(with_ids)).unwrap();
             context.register_table(name, Arc::new(provider)).unwrap();
         }
         Self { workers, cluster, owners: Arc::new(owners), tls, context, _directory: directory }
@@ -210,14 +257,13 @@ fn state(cluster: Option<&Arc<Cluster>>) -> SessionState {
 }
 
 /// The same tables in memory, planned by plain DataFusion.
-pub fn local() -> SessionContext {
+pub fn local(tables: &[TestTable]) -> SessionContext {
     let context = SessionContext::new_with_state(state(None));
     context.register_table("label", label()).unwrap();
-    for (name, batch) in sharded() {
-        let schema: SchemaRef = batch.schema();
-        context
-            .register_table(name, Arc::new(MemTable::try_new(schema, vec![vec![batch]]).unwrap()))
-            .unwrap();
+    for table in tables {
+        let schema: SchemaRef = table.rows.schema();
+        let rows = vec![vec![table.rows.clone()]];
+        context.register_table(table.name, Arc::new(MemTable::try_new(schema, rows).unwrap())).unwrap();
     }
     context
 }

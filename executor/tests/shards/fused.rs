@@ -7,7 +7,7 @@ use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use quickdb_executor::error::ErrorKind;
 use quickdb_executor::fused::ShardAggregateExec;
-use quickdb_executor::scan::ShardScanExec;
+use quickdb_executor::scan::{ScanPart, ShardRef, ShardScanExec};
 use quickdb_storage::ShardId;
 
 use crate::data;
@@ -247,12 +247,16 @@ async fn too_many_groups_for_the_memory_are_an_error() {
 
 /// The plan with every leaf cut in two: the first shard, and the others.
 fn for_two_workers(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-    let parts = [vec![ShardId(1)], vec![ShardId(2), ShardId(3)]];
+    let part = |shards: &[u64]| ScanPart {
+        shards: shards.iter().map(|shard| ShardRef { shard: ShardId(*shard), deletions: None }).collect(),
+        ..ScanPart::default()
+    };
+    let parts = [part(&[1]), part(&[2, 3])];
     plan.transform_up(|node| {
         let variants: Vec<Arc<dyn ExecutionPlan>> = if let Some(scan) = node.downcast_ref::<ShardScanExec>() {
-            parts.iter().map(|shards| Arc::new(scan.with_shards(shards.clone(), None)) as _).collect()
+            parts.iter().map(|part| Arc::new(scan.with_part(part.clone())) as _).collect()
         } else if let Some(aggregate) = node.downcast_ref::<ShardAggregateExec>() {
-            parts.iter().map(|shards| Arc::new(aggregate.with_shards(shards.clone(), None)) as _).collect()
+            parts.iter().map(|part| Arc::new(aggregate.with_part(part.clone())) as _).collect()
         } else {
             return Ok(Transformed::no(node));
         };

@@ -23,7 +23,7 @@ pub struct Harness {
     pub sharded: SessionContext,
     pub memory: SessionContext,
     pub store: Arc<ShardStore>,
-    _directory: TempDir,
+    pub _directory: TempDir,
 }
 
 /// A runtime with a limit on its memory.
@@ -52,7 +52,8 @@ impl Harness {
                 workers: vec![WorkerId(1)],
                 rows: report.rows,
                 bytes: report.bytes,
-                columns: report.columns,
+                columns: report.columns.into_iter().map(Some).collect(),
+                deletions: None,
             });
         }
         let store = Arc::new(ShardStore::new("w1", directory));
@@ -61,6 +62,8 @@ impl Harness {
             table,
             schema: Arc::clone(&schema),
             shards: Arc::new(placements),
+            tail: None,
+            row_ids: false,
             partitions: 3,
         };
         let config = SessionConfig::new().with_target_partitions(3);

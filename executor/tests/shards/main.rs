@@ -1,7 +1,10 @@
 //! Plan nodes over real shards against DataFusion over the same rows in memory.
 
+mod changes;
 mod codec;
 mod data;
 mod fused;
 mod harness;
+#[path = "../common/junk.rs"]
+mod junk;
 mod scan;
