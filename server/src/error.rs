@@ -107,6 +107,8 @@ pub struct PgError {
     pub detail: Option<String>,
     /// A sentence of advice.
     pub hint: Option<String>,
+    /// What was being done, as in `COPY t, line 3`.
+    pub context: Option<String>,
     /// Where in the query string, counted in characters from 1.
     pub position: Option<usize>,
     /// A schema that it is about.
@@ -131,6 +133,7 @@ impl PgError {
             message: message.into(),
             detail: None,
             hint: None,
+            context: None,
             position: None,
             schema: None,
             table: None,
@@ -161,6 +164,13 @@ impl PgError {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same with a context.
+    #[must_use]
+    pub fn context(mut self, context: impl Into<String>) -> Self {
+        self.context = Some(context.into());
         self
     }
 

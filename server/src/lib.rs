@@ -15,6 +15,7 @@
 
 pub mod auth;
 pub mod catalogue;
+mod copy_in;
 mod cursor;
 mod engine;
 pub mod error;

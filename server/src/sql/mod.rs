@@ -10,6 +10,7 @@
 pub mod aggregates;
 pub mod analyze;
 pub mod bind;
+mod copy_tokens;
 pub mod diagnose;
 pub mod operators;
 pub mod parse;
@@ -37,6 +38,7 @@ use quickdb_executor::error::ErrorKind;
 
 use crate::error::PgError;
 pub use bind::{constants, declared_type, parameter_type, table_query};
+pub(crate) use copy_tokens::MATCHING_HEADER;
 pub use parse::{ParsedStatement, parse};
 use provider::Relations;
 use rewrite::Uniqueness;

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError, ParserOptions};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
 use quickdb_executor::error::ErrorKind;
 
+use super::copy_tokens;
 use crate::error::PgError;
 use crate::sql::position::{byte_offset, position_of_byte};
 
@@ -64,17 +65,21 @@ fn parse_one(
     tokens: &[TokenWithSpan],
     end: usize,
 ) -> Result<Statement, PgError> {
+    let begins = |keyword| {
+        let first = tokens.iter().find(|token| !is_blank(&token.token));
+        first.is_some_and(|token| matches!(&token.token, Token::Word(word) if word.keyword == keyword))
+    };
+    let is_table = begins(Keyword::TABLE);
+    let (respelled, matching_header) =
+        if begins(Keyword::COPY) { copy_tokens::respelled(tokens) } else { (tokens.to_vec(), false) };
     let mut parser = Parser::new(dialect)
         .with_options(ParserOptions::new().with_unescape(true))
         .with_recursion_limit(NESTING_MAX)
-        .with_tokens_with_locations(tokens.to_vec());
+        .with_tokens_with_locations(respelled);
     let ends_here = |parser: &Parser| syntax_error(sql, parser.peek_token_ref(), end);
-    let first = tokens.iter().find(|token| !is_blank(&token.token));
-    let is_table = first
-        .is_some_and(|token| matches!(&token.token, Token::Word(word) if word.keyword == Keyword::TABLE));
     // `TABLE t` is a query that the parser knows inside of others only.
     let parsed = if is_table { parser.parse_query().map(Statement::Query) } else { parser.parse_statement() };
-    let statement = match parsed {
+    let mut statement = match parsed {
         Ok(statement) => statement,
         Err(ParserError::RecursionLimitExceeded) => return Err(too_deep()),
         Err(ParserError::TokenizerError(_)) => return Err(ends_here(&parser)),
@@ -90,6 +95,9 @@ fn parse_one(
     };
     if parser.peek_token_ref().token != Token::EOF {
         return Err(ends_here(&parser));
+    }
+    if matching_header {
+        copy_tokens::mark(&mut statement);
     }
     if let Some(ident) = reserved_word(&statement) {
         let from = byte_offset(sql, ident.span.start.line, ident.span.start.column);

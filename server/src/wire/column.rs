@@ -174,6 +174,26 @@ pub(super) fn column_writer(
     value_writer(field.name(), pg_type, array, format, context)
 }
 
+/// Appends one value in its text form; gives whether there is one, that is, not NULL.
+///
+/// # Errors
+/// A column without a PostgreSQL type.
+pub(crate) fn text_value(
+    field: &Field,
+    array: &ArrayRef,
+    row_idx: usize,
+    settings: &Arc<OutputSettings>,
+    out: &mut BytesMut,
+) -> Result<bool, EncodeError> {
+    let context = WriterContext { settings: Arc::clone(settings), lookup: None };
+    let writer = column_writer(field, array, FieldFormat::Text, &context)?;
+    if writer.is_null(row_idx) {
+        return Ok(false);
+    }
+    writer.write(row_idx, out);
+    Ok(true)
+}
+
 /// Makes the writer of values of `pg_type`.
 pub(super) fn value_writer(
     column: &str,

@@ -1,6 +1,9 @@
-//! Options of `COPY ... TO`: PostgreSQL's defaults and checks, from both spellings that the parser knows.
+//! Options of COPY in both directions: PostgreSQL's defaults and checks, from both spellings that the parser knows.
 
 use datafusion::sql::sqlparser::ast::{CopyLegacyCsvOption, CopyLegacyOption, CopyOption, Ident};
+use quickdb_copy::Header;
+
+use crate::sql::MATCHING_HEADER;
 
 /// How rows are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,6 +75,53 @@ impl Default for CopyOptions {
     }
 }
 
+/// How the rows of `COPY ... FROM` are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CopyFromFormat {
+    /// Tab-separated text with backslash escapes.
+    #[default]
+    Text,
+    /// Comma-separated values.
+    Csv,
+    /// PostgreSQL's binary file form.
+    Binary,
+    /// An Arrow IPC stream, which PostgreSQL does not know.
+    Arrow,
+}
+
+/// Options of `COPY ... FROM`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyFromOptions {
+    /// FORMAT.
+    pub format: CopyFromFormat,
+    /// DELIMITER: one byte.
+    pub delimiter: u8,
+    /// NULL.
+    pub null: String,
+    /// HEADER.
+    pub header: Header,
+    /// QUOTE: one byte, CSV only.
+    pub quote: u8,
+    /// ESCAPE: one byte, CSV only.
+    pub escape: u8,
+    /// FORCE_NOT_NULL, CSV only.
+    pub force_not_null: Vec<String>,
+    /// FORCE_NULL, CSV only.
+    pub force_null: Vec<String>,
+    /// ENCODING.
+    pub encoding: CopyEncoding,
+}
+
+impl CopyFromOptions {
+    /// Options of a COPY statement: those in parentheses and those of the older syntax.
+    ///
+    /// # Errors
+    /// 42601, 22023 or 0A000 with PostgreSQL's message.
+    pub fn parse(options: &[CopyOption], legacy: &[CopyLegacyOption]) -> Result<Self, CopyError> {
+        Given::of(options, legacy)?.check_from()
+    }
+}
+
 /// Refused options, or text that the encoding lacks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -95,15 +145,16 @@ const NOT_SUPPORTED: &str = "0A000";
 /// What was written, before defaults and checks.
 #[derive(Default)]
 struct Given {
-    format: Option<CopyFormat>,
+    format: Option<CopyFromFormat>,
     delimiter: Option<char>,
     null: Option<String>,
     header: Option<bool>,
+    matching_header: bool,
     quote: Option<char>,
     escape: Option<char>,
     force_quote: Option<ForceQuote>,
-    force_not_null: bool,
-    force_null: bool,
+    force_not_null: Option<Vec<String>>,
+    force_null: Option<Vec<String>>,
     encoding: Option<CopyEncoding>,
     freeze: Option<bool>,
 }
@@ -121,14 +172,7 @@ impl CopyOptions {
     /// # Errors
     /// 42601, 22023 or 0A000 with PostgreSQL's message.
     pub fn parse(options: &[CopyOption], legacy: &[CopyLegacyOption]) -> Result<Self, CopyError> {
-        let mut given = Given::default();
-        for option in options {
-            given.add(option)?;
-        }
-        for option in legacy {
-            given.add_legacy(option)?;
-        }
-        given.check()
+        Given::of(options, legacy)?.check_to()
     }
 
     /// Which columns of the result are quoted in any case, one flag per column.
@@ -150,6 +194,17 @@ impl CopyOptions {
 }
 
 impl Given {
+    fn of(options: &[CopyOption], legacy: &[CopyLegacyOption]) -> Result<Self, CopyError> {
+        let mut given = Self::default();
+        for option in options {
+            given.add(option)?;
+        }
+        for option in legacy {
+            given.add_legacy(option)?;
+        }
+        Ok(given)
+    }
+
     fn add(&mut self, option: &CopyOption) -> Result<(), CopyError> {
         match option {
             CopyOption::Format(name) => set(&mut self.format, parse_format(&folded(name))?),
@@ -160,36 +215,33 @@ impl Given {
             CopyOption::Quote(quote) => set(&mut self.quote, *quote),
             CopyOption::Escape(escape) => set(&mut self.escape, *escape),
             CopyOption::ForceQuote(columns) => set(&mut self.force_quote, forced(columns)),
-            CopyOption::ForceNotNull(_) => {
-                self.force_not_null = true;
-                Ok(())
-            }
-            CopyOption::ForceNull(_) => {
-                self.force_null = true;
-                Ok(())
-            }
+            CopyOption::ForceNotNull(columns) => set(&mut self.force_not_null, names(columns)),
+            CopyOption::ForceNull(columns) => set(&mut self.force_null, names(columns)),
             CopyOption::Encoding(name) => set(&mut self.encoding, parse_encoding(name)?),
         }
     }
 
     fn add_legacy(&mut self, option: &CopyLegacyOption) -> Result<(), CopyError> {
         match option {
-            CopyLegacyOption::Binary => set(&mut self.format, CopyFormat::Binary),
+            CopyLegacyOption::Binary => set(&mut self.format, CopyFromFormat::Binary),
             CopyLegacyOption::Delimiter(delimiter) => set(&mut self.delimiter, *delimiter),
             CopyLegacyOption::Null(null) => set(&mut self.null, null.clone()),
             CopyLegacyOption::Header => set(&mut self.header, true),
             CopyLegacyOption::Csv(options) => {
-                set(&mut self.format, CopyFormat::Csv)?;
+                set(&mut self.format, CopyFromFormat::Csv)?;
                 options.iter().try_for_each(|option| match option {
                     CopyLegacyCsvOption::Header => set(&mut self.header, true),
                     CopyLegacyCsvOption::Quote(quote) => set(&mut self.quote, *quote),
                     CopyLegacyCsvOption::Escape(escape) => set(&mut self.escape, *escape),
                     CopyLegacyCsvOption::ForceQuote(columns) => set(&mut self.force_quote, forced(columns)),
-                    CopyLegacyCsvOption::ForceNotNull(_) => {
-                        self.force_not_null = true;
-                        Ok(())
+                    CopyLegacyCsvOption::ForceNotNull(columns) => {
+                        set(&mut self.force_not_null, names(columns))
                     }
                 })
+            }
+            marker if *marker == MATCHING_HEADER => {
+                self.matching_header = true;
+                Ok(())
             }
             other => {
                 let name = other.to_string();
@@ -199,20 +251,55 @@ impl Given {
         }
     }
 
+    fn check_to(self) -> Result<CopyOptions, CopyError> {
+        let format = match self.format.unwrap_or_default() {
+            CopyFromFormat::Text => CopyFormat::Text,
+            CopyFromFormat::Csv => CopyFormat::Csv,
+            CopyFromFormat::Binary => CopyFormat::Binary,
+            CopyFromFormat::Arrow => {
+                return Err(CopyError::new(NOT_SUPPORTED, "COPY format \"arrow\" only available using COPY FROM"));
+            }
+        };
+        if self.matching_header {
+            return Err(CopyError::new(NOT_SUPPORTED, "cannot use \"match\" with HEADER in COPY TO"));
+        }
+        let force_quote = self.force_quote.clone().unwrap_or_default();
+        let options = self.check(false)?;
+        Ok(CopyOptions {
+            format,
+            delimiter: options.delimiter,
+            null: options.null,
+            header: options.header != Header::No,
+            quote: options.quote,
+            escape: options.escape,
+            force_quote,
+            encoding: options.encoding,
+        })
+    }
+
+    fn check_from(self) -> Result<CopyFromOptions, CopyError> {
+        self.check(true)
+    }
+
     /// The checks of PostgreSQL, in its order.
-    fn check(self) -> Result<CopyOptions, CopyError> {
+    fn check(self, from: bool) -> Result<CopyFromOptions, CopyError> {
         let format = self.format.unwrap_or_default();
-        let csv = format == CopyFormat::Csv;
-        let binary = format == CopyFormat::Binary;
+        let csv = format == CopyFromFormat::Csv;
+        let binary = matches!(format, CopyFromFormat::Binary | CopyFromFormat::Arrow);
+        let mode = if format == CopyFromFormat::Arrow { "ARROW" } else { "BINARY" };
         if binary && self.delimiter.is_some() {
-            return Err(CopyError::new(SYNTAX_ERROR, "cannot specify DELIMITER in BINARY mode"));
+            return Err(CopyError::new(SYNTAX_ERROR, format!("cannot specify DELIMITER in {mode} mode")));
         }
         if binary && self.null.is_some() {
-            return Err(CopyError::new(SYNTAX_ERROR, "cannot specify NULL in BINARY mode"));
+            return Err(CopyError::new(SYNTAX_ERROR, format!("cannot specify NULL in {mode} mode")));
         }
         let delimiter = one_byte(self.delimiter, if csv { b',' } else { b'\t' }, "delimiter")?;
         let null = self.null.unwrap_or_else(|| if csv { String::new() } else { "\\N".to_owned() });
-        let header = self.header.unwrap_or(false);
+        let header = match self.header {
+            Some(true) if self.matching_header => Header::Match,
+            Some(true) => Header::Skip,
+            _ => Header::No,
+        };
         if matches!(delimiter, b'\r' | b'\n') {
             return Err(CopyError::new(
                 INVALID_PARAMETER,
@@ -230,8 +317,8 @@ impl Given {
             let message = format!("COPY delimiter cannot be \"{}\"", char::from(delimiter));
             return Err(CopyError::new(INVALID_PARAMETER, message));
         }
-        if binary && header {
-            return Err(CopyError::new(NOT_SUPPORTED, "cannot specify HEADER in BINARY mode"));
+        if binary && header != Header::No {
+            return Err(CopyError::new(NOT_SUPPORTED, format!("cannot specify HEADER in {mode} mode")));
         }
         if !csv && self.quote.is_some() {
             return Err(CopyError::new(NOT_SUPPORTED, "COPY quote available only in CSV mode"));
@@ -247,13 +334,16 @@ impl Given {
         if !csv && self.force_quote.is_some() {
             return Err(CopyError::new(NOT_SUPPORTED, "COPY force quote available only in CSV mode"));
         }
-        if self.force_not_null {
-            let only = if csv { "only available using COPY FROM" } else { "available only in CSV mode" };
-            return Err(CopyError::new(NOT_SUPPORTED, format!("COPY force not null {only}")));
+        if from && self.force_quote.is_some() {
+            return Err(CopyError::new(NOT_SUPPORTED, "COPY force quote only available using COPY TO"));
         }
-        if self.force_null {
-            let only = if csv { "only available using COPY FROM" } else { "available only in CSV mode" };
-            return Err(CopyError::new(NOT_SUPPORTED, format!("COPY force null {only}")));
+        for (option, given) in [("not null", &self.force_not_null), ("null", &self.force_null)] {
+            let only = match given {
+                Some(_) if !csv => "available only in CSV mode",
+                Some(_) if !from => "only available using COPY FROM",
+                _ => continue,
+            };
+            return Err(CopyError::new(NOT_SUPPORTED, format!("COPY force {option} {only}")));
         }
         if null.as_bytes().contains(&delimiter) {
             return Err(CopyError::new(
@@ -267,14 +357,15 @@ impl Given {
                 "CSV quote character must not appear in the NULL specification",
             ));
         }
-        Ok(CopyOptions {
+        Ok(CopyFromOptions {
             format,
             delimiter,
             null,
             header,
             quote,
             escape,
-            force_quote: self.force_quote.unwrap_or_default(),
+            force_not_null: self.force_not_null.unwrap_or_default(),
+            force_null: self.force_null.unwrap_or_default(),
             encoding: self.encoding.unwrap_or_default(),
         })
     }
@@ -283,6 +374,10 @@ impl Given {
 /// An unquoted identifier in lower case.
 fn folded(name: &Ident) -> String {
     if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
+}
+
+fn names(columns: &[Ident]) -> Vec<String> {
+    columns.iter().map(folded).collect()
 }
 
 fn forced(columns: &[Ident]) -> ForceQuote {
@@ -299,11 +394,12 @@ fn one_byte(given: Option<char>, default: u8, what: &str) -> Result<u8, CopyErro
     })
 }
 
-fn parse_format(name: &str) -> Result<CopyFormat, CopyError> {
+fn parse_format(name: &str) -> Result<CopyFromFormat, CopyError> {
     match name {
-        "text" => Ok(CopyFormat::Text),
-        "csv" => Ok(CopyFormat::Csv),
-        "binary" => Ok(CopyFormat::Binary),
+        "text" => Ok(CopyFromFormat::Text),
+        "csv" => Ok(CopyFromFormat::Csv),
+        "binary" => Ok(CopyFromFormat::Binary),
+        "arrow" => Ok(CopyFromFormat::Arrow),
         _ => Err(CopyError::new(INVALID_PARAMETER, format!("COPY format \"{name}\" not recognized"))),
     }
 }
@@ -391,6 +487,42 @@ mod tests {
         ];
         for (tail, sqlstate, message) in cases {
             assert_eq!(parse(tail), Err(CopyError::new(sqlstate, message)), "{tail}");
+        }
+    }
+
+    fn parse_from(tail: &str) -> Result<CopyFromOptions, CopyError> {
+        let statements = crate::sql::parse(&format!("COPY t FROM STDIN {tail}")).unwrap();
+        match &statements.first().unwrap().ast {
+            Statement::Copy { options, legacy_options, .. } => {
+                CopyFromOptions::parse(options, legacy_options)
+            }
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn options_of_copy_from() {
+        let header = |tail| parse_from(tail).unwrap().header;
+        assert_eq!(header(""), Header::No);
+        assert_eq!(header("(HEADER)"), Header::Skip);
+        assert_eq!(header("(FORMAT 'csv', HEADER on)"), Header::Skip);
+        assert_eq!(header("(HEADER 0)"), Header::No);
+        assert_eq!(header("(FORMAT csv, HEADER MATCH, DELIMITER ';')"), Header::Match);
+        let options = parse_from("(FORMAT csv, FORCE_NULL (a, \"B\"), FORCE_NOT_NULL (c))").unwrap();
+        assert_eq!((options.force_null, options.force_not_null), (vec!["a".into(), "B".into()], vec!["c".into()]));
+        assert_eq!(parse_from("(FORMAT arrow)").unwrap().format, CopyFromFormat::Arrow);
+        assert_eq!(parse_from("WITH CSV HEADER").unwrap().header, Header::Skip);
+        let cases = [
+            ("(FORMAT csv, FORCE_QUOTE (a))", "0A000", "COPY force quote only available using COPY TO"),
+            ("(FORMAT csv, FORCE_QUOTE *)", "0A000", "COPY force quote only available using COPY TO"),
+            ("(FORCE_QUOTE (a))", "0A000", "COPY force quote available only in CSV mode"),
+            ("(FORCE_NULL (b))", "0A000", "COPY force null available only in CSV mode"),
+            ("(FORMAT binary, HEADER match)", "0A000", "cannot specify HEADER in BINARY mode"),
+            ("(FORMAT arrow, NULL 'x')", "42601", "cannot specify NULL in ARROW mode"),
+            ("(HEADER, HEADER)", "42601", "conflicting or redundant options"),
+        ];
+        for (tail, sqlstate, message) in cases {
+            assert_eq!(parse_from(tail), Err(CopyError::new(sqlstate, message)), "{tail}");
         }
     }
 

@@ -7,7 +7,7 @@ const DEPTH_MAX: usize = 10_000;
 
 /// # Errors
 /// 22P02 for text that is not JSON, 54001 for nesting beyond [`DEPTH_MAX`].
-pub(super) fn check_json(text: &str) -> Result<(), InputError> {
+pub(crate) fn check_json(text: &str) -> Result<(), InputError> {
     let mut reader = Reader { rest: text.as_bytes() };
     match reader.document() {
         Ok(()) => Ok(()),

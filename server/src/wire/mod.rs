@@ -43,6 +43,7 @@ pub mod time_zone;
 pub mod types;
 mod zone_abbreviations;
 
+pub(crate) use column::text_value;
 pub use column::{EncodeError, OidLookup, ROW_BYTES_MAX};
 pub use interval_text::Interval;
 

@@ -30,6 +30,7 @@ use pgwire::api::results::FieldFormat;
 use std::sync::Arc;
 
 pub use super::input_error::InputError;
+pub(crate) use super::json_input::check_json;
 pub use super::scalar_input::parse_uuid;
 
 /// What the reading of values depends on besides their bytes.
@@ -234,6 +235,27 @@ fn decimal_scalar(value: i256, precision: u8, scale: i8) -> ScalarValue {
         Some(value) => ScalarValue::Decimal128(Some(value), precision, scale),
         None => ScalarValue::Decimal256(Some(value), precision, scale),
     }
+}
+
+/// The elements of an array of one dimension, NULL or text; `None` where it has more dimensions.
+///
+/// # Errors
+/// 22P02 for text that is no array.
+pub(crate) fn array_elements(text: &str) -> Result<Option<Vec<Option<String>>>, InputError> {
+    let element = |node| match node {
+        ArrayNode::Null => Some(None),
+        ArrayNode::Text(text) => Some(Some(text)),
+        ArrayNode::List(_) => None,
+    };
+    Ok(parse_array(text)?.into_iter().map(element).collect())
+}
+
+/// A `uuid` in the form that it is printed in.
+///
+/// # Errors
+/// 22P02.
+pub(crate) fn canonical_uuid(text: &str) -> Result<String, InputError> {
+    parse_uuid(text).map(uuid_text)
 }
 
 fn uuid_text(uuid: [u8; 16]) -> String {

@@ -137,6 +137,7 @@ pub(crate) fn error_info(error: PgError) -> ErrorInfo {
     info.severity_nonlocalized = Some(severity);
     info.detail = error.detail;
     info.hint = error.hint;
+    info.where_context = error.context;
     info.position = error.position.map(|position| position.to_string());
     info
 }
