@@ -15,7 +15,7 @@
 
 pub mod auth;
 pub mod catalogue;
-mod copy_in;
+pub mod copy_in;
 mod cursor;
 mod engine;
 pub mod error;

@@ -137,9 +137,7 @@ impl Decoder {
         let result = match &self.source {
             Source::Text(_) if self.ended => Ok(()),
             Source::Text(_) => self.process_text(&pending, &mut at, at_end, batches),
-            Source::Binary(_) => {
-                self.steps("", &pending, &mut at, at_end, batches).map(|_| ())
-            }
+            Source::Binary(_) => self.steps("", &pending, &mut at, at_end, batches).map(|_| ()),
         };
         pending.drain(..at.min(pending.len()));
         // A record that is longer than the chunk is read from its start each time: wait for twice as much.

@@ -52,7 +52,9 @@ impl ListColumn {
 
     /// Elements without quotes, escapes, blanks and further dimensions; whether the text is of that form.
     fn push_simple(&mut self, text: &str) -> bool {
-        let Some(inside) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else { return false };
+        let Some(inside) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
+            return false;
+        };
         let special = |byte: u8| matches!(byte, b'"' | b'\\' | b'{' | b'}' | b' ' | b'\t'..=b'\r');
         if inside.is_empty() {
             return true;
@@ -68,8 +70,7 @@ impl ListColumn {
 
     /// Appends the elements of `rows` arrays that have been pushed.
     fn append_elements(&mut self, lengths: &[usize]) -> Result<(), BadField> {
-        let fields =
-            Fields { text: "", bytes: &[], side: &self.texts, spans: &self.spans, stride: 1 };
+        let fields = Fields { text: "", bytes: &[], side: &self.texts, spans: &self.spans, stride: 1 };
         let result = self.element.append(fields, self.spans.len());
         result.map(|_| ()).map_err(|bad| {
             // The element's place says which array it is in.

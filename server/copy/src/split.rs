@@ -122,7 +122,15 @@ impl Splitter {
             }
             Step::Marker { end } => (end, chunk.len(), Stop::End),
             Step::More => return Ok(Stop::More),
-            Step::Nothing => return Ok(Stop::End),
+            Step::Nothing => {
+                // A header that has to match is missed where there is nothing at all.
+                if std::mem::take(&mut self.header_due) {
+                    let line = Some(Span::chunk(start, start));
+                    let bad = |fault| BadLine { number, text: line, fault };
+                    self.check_header("").map_err(bad)?;
+                }
+                return Ok(Stop::End);
+            }
         };
         *at = next;
         self.lines = number + embedded;
@@ -605,10 +613,7 @@ mod tests {
         assert_eq!(fault(&csv, "a,\"b\nc\n"), (1, LineFault::Unterminated));
         assert_eq!(fault(&csv, "a,b\na,\"b\nc\n"), (4, LineFault::Unterminated));
         let forced = Layout { force_null: vec![true, false], force_not_null: vec![false, true], ..csv };
-        assert_eq!(
-            rows(&forced, 2, "\"\",\n,\"\"\n"),
-            [row(&[None, Some("")]), row(&[None, Some("")])]
-        );
+        assert_eq!(rows(&forced, 2, "\"\",\n,\"\"\n"), [row(&[None, Some("")]), row(&[None, Some("")])]);
     }
 
     #[test]

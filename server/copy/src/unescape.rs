@@ -71,7 +71,9 @@ pub(crate) fn checked(bytes: &[u8]) -> Result<&str, LineFault> {
     let valid = text.as_ref().map_or_else(std::str::Utf8Error::valid_up_to, |text| text.len());
     match zero {
         Some(zero) if zero < valid => Err(LineFault::InvalidUtf8(vec![0])),
-        _ => text.map_err(|_| LineFault::InvalidUtf8(wrong_character(bytes.get(valid..).unwrap_or_default()))),
+        _ => {
+            text.map_err(|_| LineFault::InvalidUtf8(wrong_character(bytes.get(valid..).unwrap_or_default())))
+        }
     }
 }
 
@@ -133,10 +135,7 @@ mod tests {
             let mut side = String::new();
             text(field, &mut side).map(|()| side)
         };
-        assert_eq!(
-            unescaped(r"a\b\f\n\r\t\v\\\.\q").unwrap(),
-            "a\u{8}\u{c}\n\r\t\u{b}\\.q"
-        );
+        assert_eq!(unescaped(r"a\b\f\n\r\t\v\\\.\q").unwrap(), "a\u{8}\u{c}\n\r\t\u{b}\\.q");
         assert_eq!(unescaped(r"\101\1018\x41\x4\xg\x\777").map_err(|_| ()), Err(()));
         assert_eq!(unescaped(r"\101\1018\x41\x4g\xg\x").unwrap(), "AA8A\u{4}gxgx");
         assert_eq!(unescaped(r"\303\251\xc3\xa9é\").unwrap(), "ééé");

@@ -67,14 +67,20 @@ impl ArrowDecoder {
         let mut converted = Vec::with_capacity(self.columns.len());
         for (column, array) in self.columns.iter().zip(batch.columns()) {
             let context = || {
-                format!("COPY {}, rows {first_row} to {}, column {}", self.site.relation(), self.rows, column.name)
+                format!(
+                    "COPY {}, rows {first_row} to {}, column {}",
+                    self.site.relation(),
+                    self.rows,
+                    column.name
+                )
             };
             converted.push(fit(array, column.pg_type).map_err(|error| error.context(context()))?);
         }
-        let null = self.columns.iter().zip(&converted).enumerate().filter_map(|(column_idx, (column, array))| {
-            let nulls = array.nulls().filter(|nulls| column.not_null && nulls.null_count() > 0)?;
-            nulls.iter().position(|valid| !valid).map(|row| (row, column_idx))
-        });
+        let null =
+            self.columns.iter().zip(&converted).enumerate().filter_map(|(column_idx, (column, array))| {
+                let nulls = array.nulls().filter(|nulls| column.not_null && nulls.null_count() > 0)?;
+                nulls.iter().position(|valid| !valid).map(|row| (row, column_idx))
+            });
         if let Some((row, column_idx)) = null.min() {
             let line = first_row + row as u64;
             let row = Batch { columns: converted.iter().map(|array| array.slice(row, 1)).collect(), rows: 1 };
@@ -150,13 +156,14 @@ fn fits(from: &DataType, to: &DataType) -> bool {
 ///
 /// # Errors
 /// 22003 for a number out of range, 22001 for a text too long, 22P02 for text that is no value of the type.
-pub(super) fn fit(array: &ArrayRef, pg_type: PgType) -> Result<ArrayRef, PgError> {
+pub fn fit(array: &ArrayRef, pg_type: PgType) -> Result<ArrayRef, PgError> {
     let wanted = pg_type.data_type();
     if let (Some(element), DataType::List(field)) = (pg_type.element(), &wanted) {
         let list = cast(array, &DataType::List(Arc::new(element_field(array.data_type(), field))), pg_type)?;
         let list = list.as_list::<i32>();
         let values = fit(list.values(), element)?;
-        let list = ListArray::try_new(Arc::clone(field), list.offsets().clone(), values, list.nulls().cloned());
+        let list =
+            ListArray::try_new(Arc::clone(field), list.offsets().clone(), values, list.nulls().cloned());
         return Ok(Arc::new(list.map_err(|error| PgError::from_datafusion(error.into(), None))?));
     }
     let array = match array.data_type() {

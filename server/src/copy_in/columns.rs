@@ -33,38 +33,56 @@ pub(super) fn column(pg_type: PgType, binary: bool, context: &InputContext) -> R
     let digits = second_digits(pg_type);
     let utc = context.settings.time_zone.is_utc();
     Ok(match pg_type.oid {
-        oid::BOOL => Column::boolean(binary, input.reader(|value| match value {
-            ScalarValue::Boolean(value) => value,
-            _ => None,
-        })),
-        oid::INT2 => Column::int16(binary, input.reader(|value| match value {
-            ScalarValue::Int16(value) => value,
-            _ => None,
-        })),
-        oid::INT4 => Column::int32(binary, input.reader(|value| match value {
-            ScalarValue::Int32(value) => value,
-            _ => None,
-        })),
+        oid::BOOL => Column::boolean(
+            binary,
+            input.reader(|value| match value {
+                ScalarValue::Boolean(value) => value,
+                _ => None,
+            }),
+        ),
+        oid::INT2 => Column::int16(
+            binary,
+            input.reader(|value| match value {
+                ScalarValue::Int16(value) => value,
+                _ => None,
+            }),
+        ),
+        oid::INT4 => Column::int32(
+            binary,
+            input.reader(|value| match value {
+                ScalarValue::Int32(value) => value,
+                _ => None,
+            }),
+        ),
         oid::INT8 => Column::int64(binary, input.reader(int64)),
         oid::OID => Column::oid(binary, input.reader(int64)),
-        oid::FLOAT4 => Column::float32(binary, input.reader(|value| match value {
-            ScalarValue::Float32(value) => value,
-            _ => None,
-        })),
-        oid::FLOAT8 => Column::float64(binary, input.reader(|value| match value {
-            ScalarValue::Float64(value) => value,
-            _ => None,
-        })),
+        oid::FLOAT4 => Column::float32(
+            binary,
+            input.reader(|value| match value {
+                ScalarValue::Float32(value) => value,
+                _ => None,
+            }),
+        ),
+        oid::FLOAT8 => Column::float64(
+            binary,
+            input.reader(|value| match value {
+                ScalarValue::Float64(value) => value,
+                _ => None,
+            }),
+        ),
         oid::NUMERIC => {
             let DataType::Decimal128(precision, scale) = pg_type.data_type() else {
                 return Err(unreadable(pg_type));
             };
             Column::decimal(binary, precision, scale, input.numeric(precision, scale))
         }
-        oid::DATE => Column::date(binary, input.reader(|value| match value {
-            ScalarValue::Date32(value) => value,
-            _ => None,
-        })),
+        oid::DATE => Column::date(
+            binary,
+            input.reader(|value| match value {
+                ScalarValue::Date32(value) => value,
+                _ => None,
+            }),
+        ),
         oid::TIME => {
             let reader = input.reader(move |value| match value {
                 ScalarValue::Time64Microsecond(value) => value.map(|micros| round_micros(micros, digits)),
@@ -91,10 +109,13 @@ pub(super) fn column(pg_type: PgType, binary: bool, context: &InputContext) -> R
                 Column::interval(binary, reader)
             }
         }
-        oid::BYTEA => Column::bytea(binary, input.reader(|value| match value {
-            ScalarValue::BinaryView(value) => value,
-            _ => None,
-        })),
+        oid::BYTEA => Column::bytea(
+            binary,
+            input.reader(|value| match value {
+                ScalarValue::BinaryView(value) => value,
+                _ => None,
+            }),
+        ),
         oid::UUID if binary => {
             // Sixteen bytes are no text: every value is read on its own.
             Column::other(pg_type.data_type(), input.array())
@@ -106,9 +127,7 @@ pub(super) fn column(pg_type: PgType, binary: bool, context: &InputContext) -> R
         oid::BPCHAR => {
             Column::padded_text(binary, characters_max(pg_type).unwrap_or(usize::MAX), input.text())
         }
-        oid::NAME | oid::CHAR | oid::JSON | oid::JSONB => {
-            Column::checked_text(binary, input.text())
-        }
+        oid::NAME | oid::CHAR | oid::JSON | oid::JSONB => Column::checked_text(binary, input.text()),
         _ => return Err(unreadable(pg_type)),
     })
 }
@@ -184,9 +203,8 @@ impl Input {
                     declared,
                 )?);
             }
-            let invalid = |_| {
-                PgError::with_state(SqlState("22P03"), "invalid digit in external \"numeric\" value")
-            };
+            let invalid =
+                |_| PgError::with_state(SqlState("22P03"), "invalid digit in external \"numeric\" value");
             let mut text = BytesMut::new();
             Numeric::from_binary(bytes).map_err(invalid)?.write_text(&mut text);
             Ok(fit_numeric(&String::from_utf8_lossy(&text), precision, scale, declared)?)
@@ -197,7 +215,8 @@ impl Input {
     fn array(self) -> Reader<ArrayRef> {
         let data_type = self.pg_type.data_type();
         Box::new(move |bytes| {
-            let array = self.value(bytes)?.to_array().map_err(|error| PgError::from_datafusion(error, None))?;
+            let array =
+                self.value(bytes)?.to_array().map_err(|error| PgError::from_datafusion(error, None))?;
             if array.data_type() == &data_type {
                 return Ok(array);
             }

@@ -55,7 +55,8 @@ impl Site {
             }
             Fault::Value { line, column, text, refusal } => {
                 let place = format!("{}, column {}", self.line_context(line, None), self.name(column));
-                let context = text.map_or_else(|| place.clone(), |text| format!("{place}: {}", quoted(&text)));
+                let context =
+                    text.map_or_else(|| place.clone(), |text| format!("{place}: {}", quoted(&text)));
                 value_error(refusal).context(context)
             }
             Fault::Field { line, column, truncated } => {
@@ -78,14 +79,11 @@ impl Site {
     /// 23502 for a row with NULL in a column that takes none.
     pub(super) fn null_error(&self, column: usize, row: &Batch) -> PgError {
         let (name, relation) = (self.name(column), &self.relation);
-        let message =
-            format!("null value in column \"{name}\" of relation \"{relation}\" violates not-null constraint");
-        let values: Vec<String> = self
-            .fields
-            .iter()
-            .zip(&row.columns)
-            .map(|(field, array)| self.shown(field, array))
-            .collect();
+        let message = format!(
+            "null value in column \"{name}\" of relation \"{relation}\" violates not-null constraint"
+        );
+        let values: Vec<String> =
+            self.fields.iter().zip(&row.columns).map(|(field, array)| self.shown(field, array)).collect();
         let mut error = PgError::with_state(NOT_NULL_VIOLATION, message)
             .detail(format!("Failing row contains ({}).", values.join(", ")));
         error.table = Some(relation.clone());

@@ -30,9 +30,7 @@ pub(super) fn fit_text(text: &str, pg_type: PgType) -> Result<&str, PgError> {
         Some((end, _)) if kept.get(end..).is_some_and(|rest| rest.trim_end_matches(' ').is_empty()) => {
             Ok(kept.get(..end).unwrap_or_default())
         }
-        Some(_) => {
-            Err(PgError::with_state(SqlState("22001"), format!("value too long for type {pg_type}")))
-        }
+        Some(_) => Err(PgError::with_state(SqlState("22001"), format!("value too long for type {pg_type}"))),
     }
 }
 
@@ -96,7 +94,10 @@ mod tests {
         let error = fit_text("abcd", of("varchar(3)")).unwrap_err();
         assert_eq!(error.message, "value too long for type character varying(3)");
         let error = fit_text("abcd", of("char(3)")).unwrap_err();
-        assert_eq!((error.sqlstate.0, error.message.as_str()), ("22001", "value too long for type character(3)"));
+        assert_eq!(
+            (error.sqlstate.0, error.message.as_str()),
+            ("22001", "value too long for type character(3)")
+        );
     }
 
     #[test]

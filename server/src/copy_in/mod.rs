@@ -15,11 +15,13 @@ mod length;
 #[cfg(test)]
 mod recorded;
 
+pub use arrow_stream::fit;
+
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef};
-use quickdb_copy::{Batch, Decoder, Layout};
+use quickdb_copy::{Batch, Decoder, Header, Layout};
 
 use crate::catalogue::PgType;
 use crate::error::{PgError, SqlState};
@@ -29,7 +31,7 @@ use faults::Site;
 
 /// A column that COPY fills.
 #[derive(Debug, Clone)]
-pub(crate) struct CopyColumn {
+pub struct CopyColumn {
     /// Its name.
     pub name: String,
     /// Its type.
@@ -39,7 +41,7 @@ pub(crate) struct CopyColumn {
 }
 
 /// Decodes the data of one COPY statement.
-pub(crate) trait CopyDecoder: Send {
+pub trait CopyDecoder: Send {
     /// Takes the bytes of one message, which may be cut anywhere; gives the batches that are full.
     ///
     /// # Errors
@@ -99,6 +101,35 @@ pub(crate) fn decoder(
         Decoder::text(layout, names, readers, not_null, options.encoding == CopyEncoding::Latin1)
     };
     Ok(Box::new(FieldDecoder { decoder, schema, site }))
+}
+
+/// A decoder of CSV whose batches have the given columns; a header line is skipped. In the context of errors the data is
+/// `file`. Dates and times are read as in a session that has set nothing.
+///
+/// # Errors
+/// 0A000 for a type that cannot be read.
+pub fn csv_decoder(
+    columns: Vec<CopyColumn>,
+    delimiter: u8,
+    null: &str,
+    header: bool,
+    latin1: bool,
+) -> Result<Box<dyn CopyDecoder>, PgError> {
+    let options = CopyFromOptions {
+        format: CopyFromFormat::Csv,
+        delimiter,
+        null: null.to_owned(),
+        header: if header { Header::Skip } else { Header::No },
+        quote: b'"',
+        escape: b'"',
+        force_not_null: Vec::new(),
+        force_null: Vec::new(),
+        encoding: if latin1 { CopyEncoding::Latin1 } else { CopyEncoding::Utf8 },
+    };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let now_micros = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
+    let context = InputContext { settings: Arc::default(), now_micros };
+    decoder(&options, "file", columns, &context)
 }
 
 fn forced(option: &str, names: &[String], columns: &[CopyColumn]) -> Result<Vec<bool>, PgError> {

@@ -257,7 +257,10 @@ impl Given {
             CopyFromFormat::Csv => CopyFormat::Csv,
             CopyFromFormat::Binary => CopyFormat::Binary,
             CopyFromFormat::Arrow => {
-                return Err(CopyError::new(NOT_SUPPORTED, "COPY format \"arrow\" only available using COPY FROM"));
+                return Err(CopyError::new(
+                    NOT_SUPPORTED,
+                    "COPY format \"arrow\" only available using COPY FROM",
+                ));
             }
         };
         if self.matching_header {
@@ -509,7 +512,10 @@ mod tests {
         assert_eq!(header("(HEADER 0)"), Header::No);
         assert_eq!(header("(FORMAT csv, HEADER MATCH, DELIMITER ';')"), Header::Match);
         let options = parse_from("(FORMAT csv, FORCE_NULL (a, \"B\"), FORCE_NOT_NULL (c))").unwrap();
-        assert_eq!((options.force_null, options.force_not_null), (vec!["a".into(), "B".into()], vec!["c".into()]));
+        assert_eq!(
+            (options.force_null, options.force_not_null),
+            (vec!["a".into(), "B".into()], vec!["c".into()])
+        );
         assert_eq!(parse_from("(FORMAT arrow)").unwrap().format, CopyFromFormat::Arrow);
         assert_eq!(parse_from("WITH CSV HEADER").unwrap().header, Header::Skip);
         let cases = [
