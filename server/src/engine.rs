@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datafusion::catalog::default_table_source::DefaultTableSource;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::config::ConfigOptions;
+use datafusion::datasource::provider_as_source;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
@@ -30,8 +31,11 @@ use quickdb_executor::yielding::YieldingJoins;
 use quickdb_storage::ShardId;
 
 use crate::catalogue::{Catalogue, CatalogueSnapshot, Table};
+use crate::error::PgError;
 use crate::execution::{PlanRuntime, RowStream};
 use crate::pg_catalog::FunctionList;
+use crate::upkeep::Claims;
+use crate::write::returning::table_of;
 
 /// Where the shards are.
 pub(crate) enum Backend {
@@ -54,6 +58,8 @@ pub(crate) struct Engine {
     pub(crate) catalogue: Catalogue,
     pub(crate) backend: Backend,
     pub(crate) plans: PlanRuntime,
+    /// Files that are being written.
+    pub(crate) claims: Arc<Claims>,
     /// Functions, rules and memory of every session; sessions add their tables and settings.
     base: SessionState,
     functions: Arc<FunctionList>,
@@ -100,7 +106,7 @@ impl Engine {
         let base = builder.build();
         let functions = Arc::new(FunctionList::of(&base));
         let started_at_us = chrono::Utc::now().timestamp_micros();
-        Ok(Self { catalogue, backend, plans, base, functions, partitions, started_at_us })
+        Ok(Self { catalogue, backend, plans, claims: Arc::default(), base, functions, partitions, started_at_us })
     }
 
     /// The catalogue as it is now.
@@ -119,7 +125,10 @@ impl Engine {
     }
 
     /// A table of a snapshot for the planner.
-    pub(crate) fn table_provider(&self, table: &Table) -> Arc<ShardTable> {
+    ///
+    /// # Errors
+    /// The rows of its log cannot be encoded.
+    pub(crate) fn table_provider(&self, table: &Table) -> Result<Arc<ShardTable>> {
         let shards = table
             .shards
             .iter()
@@ -128,19 +137,46 @@ impl Engine {
                 workers: shard.workers.clone(),
                 rows: shard.rows,
                 bytes: shard.bytes,
-                columns: shard.columns.iter().cloned().map(Some).collect(),
-                deletions: None,
+                columns: table.columns.iter().map(|column| shard.summary(column).cloned()).collect(),
+                deletions: shard.deletions,
             })
             .collect();
-        Arc::new(ShardTable {
+        let schema = Arc::clone(table.arrow_schema());
+        let tail = table.log.tail(&schema).map_err(PgError::from)?;
+        Ok(Arc::new(ShardTable {
             name: table.full_name(),
             table: table.id,
-            schema: Arc::clone(table.arrow_schema()),
+            schema,
             shards: Arc::new(shards),
-            tail: None,
+            tail,
             row_ids: false,
             partitions: self.partitions,
-        })
+        }))
+    }
+
+    /// Threads that may write shards of one statement on one worker.
+    pub(crate) fn writers(&self) -> usize {
+        self.partitions
+    }
+
+    /// A plan over the rows that its tables have in a snapshot; it may have been made for an earlier one of the same
+    /// definitions.
+    pub(crate) fn with_present_rows(
+        &self,
+        plan: LogicalPlan,
+        snapshot: &CatalogueSnapshot,
+    ) -> Result<LogicalPlan> {
+        let present = plan.transform_down_with_subqueries(|node| {
+            let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
+            let row_ids = table_of(&scan).is_some_and(|table| table.row_ids);
+            let Some(table) = table_of(&scan).and_then(|table| snapshot.table_by_id(table.table)) else {
+                return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
+            };
+            let present = ShardTable { row_ids, ..ShardTable::clone(&*self.table_provider(table)?) };
+            scan.source = provider_as_source(Arc::new(present));
+            Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+        })?;
+        Ok(present.data)
     }
 
     /// The physical plan of a logical one over a snapshot. `metrics`: for EXPLAIN ANALYZE.
@@ -174,14 +210,14 @@ impl Engine {
     pub(crate) async fn run(
         &self,
         state: &SessionState,
-        snapshot: &CatalogueSnapshot,
+        snapshot: &Arc<CatalogueSnapshot>,
         logical: &LogicalPlan,
     ) -> Result<RowStream> {
         let mut retried = false;
         let started = Instant::now();
         loop {
             let (state, plan) = self.physical_plan(state, snapshot, logical, false).await?;
-            let mut rows = self.plans.start(plan, state.task_ctx());
+            let mut rows = self.plans.start(plan, state.task_ctx(), Arc::clone(snapshot));
             match rows.first_error().await {
                 None => return Ok(rows),
                 Some(error) if !retried && lost_worker(&error) && started.elapsed() < RETRY_WITHIN => {
@@ -216,7 +252,7 @@ fn lost_worker(error: &DataFusionError) -> bool {
 }
 
 fn owners(snapshot: &CatalogueSnapshot) -> Arc<HashMap<ShardId, Vec<WorkerId>>> {
-    let shards = snapshot.tables().iter().flat_map(|table| &table.shards);
+    let shards = snapshot.tables().iter().flat_map(|table| table.shards.iter());
     Arc::new(shards.map(|shard| (shard.id, shard.workers.clone())).collect())
 }
 

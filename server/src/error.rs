@@ -14,6 +14,7 @@ use quickdb_executor::error::{ErrorKind, ExecError};
 
 use crate::sql::position::char_position;
 
+mod catalogue;
 mod wording;
 
 /// A five-character SQLSTATE of PostgreSQL's appendix A.

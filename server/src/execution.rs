@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
@@ -16,6 +15,8 @@ use quickdb_executor::error::{ErrorKind, ExecError};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+
+use crate::catalogue::CatalogueSnapshot;
 
 /// Batches that wait for a client that reads slowly; the plan waits after that.
 const BATCHES_AHEAD: usize = 2;
@@ -40,10 +41,27 @@ impl PlanRuntime {
         Ok(Self { runtime: Some(runtime) })
     }
 
+    /// Runs something else than a plan for a statement: the writing of a shard, the removal of one.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        match &self.runtime {
+            Some(runtime) => runtime.spawn(task),
+            // It is there until the runtime is dropped.
+            None => tokio::spawn(task),
+        }
+    }
+
     /// Starts a plan; its batches come out of the stream.
-    pub(crate) fn start(&self, plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> RowStream {
+    /// The files of `snapshot` stay until the stream is dropped.
+    pub(crate) fn start(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+        snapshot: Arc<CatalogueSnapshot>,
+    ) -> RowStream {
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
-        let schema = plan.schema();
         let running = self.runtime.as_ref().map(|runtime| {
             runtime.spawn(async move {
                 let mut stream = match execute_stream(plan, context) {
@@ -61,7 +79,7 @@ impl PlanRuntime {
                 }
             })
         });
-        RowStream { schema, batches, running, first: None }
+        RowStream { batches, running, first: None, _snapshot: snapshot }
     }
 }
 
@@ -76,18 +94,13 @@ impl Drop for PlanRuntime {
 
 /// The batches of a running plan. Dropping it cancels the plan.
 pub(crate) struct RowStream {
-    schema: SchemaRef,
     batches: mpsc::Receiver<Result<RecordBatch>>,
     running: Option<JoinHandle<()>>,
     first: Option<Result<RecordBatch>>,
+    _snapshot: Arc<CatalogueSnapshot>,
 }
 
 impl RowStream {
-    /// Schema of the batches.
-    pub(crate) fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
     /// The next batch; `None` when the plan has ended well.
     pub(crate) async fn next(&mut self) -> Option<Result<RecordBatch>> {
         match self.first.take() {

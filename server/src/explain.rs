@@ -127,13 +127,14 @@ pub(crate) async fn run(
     let started = Instant::now();
     let logical = explain.query.bind(values)?;
     let engine = Arc::clone(&session.engine);
+    let logical = engine.with_present_rows(logical, &context.snapshot).map_err(wrong)?;
     let planned = engine.physical_plan(&context.state, &context.snapshot, &logical, explain.analyze).await;
     let (state, plan) = planned.map_err(wrong)?;
     let planning = started.elapsed();
     let mut lines: Vec<String> = Vec::new();
     if explain.analyze {
         let started = Instant::now();
-        let mut rows = engine.plans.start(Arc::clone(&plan), state.task_ctx());
+        let mut rows = engine.plans.start(Arc::clone(&plan), state.task_ctx(), Arc::clone(&context.snapshot));
         let mut row_count = 0;
         while let Some(batch) = rows.next().await.transpose().map_err(wrong)? {
             row_count += batch.num_rows();

@@ -3,7 +3,8 @@
 //! ```text
 //!  socket ─▶ wire ─▶ session ─▶ sql ─▶ engine ─▶ executor ─▶ workers
 //!             │        │          │       │
-//!             │        │          │       └ catalogue (SQLite): tables, shards, roles
+//!             │        │          │       └ catalogue (SQLite): tables, shards, roles, rows of small writes
+//!             │        ├ write: INSERT and its kin ─▶ changes of the catalogue, shards on workers
 //!             │        │          └ text ▶ AST ▶ rewrites ▶ logical plan, errors ▶ SQLSTATE
 //!             │        └ settings, transaction, prepared statements, portals, pg_catalog
 //!             └ startup, TLS, SCRAM, messages, text and binary forms of values
@@ -30,8 +31,10 @@ pub mod settings;
 pub mod sql;
 mod sqlstate;
 mod tables;
+mod upkeep;
 mod utility;
 pub mod wire;
+mod write;
 
 pub use master::{Master, MasterConfig, ServerError, TableLoad, TlsIdentity, Workers};
 pub use wire::startup::Auth;

@@ -25,11 +25,11 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::auth::channel_binding::ChannelBinding;
 use crate::auth::scram::{MockSecret, Verifier};
-use crate::catalogue::{Catalogue, CatalogueError, LoadTarget, NewTable, RoleOptions};
+use crate::catalogue::{Catalogue, CatalogueError, Change, NewTable, RoleOptions, Shard};
 use crate::engine::{Backend, Engine};
 use crate::error::{PgError, Severity, SqlState};
 use crate::wire::interrupt::Connections;
@@ -159,6 +159,7 @@ pub struct Master {
     local_addr: SocketAddr,
     stop: CancellationToken,
     accepting: tokio::task::JoinHandle<()>,
+    upkeep: tokio::task::JoinHandle<()>,
 }
 
 impl Master {
@@ -204,9 +205,10 @@ impl Master {
             statement_timeout_ms: config.statement_timeout_ms,
         });
         let stop = CancellationToken::new();
+        let upkeep = tokio::spawn(crate::upkeep::run(Arc::clone(&engine), stop.clone()));
         let accepting = tokio::spawn(accept(listener, acceptor, door, config.max_connections, stop.clone()));
         info!(address = %local_addr, "master serves");
-        Ok(Self { engine, local_addr, stop, accepting })
+        Ok(Self { engine, local_addr, stop, accepting, upkeep })
     }
 
     /// The address it listens on.
@@ -220,6 +222,7 @@ impl Master {
         self.stop.cancel();
         // The task ends by itself; it cannot panic.
         let _ = (&mut self.accepting).await;
+        let _ = (&mut self.upkeep).await;
     }
 
     /// Whether the catalogue has a table.
@@ -239,16 +242,18 @@ impl Master {
         let pieces = split(&batches, shard_count.max(1));
         let count = u32::try_from(pieces.len()).unwrap_or(u32::MAX);
         let first = catalogue.allocate_shard_ids(count)?;
+        let claims: Vec<_> = first.iter().map(|shard| self.engine.claims.claim(shard.0)).collect();
         let table_id = catalogue.allocate_table_id()?;
         let table = NewTable { comment, ..NewTable::of_arrow(table_id, "public", &name, &schema)? };
-        let table_name = format!("{}.{}", table.schema, table.name);
+        let table = table.define(catalogue, &self.engine.snapshot())?;
+        let table_name = table.full_name();
         let mut written: Vec<(ShardReport, Vec<WorkerId>)> = Vec::with_capacity(pieces.len());
         let mut failure = None;
         for (index, (piece, shard)) in pieces.into_iter().zip(first).enumerate() {
             let Some((worker, host)) = hosts.get(index % hosts.len().max(1)) else { break };
             let identity = ShardIdentity { shard, table: table_id, table_name: table_name.clone() };
             let rows: BoxStream<'static, _> = futures::stream::iter(piece.into_iter().map(Ok)).boxed();
-            match host.put(identity, Arc::clone(&schema), rows).await {
+            match host.put(identity, Arc::clone(table.arrow_schema()), rows).await {
                 Ok(report) => written.push((report, vec![*worker])),
                 Err(error) => {
                     failure = Some(ServerError::from(error));
@@ -260,19 +265,17 @@ impl Master {
         let committed = match failure {
             Some(failure) => Err(failure),
             None => {
-                catalogue.commit_load(&LoadTarget::New(Box::new(table)), &written).map_err(ServerError::from)
+                let shards = written.iter().map(|(report, on)| Shard::of_report(report, &table, on.clone()));
+                let shards = shards.collect::<Result<Vec<_>, _>>();
+                shards.map_err(ServerError::from).and_then(|shards| {
+                    let rows = Change::AddShards { table: table_id, shards };
+                    Ok(catalogue.commit(vec![Change::CreateTable(Arc::clone(&table)), rows])?)
+                })
             }
         };
-        if let Err(error) = committed {
-            for (report, workers) in written {
-                for (_, host) in hosts.iter().filter(|(worker, _)| workers.contains(worker)) {
-                    if let Err(error) = host.remove(report.identity.shard).await {
-                        warn!(shard = %report.identity.shard, %error, "a shard of a failed load stays behind");
-                    }
-                }
-            }
-            return Err(error);
-        }
+        // What did not become part of the table is collected.
+        drop(claims);
+        committed?;
         Ok(row_count)
     }
 }
@@ -281,6 +284,7 @@ impl Drop for Master {
     fn drop(&mut self) {
         self.stop.cancel();
         self.accepting.abort();
+        self.upkeep.abort();
     }
 }
 

@@ -13,6 +13,9 @@ pub(crate) const CATALOG: &str = "quickdb";
 /// The schema that plans take for names without one.
 pub(crate) const DEFAULT_SCHEMA: &str = "public";
 
+/// The schema in which tables, by OID, have two more columns that name their rows: what UPDATE and DELETE select from.
+pub(crate) const ROWS_SCHEMA: &str = "quickdb rows";
+
 /// Schemas by name, in no particular order.
 pub(crate) type Schemas = Vec<(String, Arc<dyn SchemaProvider>)>;
 

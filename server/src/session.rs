@@ -7,25 +7,35 @@ use std::sync::Arc;
 use arrow::datatypes::Schema;
 use datafusion::common::ScalarValue;
 use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::sql::sqlparser::ast::Statement as Ast;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast::{Query, SetExpr, Statement as Ast};
 use pgwire::api::Type;
 use pgwire::messages::response::TransactionStatus;
 
-use crate::catalogue::CatalogueSnapshot;
+use crate::catalogue::{CatalogueSnapshot, Change};
 use crate::cursor::{Cursor, Description};
 use crate::engine::Engine;
 use crate::error::{PgError, SqlState};
+use crate::execution::RowStream;
 use crate::explain::{self, Explain};
 use crate::namespace;
 use crate::pg_catalog::{PgCatalog, SessionFacts};
 use crate::portal::Portal;
 use crate::settings::Settings;
 use crate::sql::{self, ParsedStatement, PlannedQuery};
+use crate::upkeep::Claim;
 use crate::utility;
 use crate::wire::copy_options::CopyOptions;
+use crate::wire::params::InputContext;
+use crate::wire::settings::OutputSettings;
+use crate::write::copy_from::{self, CopyFrom, CopyIn};
+use crate::write::create_as::{self, CreateAs};
+use crate::write::insert::{self, InsertPlan, parse_query};
+use crate::write::modify::{self, ModifyPlan};
+use crate::write::sink::Written;
+use crate::write::work::Work;
 
-/// Where a session stands in its transaction. There is one version of the data for each statement; what a
-/// transaction holds together is its settings.
+/// Where a session stands in its transaction block. What it has changed in tables is in its [`Work`].
 #[derive(Debug, Default)]
 pub(crate) enum Transaction {
     /// Each statement is its own.
@@ -44,8 +54,17 @@ pub(crate) struct Block {
     pub(crate) before: Settings,
     /// Values that SET LOCAL hides until the end.
     pub(crate) local: Vec<(String, String)>,
-    /// Savepoints in order, each with its settings.
-    pub(crate) savepoints: Vec<(String, Settings)>,
+    /// Savepoints in order.
+    pub(crate) savepoints: Vec<Savepoint>,
+}
+
+/// What ROLLBACK TO goes back to.
+#[derive(Debug)]
+pub(crate) struct Savepoint {
+    pub(crate) name: String,
+    pub(crate) settings: Settings,
+    /// Changes made before it.
+    pub(crate) changes: usize,
 }
 
 /// A statement that is ready to be run with parameters.
@@ -53,6 +72,10 @@ pub(crate) struct Block {
 pub(crate) struct Prepared {
     pub(crate) statement: ParsedStatement,
     pub(crate) action: Action,
+    /// The version of the catalogue's definitions that it was analysed against.
+    pub(crate) definitions: u64,
+    /// The parameter types that the client declared.
+    pub(crate) declared: Vec<Option<Type>>,
     /// Types of `$1`, `$2` and so on.
     pub(crate) parameters: Vec<Type>,
     /// Columns of the result, if the statement has one.
@@ -66,8 +89,21 @@ impl Prepared {
     pub(crate) fn empty() -> Self {
         let statement =
             ParsedStatement { ast: Ast::UnlockTables, source: Arc::from(""), text: String::new(), offset: 0 };
-        Self { statement, action: Action::Empty, parameters: Vec::new(), description: None, from_sql: false }
+        Self {
+            statement,
+            action: Action::Empty,
+            definitions: 0,
+            declared: Vec::new(),
+            parameters: Vec::new(),
+            description: None,
+            from_sql: false,
+        }
     }
+}
+
+/// Whether a WITH stands before a statement that writes.
+fn is_write(query: &Query) -> bool {
+    matches!(query.body.as_ref(), SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_))
 }
 
 /// The columns of a query as its client sees them.
@@ -84,6 +120,14 @@ pub(crate) enum Action {
     Explain(Explain),
     /// Sends the rows of a query as COPY data.
     CopyOut(PlannedQuery, CopyOptions),
+    /// Adds rows to a table.
+    Insert(InsertPlan),
+    /// Changes or removes rows of a table.
+    Modify(ModifyPlan),
+    /// Takes rows that the client sends as COPY data.
+    CopyFrom(CopyFrom),
+    /// Makes a table of the rows of a query.
+    CreateAs(Box<CreateAs>),
     /// Runs a statement that was prepared by PREPARE.
     Execute(Arc<Prepared>, Vec<ScalarValue>),
     /// Does something to the session.
@@ -98,6 +142,8 @@ pub(crate) enum Outcome {
     Rows { description: Description, cursor: Cursor, tag: &'static str, counted: bool },
     /// COPY data.
     Copy { description: Description, cursor: Cursor, options: CopyOptions },
+    /// COPY data is to be taken from the client; what it makes is for [`Session::take_copied`].
+    CopyIn(CopyIn),
     /// Nothing but the tag, after the notices.
     Done { tag: String, notices: Vec<PgError> },
 }
@@ -132,6 +178,8 @@ pub(crate) struct Session {
     /// Settings whose new values the client has not been told of yet.
     changed: Vec<String>,
     context: Option<PlanContext>,
+    /// What it has changed in tables and not committed; without a block it is committed with the statement.
+    work: Option<Work>,
 }
 
 impl Session {
@@ -158,6 +206,7 @@ impl Session {
             settings,
             changed: Vec::new(),
             context: None,
+            work: None,
         }
     }
 
@@ -201,12 +250,129 @@ impl Session {
         }
     }
 
-    /// A statement has failed: an open transaction fails with it.
+    /// A statement has failed: an open transaction fails with it, and what was changed without one is undone.
     pub(crate) fn fail(&mut self) {
         if let Transaction::Open(block) = std::mem::take(&mut self.transaction) {
             self.transaction = Transaction::Failed(block);
         } else if !matches!(self.transaction, Transaction::Failed(_)) {
             self.transaction = Transaction::Idle;
+            self.work = None;
+        }
+    }
+
+    /// The catalogue as this session sees it: what is committed, and its own changes.
+    pub(crate) fn snapshot(&self) -> Arc<CatalogueSnapshot> {
+        match &self.work {
+            Some(work) => Arc::clone(work.view()),
+            None => self.engine.snapshot(),
+        }
+    }
+
+    /// The schemas where bare names are sought.
+    pub(crate) fn search_path(&self) -> Vec<String> {
+        self.settings.search_path(&self.user)
+    }
+
+    /// Begins work that lasts until COMMIT, and sees the catalogue as it is now.
+    pub(crate) fn begin_work(&mut self) {
+        let engine = Arc::clone(&self.engine);
+        self.work.get_or_insert_with(|| Work::new(&engine));
+    }
+
+    /// Changes made and not committed.
+    pub(crate) fn work_len(&self) -> usize {
+        self.work.as_ref().map_or(0, Work::len)
+    }
+
+    /// Undoes all but the first `len` changes.
+    pub(crate) fn go_back_to(&mut self, len: usize) {
+        if let Some(work) = &mut self.work {
+            work.go_back_to(len);
+        }
+    }
+
+    /// Makes changes part of the session's work.
+    ///
+    /// # Errors
+    /// What makes one impossible.
+    pub(crate) fn change(&mut self, changes: Vec<Change>) -> Result<(), PgError> {
+        self.change_with(changes, Vec::new())
+    }
+
+    /// The same with the claims of the files that the changes name.
+    ///
+    /// # Errors
+    /// What makes one impossible.
+    pub(crate) fn change_with(&mut self, changes: Vec<Change>, claims: Vec<Claim>) -> Result<(), PgError> {
+        self.begin_work();
+        match &mut self.work {
+            Some(work) => Ok(work.add(changes, claims)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the rows of a COPY part of the session's work: its tag.
+    ///
+    /// # Errors
+    /// What makes that impossible.
+    pub(crate) fn take_copied(&mut self, written: Written) -> Result<String, PgError> {
+        self.change_with(written.changes, written.claims)?;
+        Ok(format!("COPY {}", written.rows))
+    }
+
+    /// Whether the session's transaction takes changes.
+    ///
+    /// # Errors
+    /// 25006 in a read-only one.
+    pub(crate) fn may_write(&self, command: &str) -> Result<(), PgError> {
+        if self.settings.value("transaction_read_only") == "on" {
+            let message = format!("cannot execute {command} in a read-only transaction");
+            return Err(PgError::with_state(SqlState("25006"), message));
+        }
+        Ok(())
+    }
+
+    /// Makes the session's changes durable and visible.
+    ///
+    /// # Errors
+    /// 40001 when another session's came first; nothing has changed then.
+    pub(crate) async fn commit_work(&mut self) -> Result<(), PgError> {
+        match self.work.take() {
+            Some(work) => Ok(work.commit().await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Undoes the session's changes.
+    pub(crate) fn roll_back_work(&mut self) {
+        self.work = None;
+    }
+
+    /// Commits what was changed outside of a transaction block.
+    ///
+    /// # Errors
+    /// See [`Session::commit_work`].
+    pub(crate) async fn commit_unless_in_block(&mut self) -> Result<(), PgError> {
+        match self.transaction {
+            Transaction::Idle => self.commit_work().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Undoes what was changed outside of a transaction block.
+    pub(crate) fn roll_back_unless_in_block(&mut self) {
+        if matches!(self.transaction, Transaction::Idle) {
+            self.work = None;
+        }
+    }
+
+    /// Takes in what others have committed, where the isolation level says that a statement sees it.
+    fn refresh(&mut self) -> Result<(), PgError> {
+        let committed = self.settings.value("transaction_isolation");
+        let committed = committed == "read committed" || committed == "read uncommitted";
+        match &mut self.work {
+            Some(work) if committed => Ok(work.refresh()?),
+            _ => Ok(()),
         }
     }
 
@@ -214,24 +380,31 @@ impl Session {
     ///
     /// # Errors
     /// 25P02 in a failed transaction, for anything but its end.
-    pub(crate) fn admit(&self, statement: &ParsedStatement) -> Result<(), PgError> {
+    pub(crate) fn admit(&mut self, statement: &ParsedStatement) -> Result<(), PgError> {
         let ends = matches!(statement.ast, Ast::Commit { .. } | Ast::Rollback { .. } | Ast::UnlockTables);
         if matches!(self.transaction, Transaction::Failed(_)) && !ends {
             let message = "current transaction is aborted, commands ignored until end of transaction block";
             return Err(PgError::with_state(SqlState::IN_FAILED_SQL_TRANSACTION, message));
         }
-        Ok(())
+        if ends { Ok(()) } else { self.refresh() }
     }
 
     /// The tables, functions and settings that a statement is planned against now.
     pub(crate) fn context(&mut self) -> PlanContext {
-        let snapshot = self.engine.snapshot();
+        let snapshot = self.snapshot();
         if let Some(context) = &self.context
             && context.snapshot.version == snapshot.version
         {
             return context.clone();
         }
         self.system.update(Arc::clone(&snapshot), self.facts());
+        if let Some(context) = &mut self.context
+            && context.snapshot.definitions == snapshot.definitions
+        {
+            // Plans get the present rows of their tables when they start.
+            context.snapshot = snapshot;
+            return context.clone();
+        }
         let schemas = crate::tables::schemas(&self.engine, &snapshot, &self.system);
         let catalog = namespace::catalog_list(schemas);
         let mut builder = SessionStateBuilder::new_from_existing(self.engine.base_state().clone())
@@ -278,7 +451,50 @@ impl Session {
     ) -> Result<Prepared, PgError> {
         self.admit(&statement)?;
         let mut parameters = Vec::new();
+        let definitions = self.snapshot().definitions;
         let (action, description) = match &statement.ast {
+            Ast::Insert(insert) => {
+                let prepared = insert::prepare(self, &statement, insert, None, declared).await?;
+                parameters = prepared.parameters;
+                (Action::Insert(prepared.plan), prepared.returning)
+            }
+            Ast::Update(update) => {
+                let prepared = modify::prepare_update(self, &statement, update, None, declared).await?;
+                parameters = prepared.parameters;
+                (Action::Modify(prepared.plan), prepared.returning)
+            }
+            Ast::Delete(delete) => {
+                let prepared = modify::prepare_delete(self, &statement, delete, None, declared).await?;
+                parameters = prepared.parameters;
+                (Action::Modify(prepared.plan), prepared.returning)
+            }
+            ast if let Some(create) = create_as::of(ast) => {
+                let plan = create_as::prepare(self, &statement, create, declared).await?;
+                parameters = plan.parameters(declared);
+                (Action::CreateAs(Box::new(plan)), None)
+            }
+            // WITH ... INSERT and its kin.
+            Ast::Query(query) if is_write(query) => {
+                let with = query.with.as_ref();
+                match query.body.as_ref() {
+                    SetExpr::Insert(Ast::Insert(insert)) => {
+                        let prepared = insert::prepare(self, &statement, insert, with, declared).await?;
+                        parameters = prepared.parameters;
+                        (Action::Insert(prepared.plan), prepared.returning)
+                    }
+                    SetExpr::Update(Ast::Update(update)) => {
+                        let prepared = modify::prepare_update(self, &statement, update, with, declared).await?;
+                        parameters = prepared.parameters;
+                        (Action::Modify(prepared.plan), prepared.returning)
+                    }
+                    SetExpr::Delete(Ast::Delete(delete)) => {
+                        let prepared = modify::prepare_delete(self, &statement, delete, with, declared).await?;
+                        parameters = prepared.parameters;
+                        (Action::Modify(prepared.plan), prepared.returning)
+                    }
+                    _ => return Err(PgError::unsupported("this statement after WITH")),
+                }
+            }
             Ast::Query(_) => {
                 let planned = self.plan(&statement, declared).await?;
                 parameters = planned.parameter_types(declared);
@@ -290,6 +506,7 @@ impl Session {
                 parameters = explain.query.parameter_types(declared);
                 (Action::Explain(explain), Some(explain::description()))
             }
+            Ast::Copy { to: false, .. } => (Action::CopyFrom(copy_from::prepare(self, &statement)?), None),
             Ast::Copy { .. } => {
                 let (query, options) = utility::copy_query(&statement)?;
                 let planned = self.plan(&query, declared).await?;
@@ -303,7 +520,8 @@ impl Session {
             }
             _ => (Action::Utility, utility::description(self, &statement)?),
         };
-        Ok(Prepared { statement, action, parameters, description, from_sql: false })
+        let declared = declared.to_vec();
+        Ok(Prepared { statement, action, definitions, declared, parameters, description, from_sql: false })
     }
 
     /// Plans a query against the session's present tables.
@@ -327,8 +545,19 @@ impl Session {
         values: &[ScalarValue],
     ) -> Result<Outcome, PgError> {
         self.admit(&prepared.statement)?;
+        let replanned;
+        let prepared = if prepared.definitions == self.snapshot().definitions {
+            prepared
+        } else {
+            replanned = self.prepare_again(prepared).await?;
+            &replanned
+        };
         let text = Some(prepared.statement.source.as_ref());
         match &prepared.action {
+            Action::Insert(plan) => insert::run(self, plan, values, text).await,
+            Action::Modify(plan) => modify::run(self, plan, values, text).await,
+            Action::CopyFrom(plan) => Ok(Outcome::CopyIn(plan.start(self, &prepared.statement).await?)),
+            Action::CreateAs(plan) => create_as::run(self, plan, values, text).await,
             Action::Query(planned) => {
                 let (description, cursor) = self.open(planned, values, text).await?;
                 Ok(Outcome::Rows { description, cursor, tag: "SELECT", counted: true })
@@ -355,16 +584,105 @@ impl Session {
         }
     }
 
+    /// Analyses a statement anew whose tables have changed since.
+    ///
+    /// # Errors
+    /// 0A000 when its result would have other columns than the client was told.
+    async fn prepare_again(&mut self, prepared: &Prepared) -> Result<Prepared, PgError> {
+        let again = Box::pin(self.prepare(prepared.statement.clone(), &prepared.declared)).await?;
+        let types = |prepared: &Prepared| {
+            let description = prepared.description.as_ref()?;
+            let fields = description.schema.fields().iter();
+            Some((description.names.clone(), fields.map(|field| field.data_type().clone()).collect::<Vec<_>>()))
+        };
+        if types(&again) != types(prepared) {
+            let message = "cached plan must not change result type";
+            return Err(PgError::with_state(SqlState::FEATURE_NOT_SUPPORTED, message));
+        }
+        Ok(again)
+    }
+
+    /// What the reading of values depends on in this session.
+    pub(crate) fn input_context(&self) -> InputContext {
+        InputContext {
+            settings: self.output_settings(),
+            now_micros: chrono::Utc::now().timestamp_micros(),
+        }
+    }
+
+    /// How values are shown to this session's client.
+    pub(crate) fn output_settings(&self) -> Arc<OutputSettings> {
+        let names = ["DateStyle", "IntervalStyle", "TimeZone", "extra_float_digits", "bytea_output"];
+        // The values have passed the same checks when they were set.
+        let output = names.into_iter().fold(OutputSettings::default(), |output, name| {
+            output.set(name, self.settings.value(name)).and_then(Result::ok).unwrap_or(output)
+        });
+        Arc::new(output)
+    }
+
+    /// Plans a query of the server's own.
+    ///
+    /// # Errors
+    /// Those of planning.
+    pub(crate) async fn plan_text(&mut self, text: &str) -> Result<PlannedQuery, PgError> {
+        let query = parse_query(text)?;
+        let ast = Ast::Query(Box::new(query));
+        let statement = ParsedStatement { ast, source: Arc::from(text), text: text.to_owned(), offset: 0 };
+        Box::pin(self.plan(&statement, &[])).await
+    }
+
+    /// Whether a query of the server's own gives any row.
+    ///
+    /// # Errors
+    /// The query's.
+    pub(crate) async fn has_rows(&mut self, text: &str) -> Result<bool, PgError> {
+        let planned = self.plan_text(text).await?;
+        let mut rows = self.start(&planned, &[], Some(text)).await?;
+        while let Some(batch) = rows.next().await {
+            if batch.map_err(|error| PgError::from_datafusion(error, Some(text)))?.num_rows() > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Starts a planned query over the session's present rows.
+    ///
+    /// # Errors
+    /// The query's, up to its first rows.
+    pub(crate) async fn start(
+        &mut self,
+        planned: &PlannedQuery,
+        values: &[ScalarValue],
+        text: Option<&str>,
+    ) -> Result<RowStream, PgError> {
+        let plan = planned.bind(values)?;
+        self.start_plan(&plan, text).await
+    }
+
+    /// Starts a plan over the session's present rows.
+    ///
+    /// # Errors
+    /// See [`Session::start`].
+    pub(crate) async fn start_plan(
+        &mut self,
+        plan: &LogicalPlan,
+        text: Option<&str>,
+    ) -> Result<RowStream, PgError> {
+        let context = self.context();
+        let plan = self.engine.with_present_rows(plan.clone(), &context.snapshot);
+        let plan = plan.map_err(|error| PgError::from_datafusion(error, text))?;
+        let rows = self.engine.run(&context.state, &context.snapshot, &plan).await;
+        rows.map_err(|error| PgError::from_datafusion(error, text))
+    }
+
     async fn open(
         &mut self,
         planned: &PlannedQuery,
         values: &[ScalarValue],
         text: Option<&str>,
     ) -> Result<(Description, Cursor), PgError> {
-        let context = self.context();
-        let plan = planned.bind(values)?;
-        let rows = self.engine.run(&context.state, &context.snapshot, &plan).await;
-        let rows = rows.map_err(|error| PgError::from_datafusion(error, text))?;
+        let rows = self.start(planned, values, text).await?;
         Ok((description_of(planned), Cursor::of_plan(rows)))
     }
 }

@@ -9,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
     self, CloseCursor, ContextModifier, CopySource, CopyTarget, DiscardObject, Expr, FetchDirection,
-    ObjectName, Reset, Set, SetSessionAuthorizationParamKind, Statement as Ast, TransactionAccessMode,
+    ObjectName, ObjectType, Reset, Set, SetSessionAuthorizationParamKind, Statement as Ast, TransactionAccessMode,
     TransactionMode, UnaryOperator, Value, ValueWithSpan,
 };
 use pgwire::api::Type;
@@ -17,10 +17,11 @@ use pgwire::api::Type;
 use crate::cursor::{Cursor, Description};
 use crate::error::{PgError, Severity, SqlState};
 use crate::portal::{Portal, PortalState};
-use crate::session::{Action, Block, Outcome, Prepared, Session, Transaction};
+use crate::session::{Action, Block, Outcome, Prepared, Savepoint, Session, Transaction};
 use crate::settings::Settings;
 use crate::sql::ParsedStatement;
 use crate::wire::copy_options::CopyOptions;
+use crate::write::{alter, schemas, tables, views};
 
 /// Columns that a utility statement gives, if it gives any.
 ///
@@ -64,11 +65,12 @@ pub(crate) async fn run(session: &mut Session, statement: &ParsedStatement) -> R
             })
         }
         Ast::StartTransaction { modes, begin, .. } => Ok(begin_block(session, modes, *begin)),
-        Ast::Commit { chain, .. } => Ok(end_block(session, true, *chain)),
-        Ast::Rollback { savepoint: None, chain } => Ok(end_block(session, false, *chain)),
+        Ast::Commit { chain, .. } => end_block(session, true, *chain).await,
+        Ast::Rollback { savepoint: None, chain } => end_block(session, false, *chain).await,
         Ast::Rollback { savepoint: Some(name), .. } => rollback_to(session, &name.value),
         Ast::Savepoint { name } => savepoint(session, &name.value),
         Ast::ReleaseSavepoint { name } => release(session, &name.value),
+        ast if is_definition(ast) => define(session, statement).await,
         Ast::Discard { object_type } => discard(session, object_type),
         Ast::Prepare { name, data_types, statement: inner } => {
             prepare(session, statement, &name.value, data_types, inner).await
@@ -278,6 +280,62 @@ fn set_modes(session: &mut Session, prefix: &str, modes: &[TransactionMode]) -> 
     })
 }
 
+/// Whether a statement changes what tables there are, or takes all their rows.
+fn is_definition(statement: &Ast) -> bool {
+    matches!(
+        statement,
+        Ast::CreateTable(_)
+            | Ast::CreateView(_)
+            | Ast::CreateIndex(_)
+            | Ast::CreateSchema { .. }
+            | Ast::AlterTable(_)
+            | Ast::Comment { .. }
+            | Ast::Drop { .. }
+            | Ast::Truncate(_)
+    )
+}
+
+async fn define(session: &mut Session, parsed: &ParsedStatement) -> Result<Outcome, PgError> {
+    let statement = &parsed.ast;
+    match statement {
+        Ast::CreateView(create) => Box::pin(views::create(session, parsed, create)).await,
+        Ast::CreateIndex(create) => alter::create_index(session, create),
+        Ast::AlterTable(operations) => Box::pin(alter::alter_table(session, parsed, operations)).await,
+        Ast::Comment { object_type, object_name, comment, .. } => {
+            alter::comment(session, object_type, object_name, comment.as_deref())
+        }
+        Ast::CreateTable(create) if create.query.is_none() => {
+            session.may_write("CREATE TABLE")?;
+            tables::create(session, create)
+        }
+        Ast::CreateSchema { schema_name, if_not_exists, .. } => {
+            session.may_write("CREATE SCHEMA")?;
+            schemas::create(session, schema_name, *if_not_exists)
+        }
+        Ast::Truncate(truncate) => {
+            session.may_write("TRUNCATE TABLE")?;
+            tables::truncate(session, truncate)
+        }
+        Ast::Drop { object_type, if_exists, names, cascade, .. } => match object_type {
+            ObjectType::Table | ObjectType::View => {
+                let views = matches!(object_type, ObjectType::View);
+                session.may_write(if views { "DROP VIEW" } else { "DROP TABLE" })?;
+                tables::drop(session, names, views, *if_exists, *cascade)
+            }
+            ObjectType::Index => {
+                session.may_write("DROP INDEX")?;
+                alter::drop_index(session, names, *if_exists)
+            }
+            ObjectType::Schema => {
+                session.may_write("DROP SCHEMA")?;
+                schemas::drop(session, names, *if_exists, *cascade)
+            }
+            _ => Err(unsupported(statement)),
+        },
+        _ => Err(unsupported(statement)),
+    }
+}
+
 fn begin_block(session: &mut Session, modes: &[TransactionMode], begin: bool) -> Outcome {
     let tag = if begin { "BEGIN" } else { "START TRANSACTION" };
     if !matches!(session.transaction, Transaction::Idle) {
@@ -301,16 +359,26 @@ fn begin_block(session: &mut Session, modes: &[TransactionMode], begin: bool) ->
         settings.set("transaction_read_only", &read_only)
     });
     let _ = set_modes(session, "", modes);
+    session.begin_work();
     Outcome::done(tag)
 }
 
-fn end_block(session: &mut Session, commit: bool, chain: bool) -> Outcome {
+async fn end_block(session: &mut Session, commit: bool, chain: bool) -> Result<Outcome, PgError> {
     let (tag, notices) = match std::mem::take(&mut session.transaction) {
         Transaction::Idle => {
             let notice = warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
+            if commit {
+                session.commit_work().await?;
+            } else {
+                session.roll_back_work();
+            }
             (if commit { "COMMIT" } else { "ROLLBACK" }, vec![notice])
         }
         Transaction::Open(block) if commit => {
+            if let Err(error) = session.commit_work().await {
+                session.replace_settings(block.before);
+                return Err(error);
+            }
             let _ = session.change_settings(|settings| {
                 block.local.iter().try_for_each(|(name, value)| settings.set(name, value))
             });
@@ -318,6 +386,7 @@ fn end_block(session: &mut Session, commit: bool, chain: bool) -> Outcome {
         }
         // A failed transaction cannot commit.
         Transaction::Open(block) | Transaction::Failed(block) => {
+            session.roll_back_work();
             session.replace_settings(block.before);
             ("ROLLBACK", Vec::new())
         }
@@ -326,7 +395,7 @@ fn end_block(session: &mut Session, commit: bool, chain: bool) -> Outcome {
     if chain && notices.is_empty() {
         begin_block(session, &[], true);
     }
-    Outcome::Done { tag: tag.to_owned(), notices }
+    Ok(Outcome::Done { tag: tag.to_owned(), notices })
 }
 
 fn no_such_savepoint(name: &str) -> PgError {
@@ -342,9 +411,9 @@ fn block_only(statement: &str) -> PgError {
 }
 
 fn savepoint(session: &mut Session, name: &str) -> Result<Outcome, PgError> {
-    let settings = session.settings().clone();
+    let (settings, changes) = (session.settings().clone(), session.work_len());
     let Transaction::Open(block) = &mut session.transaction else { return Err(block_only("SAVEPOINT")) };
-    block.savepoints.push((name.to_owned(), settings));
+    block.savepoints.push(Savepoint { name: name.to_owned(), settings, changes });
     Ok(Outcome::done("SAVEPOINT"))
 }
 
@@ -352,7 +421,7 @@ fn release(session: &mut Session, name: &str) -> Result<Outcome, PgError> {
     let Transaction::Open(block) = &mut session.transaction else {
         return Err(block_only("RELEASE SAVEPOINT"));
     };
-    let position = block.savepoints.iter().rposition(|(known, _)| known == name);
+    let position = block.savepoints.iter().rposition(|known| known.name == name);
     block.savepoints.truncate(position.ok_or_else(|| no_such_savepoint(name))?);
     Ok(Outcome::done("RELEASE"))
 }
@@ -362,15 +431,16 @@ fn rollback_to(session: &mut Session, name: &str) -> Result<Outcome, PgError> {
         Transaction::Idle => return Err(block_only("ROLLBACK TO SAVEPOINT")),
         Transaction::Open(block) | Transaction::Failed(block) => block,
     };
-    let Some(position) = block.savepoints.iter().rposition(|(known, _)| known == name) else {
+    let Some(position) = block.savepoints.iter().rposition(|known| known.name == name) else {
         session.transaction = Transaction::Failed(block);
         return Err(no_such_savepoint(name));
     };
     block.savepoints.truncate(position + 1);
-    let settings = block.savepoints.last().map(|(_, settings)| settings.clone());
+    let point = block.savepoints.last().map(|point| (point.settings.clone(), point.changes));
     session.transaction = Transaction::Open(block);
-    if let Some(settings) = settings {
+    if let Some((settings, changes)) = point {
         session.replace_settings(settings);
+        session.go_back_to(changes);
     }
     Ok(Outcome::done("ROLLBACK"))
 }

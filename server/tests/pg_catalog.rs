@@ -9,7 +9,9 @@ use arrow::util::display::array_value_to_string;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider};
 use datafusion::error::Result;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use quickdb_server::catalogue::{Catalogue, Column, Commented, NewTable, PgType, RoleOptions, TableOptions};
+use quickdb_server::catalogue::{
+    Catalogue, Change, Column, NewTable, PgType, RoleOptions, TableDefinition, TableOptions,
+};
 use quickdb_server::pg_catalog::{FunctionList, LiveFacts, PgCatalog, SessionActivity, SessionFacts};
 
 struct Session {
@@ -38,12 +40,10 @@ fn facts(user: &str) -> SessionFacts {
     SessionFacts { backend_pid: 42, live: Arc::new(OneSession), ..SessionFacts::of_user(user, "quickdb") }
 }
 
-fn create(catalogue: &Catalogue, schema: &str, name: &str, columns: &[(&str, &str, bool)]) -> NewTable {
+fn create(catalogue: &Catalogue, schema: &str, name: &str, columns: &[(&str, &str, bool)]) -> Arc<TableDefinition> {
     let columns = columns.iter().map(|(name, pg_type, not_null)| Column {
-        name: (*name).into(),
-        pg_type: PgType::parse(pg_type).unwrap(),
         not_null: *not_null,
-        comment: None,
+        ..Column::new(*name, PgType::parse(pg_type).unwrap())
     });
     let table = NewTable {
         id: catalogue.allocate_table_id().unwrap(),
@@ -51,11 +51,11 @@ fn create(catalogue: &Catalogue, schema: &str, name: &str, columns: &[(&str, &st
         name: name.into(),
         owner: "quickdb".into(),
         columns: columns.collect(),
+        constraints: Vec::new(),
         options: TableOptions::default(),
         comment: None,
     };
-    catalogue.create_table(&table).unwrap();
-    table
+    catalogue.create_table(table).unwrap()
 }
 
 fn session() -> Session {
@@ -74,8 +74,11 @@ fn session() -> Session {
             ("tags", "text[]", false),
         ],
     );
-    catalogue.comment_on(Commented::Table(flights.id), Some("departures of 2013")).unwrap();
-    catalogue.comment_on(Commented::Column(flights.id, "carrier"), Some("two letters")).unwrap();
+    let commented = flights.altered(|table| {
+        table.comment = Some("departures of 2013".into());
+        table.columns[1].comment = Some("two letters".into());
+    });
+    catalogue.commit(vec![Change::AlterTable(commented)]).unwrap();
     catalogue.create_schema("lab", "quickdb").unwrap();
     create(&catalogue, "lab", "stars", &[("hip", "bigint", true)]);
     let reader = RoleOptions { login: Some(true), ..RoleOptions::default() };

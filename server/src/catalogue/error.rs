@@ -33,6 +33,12 @@ pub enum CatalogueError {
     /// The file contradicts itself.
     #[error("catalogue is corrupt: {0}")]
     Corrupt(String),
+    /// Somebody else's commit came first.
+    #[error("could not serialize access due to concurrent update")]
+    Conflict(String),
+    /// Rows that cannot be kept.
+    #[error("rows cannot be stored: {0}")]
+    Rows(String),
     /// No such database.
     #[error("database \"{0}\" does not exist")]
     UndefinedDatabase(String),
@@ -108,6 +114,14 @@ pub enum CatalogueError {
     /// The shard is in the catalogue already.
     #[error("shard {0} is committed already")]
     DuplicateShard(ShardId),
+    /// A relation that others need was to be dropped.
+    #[error("cannot drop {relation} because other objects depend on it")]
+    InUse {
+        /// What was to be dropped.
+        relation: String,
+        /// What needs it.
+        by: Vec<String>,
+    },
     /// No such shard.
     #[error("shard {0} does not exist")]
     UndefinedShard(ShardId),

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 use super::error::{CatalogueError, CatalogueResult};
 
 /// The version of the schema below, kept in `user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// `quic`: SQLite's `application_id` of a catalogue, which tells it from any other SQLite file.
 const APPLICATION_ID: i64 = 0x7175_6963;
@@ -72,16 +72,20 @@ CREATE TABLE tables (
     distribute_by  TEXT,
     sort_by        TEXT,
     replicas       INTEGER NOT NULL,
+    revision       INTEGER NOT NULL,
+    next_column    INTEGER NOT NULL,
     UNIQUE (schema, name)
 ) STRICT;
 
 CREATE TABLE columns (
-    table_id  INTEGER NOT NULL REFERENCES tables (id) ON DELETE CASCADE,
-    position  INTEGER NOT NULL,
-    name      TEXT NOT NULL,
-    type      TEXT NOT NULL,
-    not_null  INTEGER NOT NULL,
-    comment   TEXT,
+    table_id       INTEGER NOT NULL REFERENCES tables (id) ON DELETE CASCADE,
+    position       INTEGER NOT NULL,
+    name           TEXT NOT NULL,
+    type           TEXT NOT NULL,
+    not_null       INTEGER NOT NULL,
+    comment        TEXT,
+    default_value  TEXT,
+    missing        TEXT,
     PRIMARY KEY (table_id, position),
     UNIQUE (table_id, name)
 ) STRICT, WITHOUT ROWID;
@@ -98,7 +102,9 @@ CREATE TABLE shards (
     rows       INTEGER NOT NULL,
     bytes      INTEGER NOT NULL,
     checksum   INTEGER NOT NULL,
-    summaries  BLOB NOT NULL
+    summaries  BLOB NOT NULL,
+    deletions  INTEGER,
+    deleted    INTEGER
 ) STRICT;
 CREATE INDEX shards_of_table ON shards (table_id);
 
@@ -111,6 +117,49 @@ CREATE TABLE shard_replicas (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX replicas_of_worker ON shard_replicas (worker);
 
+CREATE TABLE constraints (
+    oid         INTEGER PRIMARY KEY,
+    table_id    INTEGER NOT NULL REFERENCES tables (id) ON DELETE CASCADE,
+    name        TEXT NOT NULL,
+    kind        TEXT NOT NULL,
+    columns     TEXT NOT NULL,
+    definition  TEXT NOT NULL
+) STRICT;
+CREATE INDEX constraints_of_table ON constraints (table_id);
+
+CREATE TABLE log (
+    table_id  INTEGER NOT NULL REFERENCES tables (id) ON DELETE CASCADE,
+    seq       INTEGER NOT NULL,
+    rows      BLOB NOT NULL,
+    PRIMARY KEY (table_id, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE views (
+    oid          INTEGER PRIMARY KEY,
+    schema       INTEGER NOT NULL REFERENCES schemas (oid),
+    name         TEXT NOT NULL,
+    owner        INTEGER NOT NULL REFERENCES roles (oid),
+    comment      TEXT,
+    query        TEXT NOT NULL,
+    search_path  TEXT NOT NULL,
+    UNIQUE (schema, name)
+) STRICT;
+
+CREATE TABLE view_columns (
+    view      INTEGER NOT NULL REFERENCES views (oid) ON DELETE CASCADE,
+    position  INTEGER NOT NULL,
+    name      TEXT NOT NULL,
+    type      INTEGER NOT NULL,
+    typmod    INTEGER NOT NULL,
+    PRIMARY KEY (view, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE view_reads (
+    view      INTEGER NOT NULL REFERENCES views (oid) ON DELETE CASCADE,
+    relation  INTEGER NOT NULL,
+    PRIMARY KEY (view, relation)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE settings (
     database  INTEGER NOT NULL,
     role      INTEGER NOT NULL,
@@ -118,6 +167,18 @@ CREATE TABLE settings (
     value     TEXT NOT NULL,
     PRIMARY KEY (database, role, name)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// What makes a catalogue of version 1 one of version 2.
+const FROM_1_TO_2: &str = "
+ALTER TABLE tables ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tables ADD COLUMN next_column INTEGER NOT NULL DEFAULT 1;
+UPDATE tables SET next_column =
+    1 + coalesce((SELECT max(position) FROM columns WHERE columns.table_id = tables.id), 0);
+ALTER TABLE columns ADD COLUMN default_value TEXT;
+ALTER TABLE columns ADD COLUMN missing TEXT;
+ALTER TABLE shards ADD COLUMN deletions INTEGER;
+ALTER TABLE shards ADD COLUMN deleted INTEGER;
 ";
 
 /// Opens the catalogue at `path`, creating it where there is no file.
@@ -170,12 +231,23 @@ fn prepare(connection: &mut Connection, path: &Path) -> CatalogueResult<()> {
     // One process owns the file; a second one (a backup, a look from the shell) may hold it briefly.
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if check_version(&transaction, path)? == 0 {
-        transaction.execute_batch(SCHEMA)?;
-        fill(&transaction)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", VERSION)?;
+    match check_version(&transaction, path)? {
+        0 => {
+            transaction.execute_batch(SCHEMA)?;
+            fill(&transaction)?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        }
+        1 => {
+            transaction.execute_batch(FROM_1_TO_2)?;
+            // The tables that are new are as in a new catalogue.
+            let new = SCHEMA.split_once("CREATE TABLE constraints").and_then(|(_, rest)| {
+                Some(rest.split_once("CREATE TABLE settings")?.0)
+            });
+            transaction.execute_batch(&format!("CREATE TABLE constraints{}", new.unwrap_or_default()))?;
+        }
+        _ => {}
     }
+    transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
     Ok(())
 }
@@ -201,35 +273,15 @@ fn fill(connection: &Connection) -> CatalogueResult<()> {
     Ok(())
 }
 
-/// Takes `count` numbers of a counter: the first one. They are never given out again once committed.
-pub(super) fn take(connection: &Connection, counter: &str, count: u64) -> CatalogueResult<u64> {
-    let count =
-        i64::try_from(count).map_err(|_| CatalogueError::Corrupt(format!("{count} numbers at once")))?;
-    let next: i64 = connection.query_row(
-        "UPDATE counters SET next = next + ?2 WHERE name = ?1 RETURNING next",
-        params![counter, count],
-        |row| row.get(0),
-    )?;
-    u64::try_from(next - count).map_err(|_| CatalogueError::Corrupt(format!("counter {counter} is negative")))
-}
-
-/// Takes `count` consecutive OIDs: the first one.
-pub(super) fn take_oids(connection: &Connection, count: u32) -> CatalogueResult<u32> {
-    let first = take(connection, "oid", u64::from(count))?;
-    u32::try_from(first).map_err(|_| CatalogueError::Corrupt("out of OIDs".into()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn opens_its_own_file_again_and_keeps_counting() {
+    fn opens_its_own_file_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("catalogue.sqlite");
-        let first = take_oids(&open(&path).unwrap(), 3).unwrap();
-        assert_eq!(first, FIRST_USER_OID + 1);
-        assert_eq!(take_oids(&open(&path).unwrap(), 1).unwrap(), first + 3);
+        drop(open(&path).unwrap());
         let connection = open(&path).unwrap();
         let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
         assert_eq!(mode, "wal");

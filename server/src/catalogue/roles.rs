@@ -3,9 +3,10 @@
 use rusqlite::params;
 
 use super::error::{CatalogueError, CatalogueResult};
-use super::file::{self, BOOTSTRAP_ROLE_OID};
+use super::file::BOOTSTRAP_ROLE_OID;
 use super::tables::role_oid;
-use super::{Catalogue, no_tables};
+use super::Catalogue;
+use super::numbers::{self, Counter};
 use crate::auth::scram::Verifier;
 
 /// What `CREATE ROLE` and `ALTER ROLE` set; `None` leaves it as it is (and off in a new role).
@@ -25,14 +26,15 @@ impl Catalogue {
     /// # Errors
     /// [`CatalogueError::DuplicateRole`]; [`CatalogueError::ReservedName`] for names that begin with `pg_`.
     pub fn create_role(&self, name: &str, options: &RoleOptions) -> CatalogueResult<u32> {
-        self.commit(|transaction, current| {
+        self.commit_roles(|transaction, current| {
             if name.is_empty() || name.starts_with("pg_") || name == "public" || name == "none" {
                 return Err(CatalogueError::ReservedName(name.to_owned()));
             }
             if current.role(name).is_some() {
                 return Err(CatalogueError::DuplicateRole(name.to_owned()));
             }
-            let oid = file::take_oids(transaction, 1)?;
+            let oid = u32::try_from(numbers::reserve(transaction, Counter::Oid, 1)?)
+                .map_err(|_| CatalogueError::Corrupt("out of OIDs".into()))?;
             transaction.execute(
                 "INSERT INTO roles (oid, name, superuser, login, verifier) VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![
@@ -43,7 +45,7 @@ impl Catalogue {
                     options.verifier.clone().flatten().map(|verifier| verifier.to_string()),
                 ],
             )?;
-            Ok(no_tables(oid))
+            Ok(oid)
         })
     }
 
@@ -52,7 +54,7 @@ impl Catalogue {
     /// # Errors
     /// [`CatalogueError::UndefinedRole`].
     pub fn alter_role(&self, name: &str, options: &RoleOptions) -> CatalogueResult<()> {
-        self.commit(|transaction, current| {
+        self.commit_roles(|transaction, current| {
             let oid = role_oid(current, name)?;
             transaction.execute(
                 "UPDATE roles SET superuser = coalesce(?2, superuser), login = coalesce(?3, login) WHERE oid = ?1",
@@ -63,7 +65,7 @@ impl Catalogue {
                 transaction
                     .execute("UPDATE roles SET verifier = ?2 WHERE oid = ?1", params![oid, verifier])?;
             }
-            Ok(no_tables(()))
+            Ok(())
         })
     }
 
@@ -72,7 +74,7 @@ impl Catalogue {
     /// # Errors
     /// [`CatalogueError::UndefinedRole`], [`CatalogueError::RoleInUse`].
     pub fn drop_role(&self, name: &str) -> CatalogueResult<()> {
-        self.commit(|transaction, current| {
+        self.commit_roles(|transaction, current| {
             let oid = role_oid(current, name)?;
             let owns = current.tables().iter().any(|table| table.owner == oid)
                 || current.schemas.iter().any(|schema| schema.owner == oid)
@@ -82,7 +84,7 @@ impl Catalogue {
             }
             transaction.execute("DELETE FROM settings WHERE role = ?1", [oid])?;
             transaction.execute("DELETE FROM roles WHERE oid = ?1", [oid])?;
-            Ok(no_tables(()))
+            Ok(())
         })
     }
 
@@ -94,7 +96,7 @@ impl Catalogue {
         name: &str,
         value: Option<&str>,
     ) -> CatalogueResult<()> {
-        self.commit(|transaction, _| {
+        self.commit_roles(|transaction, _| {
             match value {
                 Some(value) => transaction.execute(
                     "INSERT INTO settings (database, role, name, value) VALUES (?1, ?2, ?3, ?4)
@@ -106,7 +108,7 @@ impl Catalogue {
                     params![database, role, name],
                 )?,
             };
-            Ok(no_tables(()))
+            Ok(())
         })
     }
 }

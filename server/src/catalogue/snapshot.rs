@@ -1,11 +1,14 @@
 //! An immutable view of the catalogue.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
+use quickdb_executor::table::{COLUMN_KEY, DeletionRef, MISSING_KEY};
 use quickdb_storage::{ColumnSummary, ShardId, TableId};
 
+use super::log::Log;
 use super::pg_type::PgType;
 use super::{WorkerId, file};
 use crate::auth::scram::Verifier;
@@ -14,22 +17,32 @@ use crate::auth::scram::Verifier;
 /// later change.
 #[derive(Debug, Clone, Default)]
 pub struct CatalogueSnapshot {
-    /// Counts the commits since the catalogue was opened, so that two snapshots can be told apart.
+    /// Tells any two snapshots of a process apart, those inside of transactions too; a later commit has a greater one.
     pub version: u64,
+    /// The version in which a definition changed last; with the same one, all but rows is the same.
+    pub definitions: u64,
     /// The databases, by OID.
-    pub databases: Vec<Database>,
+    pub databases: Arc<Vec<Database>>,
     /// The schemas of users, by OID; the system's own are not in it.
-    pub schemas: Vec<Schema>,
+    pub schemas: Arc<Vec<Schema>>,
     /// The roles, by OID; the predefined ones are not in it.
-    pub roles: Vec<Role>,
+    pub roles: Arc<Vec<Role>>,
     /// The workers, by id.
-    pub workers: Vec<Worker>,
+    pub workers: Arc<Vec<Worker>>,
     /// Settings of databases and roles.
-    pub settings: Vec<StoredSetting>,
+    pub settings: Arc<Vec<StoredSetting>>,
+    /// The views, by OID.
+    pub views: Arc<Vec<Arc<View>>>,
     /// The tables, by id.
     pub(super) tables: Vec<Arc<Table>>,
-    pub(super) table_by_name: HashMap<(String, String), usize>,
-    pub(super) table_by_oid: HashMap<u32, usize>,
+    pub(super) names: Arc<Names>,
+}
+
+/// Where tables are in [`CatalogueSnapshot::tables`]; shared by snapshots that have the same tables.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    by_name: HashMap<(String, String), usize>,
+    by_oid: HashMap<u32, usize>,
 }
 
 /// A database.
@@ -58,9 +71,19 @@ pub struct Schema {
     pub comment: Option<String>,
 }
 
-/// A table with its columns and its shards.
+/// A table: what it is, and its rows.
 #[derive(Debug, Clone)]
 pub struct Table {
+    pub(super) definition: Arc<TableDefinition>,
+    /// Its shards by id.
+    pub shards: Arc<Vec<Shard>>,
+    /// Its rows that are in no shard yet.
+    pub log: Log,
+}
+
+/// What a table is, without its rows.
+#[derive(Debug, Clone)]
+pub struct TableDefinition {
     /// The identity that its shards carry.
     pub id: TableId,
     /// Its OID in `pg_class`. The two OIDs after it are its array type and its row type.
@@ -81,9 +104,70 @@ pub struct Table {
     pub options: TableOptions,
     /// Its columns in order.
     pub columns: Vec<Column>,
-    /// Its shards by id.
-    pub shards: Vec<Shard>,
+    /// Its constraints and indexes in the order in which they were made.
+    pub constraints: Vec<Constraint>,
+    /// Counts the changes of what the table is: rows that were made for another revision do not fit.
+    pub revision: u64,
+    /// The number that the next new column gets.
+    pub next_column: u32,
     pub(super) arrow_schema: SchemaRef,
+}
+
+/// A constraint or an index. None but NOT NULL and CHECK is enforced; the others are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Constraint {
+    /// Its OID in `pg_constraint`; that of its index is the next one.
+    pub oid: u32,
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    pub kind: ConstraintKind,
+    /// Numbers of the columns that it is on, in its order.
+    pub columns: Vec<u32>,
+    /// The rest in SQL: the condition of a CHECK, what follows REFERENCES of a foreign key, `USING ...` of an index.
+    pub definition: String,
+}
+
+/// What a [`Constraint`] says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConstraintKind {
+    /// `PRIMARY KEY`.
+    PrimaryKey,
+    /// `UNIQUE`.
+    Unique,
+    /// `CHECK`.
+    Check,
+    /// `FOREIGN KEY`.
+    ForeignKey,
+    /// `CREATE INDEX`.
+    Index,
+    /// `CREATE UNIQUE INDEX`.
+    UniqueIndex,
+}
+
+/// A view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// Its OID in `pg_class`. The two OIDs after it are its array type and its row type.
+    pub oid: u32,
+    /// The OID of its schema.
+    pub schema_oid: u32,
+    /// The name of its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// The OID of its owner.
+    pub owner: u32,
+    /// What `COMMENT ON VIEW` said.
+    pub comment: Option<String>,
+    /// Its query in SQL.
+    pub query: String,
+    /// Where the query's bare names are sought.
+    pub search_path: Vec<String>,
+    /// Its columns: name and type.
+    pub columns: Vec<(String, PgType)>,
+    /// OIDs of the tables and views that the query reads.
+    pub reads: Vec<u32>,
 }
 
 /// A table's `WITH (...)`.
@@ -106,6 +190,8 @@ impl Default for TableOptions {
 /// A column of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
+    /// Its number in the table (`attnum`), which stays when others go; 0 in a [`super::NewTable`], which gives it one.
+    pub number: u32,
     /// Its name.
     pub name: String,
     /// Its type.
@@ -114,6 +200,19 @@ pub struct Column {
     pub not_null: bool,
     /// What `COMMENT ON COLUMN` said.
     pub comment: Option<String>,
+    /// Its `DEFAULT` in SQL.
+    pub default: Option<String>,
+    /// The value in rows that were there before the column, in the encoding of `quickdb_executor::table`; NULL for
+    /// `None`.
+    pub missing: Option<String>,
+}
+
+impl Column {
+    /// A column that takes NULL and has no default.
+    pub fn new(name: impl Into<String>, pg_type: PgType) -> Self {
+        let (comment, default, missing) = (None, None, None);
+        Self { number: 0, name: name.into(), pg_type, not_null: false, comment, default, missing }
+    }
 }
 
 /// A committed shard and the workers that hold it.
@@ -127,8 +226,10 @@ pub struct Shard {
     pub bytes: u64,
     /// The checksum of its footer.
     pub checksum: u32,
-    /// One summary per column of the table.
-    pub columns: Arc<Vec<ColumnSummary>>,
+    /// One summary per column that the shard has, each with the column's number in the table.
+    pub columns: Arc<Vec<(u32, ColumnSummary)>>,
+    /// Which of its rows are deleted.
+    pub deletions: Option<DeletionRef>,
     /// The workers that hold it, the preferred one first.
     pub workers: Vec<WorkerId>,
 }
@@ -183,7 +284,7 @@ impl CatalogueSnapshot {
     /// The table of that schema and name.
     pub fn table(&self, schema: &str, name: &str) -> Option<&Arc<Table>> {
         // A map from a pair of owned strings cannot be asked with borrowed ones; a table's name is short.
-        let index = self.table_by_name.get(&(schema.to_owned(), name.to_owned()))?;
+        let index = self.names.by_name.get(&(schema.to_owned(), name.to_owned()))?;
         self.tables.get(*index)
     }
 
@@ -198,7 +299,7 @@ impl CatalogueSnapshot {
 
     /// The table with that OID in `pg_class`.
     pub fn table_by_oid(&self, oid: u32) -> Option<&Arc<Table>> {
-        self.tables.get(*self.table_by_oid.get(&oid)?)
+        self.tables.get(*self.names.by_oid.get(&oid)?)
     }
 
     /// The table whose shards carry that identity.
@@ -222,35 +323,88 @@ impl CatalogueSnapshot {
         self.workers.iter().find(|worker| worker.id == id)
     }
 
+    /// The view of that schema and name.
+    pub fn view(&self, schema: &str, name: &str) -> Option<&Arc<View>> {
+        self.views.iter().find(|view| view.schema == schema && view.name == name)
+    }
+
+    /// The view with that OID in `pg_class`.
+    pub fn view_by_oid(&self, oid: u32) -> Option<&Arc<View>> {
+        self.views.iter().find(|view| view.oid == oid)
+    }
+
+    /// Puts other tables, by id, in the place of the present ones.
     pub(super) fn set_tables(&mut self, tables: Vec<Arc<Table>>) {
-        let keys = |key: fn(&Table) -> (String, String)| {
-            tables.iter().enumerate().map(move |(index, table)| (key(table), index))
-        };
-        self.table_by_name = keys(|table| (table.schema.clone(), table.name.clone())).collect();
-        self.table_by_oid = tables.iter().enumerate().map(|(index, table)| (table.oid, index)).collect();
+        let by_name = tables.iter().enumerate();
+        let by_name =
+            by_name.map(|(index, table)| ((table.schema.clone(), table.name.clone()), index)).collect();
+        let by_oid = tables.iter().enumerate().map(|(index, table)| (table.oid, index)).collect();
+        self.names = Arc::new(Names { by_name, by_oid });
         self.tables = tables;
+    }
+
+    /// Puts another table in the place of the one with its id, which has the same name and OID.
+    pub(super) fn set_rows(&mut self, table: Table) {
+        if let Ok(index) = self.tables.binary_search_by_key(&table.id, |table| table.id)
+            && let Some(slot) = self.tables.get_mut(index)
+        {
+            *slot = Arc::new(table);
+        }
+    }
+}
+
+impl Deref for Table {
+    type Target = TableDefinition;
+
+    fn deref(&self) -> &TableDefinition {
+        &self.definition
     }
 }
 
 impl Table {
-    /// The Arrow schema of the table's rows.
-    pub fn arrow_schema(&self) -> &SchemaRef {
-        &self.arrow_schema
+    /// What the table is.
+    pub fn definition(&self) -> &Arc<TableDefinition> {
+        &self.definition
     }
 
+    /// How many rows the table has.
+    pub fn row_count(&self) -> u64 {
+        self.shards.iter().map(Shard::live_rows).sum::<u64>() + self.log.rows()
+    }
+
+    /// How many bytes the shards have together, replicas not counted.
+    pub fn bytes(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.bytes).sum::<u64>() + self.log.bytes()
+    }
+}
+
+impl Shard {
+    /// Its rows that are not deleted.
+    pub fn live_rows(&self) -> u64 {
+        self.rows - self.deletions.map_or(0, |deletions| deletions.rows.min(self.rows))
+    }
+
+    /// What its writer said of a column of the table.
+    pub fn summary(&self, column: &Column) -> Option<&ColumnSummary> {
+        let found = self.columns.iter().find(|(number, _)| *number == column.number)?;
+        Some(&found.1)
+    }
+}
+
+impl TableDefinition {
     /// The name with its schema, as shards and plans carry it.
     pub fn full_name(&self) -> String {
         format!("{}.{}", self.schema, self.name)
     }
 
-    /// How many rows the shards have together.
-    pub fn row_count(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.rows).sum()
+    /// The Arrow schema of the table's rows.
+    pub fn arrow_schema(&self) -> &SchemaRef {
+        &self.arrow_schema
     }
 
-    /// How many bytes the shards have together, replicas not counted.
-    pub fn bytes(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.bytes).sum()
+    /// The column of that name.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
     }
 
     /// The OID of the array type over the table's rows.
@@ -269,7 +423,15 @@ pub(super) const OIDS_PER_TABLE: u32 = 3;
 
 /// The Arrow schema of `columns`.
 pub(super) fn arrow_schema(columns: &[Column]) -> SchemaRef {
-    let fields = columns.iter().map(|column| column.pg_type.field(&column.name, !column.not_null));
+    let fields = columns.iter().map(|column| {
+        let field = column.pg_type.field(&column.name, !column.not_null);
+        let mut metadata = field.metadata().clone();
+        metadata.insert(COLUMN_KEY.to_owned(), column.number.to_string());
+        if let Some(missing) = &column.missing {
+            metadata.insert(MISSING_KEY.to_owned(), missing.clone());
+        }
+        field.with_metadata(metadata)
+    });
     Arc::new(ArrowSchema::new(fields.collect::<Vec<_>>()))
 }
 

@@ -3,12 +3,13 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::error::{CatalogueError, CatalogueResult};
-use super::{Catalogue, WorkerId, file, no_tables};
+use super::numbers::{self, Counter};
+use super::{Catalogue, WorkerId};
 
 impl Catalogue {
     /// Adds a worker, or gives the one of that name another address: its id.
     pub fn register_worker(&self, name: &str, address: &str) -> CatalogueResult<WorkerId> {
-        self.commit(|transaction, _| {
+        self.commit_roles(|transaction, _| {
             let known: Option<u32> = transaction
                 .query_row(
                     "UPDATE workers SET address = ?2 WHERE name = ?1 RETURNING id",
@@ -17,15 +18,15 @@ impl Catalogue {
                 )
                 .optional()?;
             if let Some(id) = known {
-                return Ok(no_tables(WorkerId(id)));
+                return Ok(WorkerId(id));
             }
-            let id = u32::try_from(file::take(transaction, "worker", 1)?)
+            let id = u32::try_from(numbers::reserve(transaction, Counter::Worker, 1)?)
                 .map_err(|_| CatalogueError::Corrupt("out of worker ids".into()))?;
             transaction.execute(
                 "INSERT INTO workers (id, name, address) VALUES (?1, ?2, ?3)",
                 params![id, name, address],
             )?;
-            Ok(no_tables(WorkerId(id)))
+            Ok(WorkerId(id))
         })
     }
 
@@ -34,7 +35,7 @@ impl Catalogue {
     /// # Errors
     /// [`CatalogueError::UndefinedWorker`], [`CatalogueError::WorkerInUse`].
     pub fn remove_worker(&self, name: &str) -> CatalogueResult<()> {
-        self.commit(|transaction, current| {
+        self.commit_roles(|transaction, current| {
             let worker = current.workers.iter().find(|worker| worker.name == name);
             let worker = worker.ok_or_else(|| CatalogueError::UndefinedWorker(name.to_owned()))?;
             let shards: i64 = transaction.query_row(
@@ -47,7 +48,7 @@ impl Catalogue {
                 return Err(CatalogueError::WorkerInUse { worker: name.to_owned(), shards });
             }
             transaction.execute("DELETE FROM workers WHERE id = ?1", [worker.id.0])?;
-            Ok(no_tables(()))
+            Ok(())
         })
     }
 }

@@ -62,6 +62,11 @@ static BY_NAME: LazyLock<HashMap<(&'static str, &'static str), usize>> = LazyLoc
     relations.map(|(index, relation)| ((relation.schema, relation.name), index)).collect()
 });
 
+/// Whether the system has a relation of that name in one of its schemas.
+pub(crate) fn is_system_relation(schema: &str, name: &str) -> bool {
+    position(schema, name).is_some()
+}
+
 /// The relation of that schema and name: its place in [`RELATIONS`].
 pub(super) fn position(schema: &str, name: &str) -> Option<usize> {
     BY_NAME.get(&(schema, name)).copied()

@@ -167,7 +167,7 @@ async fn plan_with(
     let Statement::Query(query) = *ast else {
         return Err(PgError::unsupported("this kind of statement here").into());
     };
-    let relations = Relations::look_up(state, &names, &facts.search_path).await?;
+    let relations = Relations::look_up(state, &names, facts).await?;
     let declared: Vec<Option<FieldRef>> = parameters
         .iter()
         .enumerate()

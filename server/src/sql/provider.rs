@@ -4,26 +4,31 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::catalog::cte_worktable::CteWorkTable;
-use datafusion::catalog::{Session, TableFunctionArgs};
+use datafusion::catalog::{Session, TableFunctionArgs, TableProvider};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, Result, TableReference};
-use datafusion::datasource::provider_as_source;
+use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
-    AggregateUDF, ColumnarValue, Expr, HigherOrderUDF, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, TableSource, Volatility, WindowUDF,
+    AggregateUDF, ColumnarValue, Expr, HigherOrderUDF, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, TableSource, TableType, Volatility, WindowUDF,
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::physical_plan::ExecutionPlan;
 use quickdb_executor::error::{ErrorKind, ExecError};
 use quickdb_executor::functions::undefined_function;
 
+use super::SessionFacts;
 use super::aggregates::Typed;
 use super::operators::Operators;
 use super::types::PgTypes;
+use crate::catalogue::View;
+use crate::error::PgError;
 
 /// The relations that one statement names, looked up before it is planned.
 pub struct Relations<'a> {
@@ -47,20 +52,25 @@ impl<'a> Relations<'a> {
     pub async fn look_up(
         state: &'a SessionState,
         names: &[TableReference],
-        search_path: &[String],
-    ) -> Result<Relations<'a>> {
+        facts: &SessionFacts,
+    ) -> Result<Relations<'a>, PgError> {
         let mut found = HashMap::new();
         for name in names {
             let candidates: Vec<TableReference> = match name {
                 TableReference::Bare { table } => std::iter::once("pg_catalog")
-                    .chain(search_path.iter().map(String::as_str))
+                    .chain(facts.search_path.iter().map(String::as_str))
                     .map(|schema| TableReference::partial(schema, table.as_ref()))
                     .collect(),
                 qualified => vec![qualified.clone()],
             };
             for candidate in candidates {
                 let Ok(schema) = state.schema_for_ref(candidate.clone()) else { continue };
-                if let Some(table) = schema.table(candidate.table()).await? {
+                let table = schema.table(candidate.table()).await;
+                if let Some(table) = table.map_err(|error| PgError::from_datafusion(error, None))? {
+                    let table = match table.downcast_ref::<ViewRelation>() {
+                        Some(view) => Box::pin(view.expand(state, facts)).await?,
+                        None => table,
+                    };
                     found.insert(name.clone(), provider_as_source(table));
                     break;
                 }
@@ -69,6 +79,61 @@ impl<'a> Relations<'a> {
         let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Operators)];
         planners.extend(state.expr_planners().iter().cloned());
         Ok(Self { state, planners, types: Arc::new(PgTypes), found })
+    }
+}
+
+/// A view before its query is put in its place.
+#[derive(Debug)]
+pub struct ViewRelation {
+    view: Arc<View>,
+    schema: SchemaRef,
+}
+
+impl ViewRelation {
+    /// The relation of a view.
+    pub fn new(view: Arc<View>) -> Self {
+        let fields = view.columns.iter().map(|(name, pg_type)| pg_type.field(name, true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        Self { view, schema }
+    }
+
+    /// The view's query as a relation with the view's columns. It is planned where the view was created: with the
+    /// search path of then.
+    async fn expand(&self, state: &SessionState, facts: &SessionFacts) -> Result<Arc<dyn TableProvider>, PgError> {
+        let wrong = |error| PgError::from_datafusion(error, None);
+        let view = &self.view;
+        let facts = SessionFacts { search_path: view.search_path.clone(), ..facts.clone() };
+        let mut statements = super::parse(&view.query)?;
+        let Some(statement) = statements.pop() else {
+            return Err(PgError::new(ErrorKind::Internal, format!("view {} has no query", view.name)));
+        };
+        let planned = super::plan_query(state, &facts, &statement, &[]).await?;
+        let columns = planned.plan.schema().columns();
+        let named = columns.into_iter().zip(&view.columns).map(|(column, (name, _))| Expr::Column(column).alias(name));
+        let plan = LogicalPlanBuilder::from(planned.plan.clone()).project(named).map_err(wrong)?;
+        let plan = plan.build().map_err(wrong)?;
+        Ok(Arc::new(ViewTable::new(plan, Some(view.query.clone()))))
+    }
+}
+
+#[async_trait]
+impl TableProvider for ViewRelation {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        _: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Err(ExecError::new(ErrorKind::Internal, "a view was planned without its query").into())
     }
 }
 

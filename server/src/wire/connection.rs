@@ -14,7 +14,7 @@ use pgwire::api::Type;
 use pgwire::api::results::FieldFormat;
 use pgwire::messages::PgWireBackendMessage as Backend;
 use pgwire::messages::PgWireFrontendMessage as Frontend;
-use pgwire::messages::copy::{CopyData, CopyDone, CopyOutResponse};
+use pgwire::messages::copy::{CopyData, CopyDone, CopyInResponse, CopyOutResponse};
 use pgwire::messages::data::{NoData, ParameterDescription, RowDescription};
 use pgwire::messages::extendedquery::{
     Bind, BindComplete, Close, CloseComplete, Describe, Execute, Parse, ParseComplete, PortalSuspended,
@@ -26,9 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::copy_out::CopyEncoder;
 use super::interrupt::{ConnectionGuard, Connections, Interrupts};
-use super::params::{self, InputContext};
+use super::params;
 use super::row::{RowEncoder, field_infos};
-use super::settings::OutputSettings;
 use super::socket::{Client, ClientGone, Messages};
 use crate::cursor::{Cursor, Description};
 use crate::error::{PgError, Severity, SqlState};
@@ -116,7 +115,13 @@ impl Connection {
         match message {
             Frontend::Terminate(_) => Err(End::Client),
             Frontend::Sync(_) => {
-                self.skipping = false;
+                if std::mem::take(&mut self.skipping) {
+                    self.session.roll_back_unless_in_block();
+                }
+                if let Err(error) = self.session.commit_unless_in_block().await {
+                    self.session.fail();
+                    self.client.error(error).await?;
+                }
                 if matches!(self.session.transaction, Transaction::Idle) {
                     self.session.portals.retain(|_, portal| portal.hold);
                 }
@@ -227,9 +232,15 @@ impl Connection {
         if statements.is_empty() {
             self.client.feed(Backend::EmptyQueryResponse(EmptyQueryResponse::new())).await?;
         }
-        for statement in statements {
+        let count = statements.len();
+        for (statement, number) in statements.into_iter().zip(1..) {
             let prepared = self.session.prepare(statement, &[]).await?;
             let outcome = self.session.run(&prepared, &[]).await?;
+            let outcome = self.copied(outcome).await?;
+            // All statements of a string are one transaction, unless they say otherwise.
+            if number == count {
+                self.session.commit_unless_in_block().await?;
+            }
             match outcome {
                 Outcome::Rows { description, mut cursor, tag, counted } => {
                     let formats = [FieldFormat::Text];
@@ -259,6 +270,8 @@ impl Connection {
                 format!("COPY {rows}")
             }
             Outcome::Rows { tag, .. } => tag.to_owned(),
+            // It has become `Done` before.
+            Outcome::CopyIn(_) => String::new(),
         };
         for (name, value) in self.session.take_changed() {
             self.client.parameter(&name, &value).await?;
@@ -267,19 +280,9 @@ impl Connection {
         Ok(tag)
     }
 
-    fn output_settings(&self) -> Arc<OutputSettings> {
-        let settings = self.session.settings();
-        let names = ["DateStyle", "IntervalStyle", "TimeZone", "extra_float_digits", "bytea_output"];
-        // The values have passed the same checks when they were set.
-        let output = names.into_iter().fold(OutputSettings::default(), |output, name| {
-            output.set(name, settings.value(name)).and_then(Result::ok).unwrap_or(output)
-        });
-        Arc::new(output)
-    }
-
     fn row_encoder(&self, description: &Description, formats: &[FieldFormat]) -> Result<RowEncoder, PgError> {
         let formats = one_each(formats, description.names.len());
-        Ok(RowEncoder::new(&description.schema, &formats, self.output_settings())?)
+        Ok(RowEncoder::new(&description.schema, &formats, self.session.output_settings())?)
     }
 
     async fn row_description(
@@ -315,6 +318,43 @@ impl Connection {
         Ok(sent)
     }
 
+    /// Takes the data of a COPY that waits for it; any other outcome stays as it is.
+    async fn copied(&mut self, outcome: Outcome) -> Result<Outcome, PgError> {
+        let Outcome::CopyIn(mut copy) = outcome else { return Ok(outcome) };
+        let columns = i16::try_from(copy.columns).map_err(|_| {
+            PgError::with_state(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many columns for COPY")
+        })?;
+        let format = i8::from(copy.binary);
+        let formats = vec![i16::from(format); copy.columns];
+        self.client.feed(Backend::CopyInResponse(CopyInResponse::new(format, columns, formats))).await?;
+        self.client.flush().await?;
+        loop {
+            let message = self.messages.next().await.ok_or(ClientGone)?;
+            let message = message
+                .map_err(|error| PgError::with_state(SqlState::PROTOCOL_VIOLATION, error.to_string()))?;
+            match message {
+                Frontend::CopyData(data) => {
+                    if !copy.feed(&data.data).await {
+                        break;
+                    }
+                }
+                Frontend::CopyDone(_) => break,
+                Frontend::CopyFail(fail) => {
+                    let message = format!("COPY from stdin failed: {}", fail.message);
+                    return Err(PgError::with_state(SqlState::QUERY_CANCELED, message));
+                }
+                // A client may have sent these before it knew of the COPY.
+                Frontend::Flush(_) | Frontend::Sync(_) => {}
+                _ => {
+                    let message = "unexpected message type during COPY from stdin";
+                    return Err(PgError::with_state(SqlState::PROTOCOL_VIOLATION, message));
+                }
+            }
+        }
+        let written = copy.finish().await?;
+        Ok(Outcome::done(self.session.take_copied(written)?))
+    }
+
     async fn copy_out(
         &mut self,
         description: Description,
@@ -323,7 +363,7 @@ impl Connection {
         prepared: &Prepared,
     ) -> Result<usize, PgError> {
         let mut encoder =
-            CopyEncoder::with_names(&description.schema, description.names, options, self.output_settings())?;
+            CopyEncoder::with_names(&description.schema, description.names, options, self.session.output_settings())?;
         let columns = i16::try_from(encoder.column_count()).map_err(|_| {
             PgError::with_state(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many columns for COPY")
         })?;
@@ -400,10 +440,7 @@ impl Connection {
             return Err(PgError::with_state(SqlState::PROTOCOL_VIOLATION, text));
         }
         let formats = params::parameter_formats(&message.parameter_format_codes, expected)?;
-        let context = InputContext {
-            settings: self.output_settings(),
-            now_micros: chrono::Utc::now().timestamp_micros(),
-        };
+        let context = self.session.input_context();
         let values = (1..)
             .zip(message.parameters.iter().zip(formats).zip(&prepared.parameters))
             .map(|(number, ((bytes, format), data_type))| {
@@ -462,7 +499,8 @@ impl Connection {
             return Ok(self.client.feed(Backend::EmptyQueryResponse(EmptyQueryResponse::new())).await?);
         }
         if let PortalState::Ready = portal.state {
-            match self.session.run(&prepared, &portal.values).await? {
+            let outcome = self.session.run(&prepared, &portal.values).await?;
+            match self.copied(outcome).await? {
                 Outcome::Rows { description, cursor, tag, counted } => {
                     portal.state = PortalState::Open { description, cursor, tag, counted };
                 }

@@ -48,7 +48,7 @@ fn namespaces(view: &SessionView, rows: &mut Rows) {
             ("nspacl", acl),
         ]);
     }
-    for schema in &view.snapshot.schemas {
+    for schema in view.snapshot.schemas.iter() {
         let acl = if schema.name == "public" && schema.owner == DATABASE_OWNER {
             Datum::list(["pg_database_owner=UC/pg_database_owner", "=U/pg_database_owner"])
         } else {
@@ -154,7 +154,8 @@ fn attributes(view: &SessionView, rows: &mut Rows) {
         }
     }
     for table in view.tables() {
-        for (column, number) in table.columns.iter().zip(1_i64..) {
+        for column in &table.columns {
+            let number = i64::from(column.number);
             let Some(of) = builtin::type_by_oid(column.pg_type.oid) else { continue };
             rows.push([
                 ("attrelid", table.oid.into()),
@@ -210,7 +211,7 @@ fn descriptions(view: &SessionView, rows: &mut Rows) {
             ]);
         }
     };
-    for schema in &view.snapshot.schemas {
+    for schema in view.snapshot.schemas.iter() {
         push(schema.oid, namespace, 0, &schema.comment);
     }
     for table in view.tables() {

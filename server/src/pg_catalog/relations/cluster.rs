@@ -26,7 +26,7 @@ pub(in crate::pg_catalog) const SOURCES: &[((&str, &str), RowSource)] = &[
 ];
 
 fn databases(view: &SessionView, rows: &mut Rows) {
-    for database in &view.snapshot.databases {
+    for database in view.snapshot.databases.iter() {
         rows.push([
             ("oid", database.oid.into()),
             ("datname", (&database.name).into()),
@@ -62,7 +62,7 @@ fn roles(view: &SessionView, rows: &mut Rows, password: Datum) {
     for (oid, name) in PREDEFINED_ROLES {
         push(oid, name.to_owned(), false, false);
     }
-    for role in &view.snapshot.roles {
+    for role in view.snapshot.roles.iter() {
         push(role.oid, role.name.clone(), role.superuser, role.login);
     }
 }

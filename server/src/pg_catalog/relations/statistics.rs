@@ -2,7 +2,7 @@
 
 use quickdb_storage::Bound;
 
-use crate::catalogue::Table;
+use crate::catalogue::{Column, Table};
 use crate::pg_catalog::relation::{RELATIONS, RowSource};
 use crate::pg_catalog::rows::{Datum, Rows};
 use crate::pg_catalog::session::SessionView;
@@ -69,7 +69,7 @@ fn user_table_blocks(view: &SessionView, rows: &mut Rows) {
 
 fn databases(view: &SessionView, rows: &mut Rows) {
     let sessions = view.facts.live.sessions();
-    for database in &view.snapshot.databases {
+    for database in view.snapshot.databases.iter() {
         let backends = sessions.iter().filter(|session| session.database == database.name).count();
         let zero = || Datum::Int(0);
         rows.push([
@@ -101,8 +101,8 @@ fn column_statistics(view: &SessionView, rows: &mut Rows) {
         if row_count == 0 {
             continue;
         }
-        for (column, position) in table.columns.iter().zip(0..) {
-            let null_count: u64 = summaries(table, position).map(|summary| summary.null_count).sum();
+        for column in &table.columns {
+            let null_count: u64 = summaries(table, column).map(|summary| summary.null_count).sum();
             rows.push([
                 ("schemaname", (&table.schema).into()),
                 ("tablename", (&table.name).into()),
@@ -110,26 +110,29 @@ fn column_statistics(view: &SessionView, rows: &mut Rows) {
                 ("inherited", false.into()),
                 ("null_frac", ratio(null_count, row_count).into()),
                 ("avg_width", Datum::Int(8)),
-                ("n_distinct", distinct(table, position).into()),
+                ("n_distinct", distinct(table, column).into()),
             ]);
         }
     }
 }
 
-fn summaries(table: &Table, position: usize) -> impl Iterator<Item = &quickdb_storage::ColumnSummary> {
-    table.shards.iter().filter_map(move |shard| shard.columns.get(position))
+fn summaries<'a>(
+    table: &'a Table,
+    column: &'a Column,
+) -> impl Iterator<Item = &'a quickdb_storage::ColumnSummary> {
+    table.shards.iter().filter_map(move |shard| shard.summary(column))
 }
 
 /// How many distinct values the column has, as `pg_stats.n_distinct` counts: 0 for unknown. With more than one shard
 /// the largest of them is a lower bound that is near the truth for the low counts that dictionaries have; whole
 /// numbers between small bounds cap it.
-fn distinct(table: &Table, position: usize) -> f64 {
-    let known = summaries(table, position).map(|summary| summary.distinct).collect::<Option<Vec<_>>>();
+fn distinct(table: &Table, column: &Column) -> f64 {
+    let known = summaries(table, column).map(|summary| summary.distinct).collect::<Option<Vec<_>>>();
     if let Some(largest) = known.and_then(|known| known.into_iter().max()) {
         return ratio(largest, 1);
     }
     let bound = |of: fn(&quickdb_storage::ColumnSummary) -> &Option<Bound>| {
-        summaries(table, position)
+        summaries(table, column)
             .map(move |summary| match of(summary) {
                 Some(Bound::Int(number)) => Some(*number),
                 _ => None,

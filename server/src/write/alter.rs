@@ -1,0 +1,490 @@
+//! ALTER TABLE, CREATE INDEX and COMMENT ON.
+//!
+//! Rows are never rewritten: a column that is new reads as its default in older shards, one that is dropped is not read
+//! any more, and names are in the catalogue alone.
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{
+    AlterColumnOperation, AlterTable, AlterTableOperation, CommentObject, CreateIndex, ObjectName,
+    Owner, RenameTableNameKind,
+};
+use pgwire::api::Type;
+use quickdb_executor::table::missing_value;
+
+use super::defaults::parse_expression;
+use super::insert::assignment_type;
+use super::names::{RelationName, SearchPath, fold};
+use super::schemas::notice;
+use super::tables::{
+    Wanted, column_of, constraint_name, expression_name, table_constraint,
+};
+use crate::catalogue::{
+    Change, Column, CommentOn, Constraint, ConstraintKind, Table, TableDefinition, View, check_columns,
+};
+use crate::error::{PgError, SqlState};
+use crate::session::{Outcome, Session};
+use crate::sql::ParsedStatement;
+
+/// ALTER TABLE.
+///
+/// # Errors
+/// 42P01, 42703, 42701 and their kin; 0A000 for what would have to rewrite rows; 2BP01 for a column that a view reads.
+pub(crate) async fn alter_table(
+    session: &mut Session,
+    statement: &ParsedStatement,
+    alter: &AlterTable,
+) -> Result<Outcome, PgError> {
+    session.may_write("ALTER TABLE")?;
+    let name = RelationName::of(&alter.name, &session.database)?;
+    let (snapshot, path) = (session.snapshot(), session.search_path());
+    let found = SearchPath { snapshot: &snapshot, schemas: &path }.table(&name);
+    let table = match found {
+        Err(error) if alter.if_exists && error.sqlstate == SqlState("42P01") => {
+            let message = format!("relation \"{}\" does not exist, skipping", name.name);
+            let notices = vec![notice(SqlState("00000"), message)];
+            return Ok(Outcome::Done { tag: "ALTER TABLE".into(), notices });
+        }
+        found => found?,
+    };
+    let start = session.work_len();
+    let mut notices = Vec::new();
+    for operation in &alter.operations {
+        // Each operation sees what the ones before it did.
+        let now = session.snapshot().table_by_id(table.id).cloned();
+        let now = now.ok_or_else(|| PgError::with_state(SqlState("42P01"), "the table was dropped"))?;
+        if let Some(definition) = apply(session, statement, &now, operation, &mut notices).await? {
+            session.change(vec![Change::AlterTable(definition)])?;
+        }
+    }
+    if let Err(error) = views_still_work(session, &table).await {
+        session.go_back_to(start);
+        return Err(error);
+    }
+    Ok(Outcome::Done { tag: "ALTER TABLE".into(), notices })
+}
+
+/// The table after one operation; `None` when nothing is to be done.
+async fn apply(
+    session: &mut Session,
+    statement: &ParsedStatement,
+    table: &Table,
+    operation: &AlterTableOperation,
+    notices: &mut Vec<PgError>,
+) -> Result<Option<Arc<TableDefinition>>, PgError> {
+    Ok(Some(match operation {
+        AlterTableOperation::AddColumn { column_def, if_not_exists, .. } => {
+            let (column, constraints) = column_of(column_def)?;
+            if table.column(&column.name).is_some() {
+                let message = format!("column \"{}\" of relation \"{}\" already exists", column.name, table.name);
+                if *if_not_exists {
+                    notices.push(notice(SqlState("42701"), format!("{message}, skipping")));
+                    return Ok(None);
+                }
+                return Err(PgError::with_state(SqlState("42701"), message));
+            }
+            add_column(session, statement, table, column, constraints).await?
+        }
+        AlterTableOperation::DropColumn { column_names, if_exists, .. } => {
+            let mut going = Vec::new();
+            for name in column_names {
+                match table.column(&fold(name)) {
+                    Some(column) => going.push(column.number),
+                    None if *if_exists => {
+                        let message = format!(
+                            "column \"{}\" of relation \"{}\" does not exist, skipping",
+                            fold(name),
+                            table.name
+                        );
+                        notices.push(notice(SqlState("00000"), message));
+                    }
+                    None => return Err(no_column(table, &fold(name))),
+                }
+            }
+            table.altered(|table| {
+                table.columns.retain(|column| !going.contains(&column.number));
+                table.constraints.retain(|known| !known.columns.iter().any(|number| going.contains(number)));
+            })
+        }
+        AlterTableOperation::RenameColumn { old_column_name, new_column_name } => {
+            let (old, new) = (fold(old_column_name), fold(new_column_name));
+            existing_column(table, &old)?;
+            let renamed = table.altered(|table| {
+                for column in table.columns.iter_mut().filter(|column| column.name == old) {
+                    column.name.clone_from(&new);
+                }
+            });
+            if table.column(&new).is_some() {
+                let message = format!("column \"{new}\" of relation \"{}\" already exists", table.name);
+                return Err(PgError::with_state(SqlState("42701"), message));
+            }
+            check_columns(&renamed.columns)?;
+            renamed
+        }
+        AlterTableOperation::RenameTable { table_name } => {
+            let (RenameTableNameKind::As(name) | RenameTableNameKind::To(name)) = table_name;
+            let new = RelationName::of(name, &session.database)?;
+            table.altered(|table| table.name = new.name)
+        }
+        AlterTableOperation::AlterColumn { column_name, op } => {
+            let name = fold(column_name);
+            existing_column(table, &name)?;
+            alter_column(session, table, &name, op).await?
+        }
+        AlterTableOperation::AddConstraint { constraint, .. } => {
+            let wanted = table_constraint(constraint, &table.columns)?;
+            add_constraint(session, table, wanted).await?
+        }
+        AlterTableOperation::DropConstraint { if_exists, name, .. } => {
+            let name = fold(name);
+            if !table.constraints.iter().any(|known| known.name == name) {
+                let message = format!("constraint \"{name}\" of relation \"{}\" does not exist", table.name);
+                if *if_exists {
+                    notices.push(notice(SqlState("00000"), format!("{message}, skipping")));
+                    return Ok(None);
+                }
+                return Err(PgError::with_state(SqlState("42704"), message));
+            }
+            table.altered(|table| table.constraints.retain(|known| known.name != name))
+        }
+        AlterTableOperation::RenameConstraint { old_name, new_name } => {
+            let (old, new) = (fold(old_name), fold(new_name));
+            if !table.constraints.iter().any(|known| known.name == old) {
+                let message = format!("constraint \"{old}\" for table \"{}\" does not exist", table.name);
+                return Err(PgError::with_state(SqlState("42704"), message));
+            }
+            table.altered(|table| {
+                for known in table.constraints.iter_mut().filter(|known| known.name == old) {
+                    known.name.clone_from(&new);
+                }
+            })
+        }
+        AlterTableOperation::OwnerTo { new_owner } => {
+            let name = match new_owner {
+                Owner::Ident(name) => fold(name),
+                _ => session.user.clone(),
+            };
+            let snapshot = session.snapshot();
+            let role = snapshot.role(&name).map(|role| role.oid).ok_or_else(|| {
+                PgError::with_state(SqlState("42704"), format!("role \"{name}\" does not exist"))
+            })?;
+            table.altered(|table| table.owner = role)
+        }
+        other => return Err(PgError::unsupported(format!("ALTER TABLE ... {other}"))),
+    }))
+}
+
+async fn add_column(
+    session: &mut Session,
+    statement: &ParsedStatement,
+    table: &Table,
+    mut column: Column,
+    constraints: Vec<Wanted>,
+) -> Result<Arc<TableDefinition>, PgError> {
+    column.number = table.next_column;
+    if let Some(default) = &column.default {
+        // Rows that are there get the value that the default has now, as in PostgreSQL.
+        let cast = parse_expression(&format!("CAST({default} AS {})", assignment_type(column.pg_type)))?;
+        let wanted = Type::from_oid(column.pg_type.oid).unwrap_or(Type::TEXT);
+        let context = session.context();
+        let value = crate::sql::constants(&context.state, &context.facts, statement, &[cast], &[wanted]).await?;
+        if let Some(value) = value.into_iter().next().filter(|value| !value.is_null()) {
+            let value = super::cells::assign(value, column.pg_type)?;
+            let missing = missing_value(&value).map_err(|error| PgError::from_datafusion(error, None))?;
+            column.missing = Some(missing);
+        }
+    }
+    if column.not_null && column.missing.is_none() && table.row_count() > 0 {
+        let message =
+            format!("column \"{}\" of relation \"{}\" contains null values", column.name, table.name);
+        return Err(PgError::with_state(SqlState("23502"), message));
+    }
+    let mut added = table.altered(|table| {
+        table.columns.push(column);
+        table.next_column += 1;
+    });
+    check_columns(&added.columns)?;
+    for wanted in constraints {
+        let constraint = made(session, &added, wanted)?;
+        let mut with = added.as_ref().clone();
+        with.constraints.push(constraint);
+        added = Arc::new(with);
+    }
+    Ok(added)
+}
+
+async fn alter_column(
+    session: &mut Session,
+    table: &Table,
+    name: &str,
+    operation: &AlterColumnOperation,
+) -> Result<Arc<TableDefinition>, PgError> {
+    let on_column = |change: &dyn Fn(&mut Column)| {
+        table.altered(|table| table.columns.iter_mut().filter(|column| column.name == name).for_each(change))
+    };
+    Ok(match operation {
+        AlterColumnOperation::SetNotNull => {
+            no_nulls(session, table, &[name.to_owned()]).await?;
+            on_column(&|column| column.not_null = true)
+        }
+        AlterColumnOperation::DropNotNull => {
+            let number = existing_column(table, name)?.number;
+            let keys = table.constraints.iter().filter(|known| known.kind == ConstraintKind::PrimaryKey);
+            if keys.flat_map(|key| &key.columns).any(|column| *column == number) {
+                let message = format!("column \"{name}\" is in a primary key");
+                return Err(PgError::with_state(SqlState("42P16"), message));
+            }
+            on_column(&|column| column.not_null = false)
+        }
+        AlterColumnOperation::SetDefault { value } => {
+            let text = Some(value.to_string()).filter(|text| !text.eq_ignore_ascii_case("null"));
+            on_column(&|column| column.default.clone_from(&text))
+        }
+        AlterColumnOperation::DropDefault => on_column(&|column| column.default = None),
+        other => {
+            return Err(PgError::unsupported(format!("ALTER COLUMN ... {other}"))
+                .hint("Make another table with CREATE TABLE ... AS SELECT and rename it."));
+        }
+    })
+}
+
+/// Checks that the columns have no NULL.
+async fn no_nulls(session: &mut Session, table: &Table, columns: &[String]) -> Result<(), PgError> {
+    for column in columns {
+        let quoted = super::returning::quoted;
+        let text = format!(
+            "SELECT 1 FROM {}.{} WHERE {} IS NULL LIMIT 1",
+            quoted(&table.schema),
+            quoted(&table.name),
+            quoted(column)
+        );
+        if session.has_rows(&text).await? {
+            let message = format!("column \"{column}\" of relation \"{}\" contains null values", table.name);
+            return Err(PgError::with_state(SqlState("23502"), message));
+        }
+    }
+    Ok(())
+}
+
+async fn add_constraint(
+    session: &mut Session,
+    table: &Table,
+    wanted: Wanted,
+) -> Result<Arc<TableDefinition>, PgError> {
+    let mut definition = table.definition().as_ref().clone();
+    let constraint = made(session, &definition, wanted)?;
+    match constraint.kind {
+        ConstraintKind::PrimaryKey => {
+            if table.constraints.iter().any(|known| known.kind == ConstraintKind::PrimaryKey) {
+                let message = format!("multiple primary keys for table \"{}\" are not allowed", table.name);
+                return Err(PgError::with_state(SqlState("42P16"), message));
+            }
+            let in_key = |column: &&Column| constraint.columns.contains(&column.number);
+            let names: Vec<String> = table.columns.iter().filter(in_key).map(|column| column.name.clone()).collect();
+            no_nulls(session, table, &names).await?;
+            for column in &mut definition.columns {
+                column.not_null |= constraint.columns.contains(&column.number);
+            }
+        }
+        ConstraintKind::Check => {
+            let quoted = super::returning::quoted;
+            let text = format!(
+                "SELECT 1 FROM {}.{} WHERE NOT ({}) LIMIT 1",
+                quoted(&table.schema),
+                quoted(&table.name),
+                constraint.definition
+            );
+            if session.has_rows(&text).await? {
+                let message = format!(
+                    "check constraint \"{}\" of relation \"{}\" is violated by some row",
+                    constraint.name, table.name
+                );
+                return Err(PgError::with_state(SqlState("23514"), message));
+            }
+        }
+        _ => {}
+    }
+    definition.constraints.push(constraint);
+    Ok(definition.altered(|_| {}))
+}
+
+/// A constraint with its name, OID and column numbers.
+fn made(session: &Session, table: &TableDefinition, wanted: Wanted) -> Result<Constraint, PgError> {
+    let taken = |name: &str| table.constraints.iter().any(|known| known.name == name);
+    let name = constraint_name(&wanted, &table.name, taken)?;
+    let numbers = wanted.columns.iter().filter_map(|name| Some(table.column(name)?.number));
+    let columns = numbers.collect();
+    // Two OIDs: the constraint's and its index's.
+    let oid = session.engine.catalogue.allocate_oids(2)?;
+    Ok(Constraint { oid, name, kind: wanted.kind, columns, definition: wanted.definition })
+}
+
+fn existing_column<'a>(table: &'a Table, name: &str) -> Result<&'a Column, PgError> {
+    table.column(name).ok_or_else(|| no_column(table, name))
+}
+
+fn no_column(table: &Table, name: &str) -> PgError {
+    let message = format!("column \"{name}\" of relation \"{}\" does not exist", table.name);
+    PgError::with_state(SqlState("42703"), message)
+}
+
+/// Whether the views over a table can still be planned: they hold its columns and itself by name.
+async fn views_still_work(session: &mut Session, table: &Table) -> Result<(), PgError> {
+    let snapshot = session.snapshot();
+    let readers: Vec<Arc<View>> =
+        snapshot.views.iter().filter(|view| view.reads.contains(&table.oid)).cloned().collect();
+    for view in readers {
+        let quoted = super::returning::quoted;
+        let text = format!("SELECT * FROM {}.{}", quoted(&view.schema), quoted(&view.name));
+        if session.plan_text(&text).await.is_err() {
+            let message = format!("cannot alter table {} because other objects depend on it", table.name);
+            return Err(PgError::with_state(SqlState("2BP01"), message)
+                .detail(format!("view {} depends on table {}", view.name, table.name))
+                .hint("Drop the view first and create it again afterwards."));
+        }
+    }
+    Ok(())
+}
+
+/// CREATE INDEX: kept and shown, since clients make them; scans need none.
+///
+/// # Errors
+/// 42P01, 42703, 42P07.
+pub(crate) fn create_index(session: &mut Session, create: &CreateIndex) -> Result<Outcome, PgError> {
+    session.may_write("CREATE INDEX")?;
+    let name = RelationName::of(&create.table_name, &session.database)?;
+    let (snapshot, path) = (session.snapshot(), session.search_path());
+    let table = SearchPath { snapshot: &snapshot, schemas: &path }.table(&name)?;
+    let columns: Vec<String> =
+        create.columns.iter().map(|column| expression_name(&column.column.expr)).collect();
+    for column in &columns {
+        if table.column(column).is_none() && !column.contains(['(', ' ']) {
+            return Err(PgError::with_state(SqlState("42703"), format!("column \"{column}\" does not exist")));
+        }
+    }
+    let own = match &create.name {
+        Some(name) => Some(RelationName::of(name, &session.database)?.name),
+        None => None,
+    };
+    let exists = |name: &str| {
+        let tables = snapshot.tables().iter().filter(|other| other.schema == table.schema);
+        tables.flat_map(|other| &other.constraints).any(|known| known.name == name)
+            || snapshot.table(&table.schema, name).is_some()
+    };
+    if let Some(own) = own.as_deref().filter(|own| exists(own)) {
+        let message = format!("relation \"{own}\" already exists");
+        if create.if_not_exists {
+            let notices = vec![notice(SqlState("42P07"), format!("{message}, skipping"))];
+            return Ok(Outcome::Done { tag: "CREATE INDEX".into(), notices });
+        }
+        return Err(PgError::with_state(SqlState("42P07"), message));
+    }
+    let kind = if create.unique { ConstraintKind::UniqueIndex } else { ConstraintKind::Index };
+    let method = create.using.as_ref().map_or_else(|| "btree".to_owned(), |using| using.to_string().to_lowercase());
+    let wanted = Wanted::index(own, kind, columns, method);
+    let constraint = made(session, table.definition(), wanted)?;
+    let altered = table.altered(|table| table.constraints.push(constraint));
+    session.change(vec![Change::AlterTable(altered)])?;
+    Ok(Outcome::done("CREATE INDEX"))
+}
+
+/// DROP INDEX.
+///
+/// # Errors
+/// 42704.
+pub(crate) fn drop_index(
+    session: &mut Session,
+    names: &[ObjectName],
+    if_exists: bool,
+) -> Result<Outcome, PgError> {
+    let mut notices = Vec::new();
+    for name in names {
+        let name = RelationName::of(name, &session.database)?;
+        let (snapshot, path) = (session.snapshot(), session.search_path());
+        let in_path = |table: &&Arc<Table>| match &name.schema {
+            Some(schema) => table.schema == *schema,
+            None => path.contains(&table.schema),
+        };
+        let is_it = |known: &Constraint| {
+            known.name == name.name
+                && matches!(known.kind, ConstraintKind::Index | ConstraintKind::UniqueIndex)
+        };
+        let table = snapshot.tables().iter().filter(in_path).find(|table| table.constraints.iter().any(is_it));
+        match table {
+            Some(table) => {
+                let altered = table.altered(|table| table.constraints.retain(|known| !is_it(known)));
+                session.change(vec![Change::AlterTable(altered)])?;
+            }
+            None if if_exists => {
+                let message = format!("index \"{}\" does not exist, skipping", name.name);
+                notices.push(notice(SqlState("00000"), message));
+            }
+            None => {
+                let message = format!("index \"{}\" does not exist", name.name);
+                return Err(PgError::with_state(SqlState("42704"), message));
+            }
+        }
+    }
+    Ok(Outcome::Done { tag: "DROP INDEX".into(), notices })
+}
+
+/// COMMENT ON.
+///
+/// # Errors
+/// The code of what is not there.
+pub(crate) fn comment(
+    session: &mut Session,
+    object: &CommentObject,
+    name: &ObjectName,
+    comment: Option<&str>,
+) -> Result<Outcome, PgError> {
+    session.may_write("COMMENT")?;
+    // PostgreSQL takes an empty comment as none.
+    let comment = comment.filter(|comment| !comment.is_empty()).map(str::to_owned);
+    let (snapshot, path) = (session.snapshot(), session.search_path());
+    let lookup = SearchPath { snapshot: &snapshot, schemas: &path };
+    let database = session.database.clone();
+    let single = || name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
+    let undefined = |what: &str, code: &'static str| {
+        PgError::with_state(SqlState(code), format!("{what} \"{}\" does not exist", single()))
+    };
+    let change = match object {
+        CommentObject::Table => {
+            let table = lookup.table(&RelationName::of(name, &database)?)?;
+            Change::AlterTable(table.altered(|table| table.comment.clone_from(&comment)))
+        }
+        CommentObject::View => {
+            let view = lookup.view(&RelationName::of(name, &database)?)?;
+            Change::AlterView(Arc::new(View { comment: comment.clone(), ..view.as_ref().clone() }))
+        }
+        CommentObject::Column => {
+            let (column, relation) = name.0.split_last().filter(|(_, rest)| !rest.is_empty()).ok_or_else(|| {
+                PgError::with_state(SqlState("42601"), "column name must be qualified")
+            })?;
+            let column = column.as_ident().map(fold).unwrap_or_default();
+            let table = lookup.table(&RelationName::of(&ObjectName(relation.to_vec()), &database)?)?;
+            existing_column(&table, &column)?;
+            Change::AlterTable(table.altered(|table| {
+                for found in table.columns.iter_mut().filter(|found| found.name == column) {
+                    found.comment.clone_from(&comment);
+                }
+            }))
+        }
+        CommentObject::Schema => {
+            let schema = snapshot.schema(&single()).ok_or_else(|| undefined("schema", "3F000"))?;
+            Change::Comment { on: CommentOn::Schema(schema.oid), comment: comment.clone() }
+        }
+        CommentObject::Database => {
+            let found = snapshot.databases.iter().find(|found| found.name == single());
+            let found = found.ok_or_else(|| undefined("database", "3D000"))?;
+            Change::Comment { on: CommentOn::Database(found.oid), comment: comment.clone() }
+        }
+        CommentObject::Role | CommentObject::User => {
+            let role = snapshot.role(&single()).ok_or_else(|| undefined("role", "42704"))?;
+            Change::Comment { on: CommentOn::Role(role.oid), comment: comment.clone() }
+        }
+        other => return Err(PgError::unsupported(format!("COMMENT ON {other}"))),
+    };
+    session.change(vec![change])?;
+    Ok(Outcome::done("COMMENT"))
+}

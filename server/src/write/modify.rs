@@ -1,0 +1,369 @@
+//! UPDATE and DELETE: a query finds the rows, deletion vectors take them out, a sink takes the new ones.
+//!
+//! ```text
+//!  UPDATE t SET a = e FROM u WHERE p
+//!    ─▶ SELECT t.quickdb_shard, t.quickdb_row, CAST(e AS type), t.b, ... FROM t, u WHERE p
+//!         └── rows of shards: another deletion vector         └── new rows: log or shards
+//!             rows of the log: removed from their entries
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::Int64Type;
+use datafusion::common::ScalarValue;
+use datafusion::sql::sqlparser::ast::{
+    AssignmentTarget, Delete, Expr, FromTable, Ident, SelectItem, SetExpr, Statement as Ast, TableFactor,
+    TableWithJoins, Update, UpdateTableFromKind, With,
+};
+use pgwire::api::Type;
+use quickdb_executor::error::ErrorKind;
+use quickdb_executor::table::{DeletionRef, ROW_COLUMN, SHARD_COLUMN, TAIL_SHARD};
+use quickdb_storage::{ShardId, TableId};
+use roaring::RoaringBitmap;
+
+use super::checks::Checks;
+use super::insert::{PreparedWrite, adopt, assignment_type, check_assignable, parse_query};
+use super::names::{RelationName, SearchPath, fold};
+use super::returning::{Returning, quoted};
+use super::sink::RowSink;
+use super::tables::empty;
+use crate::catalogue::{Change, Shard, Table, TableDefinition};
+use crate::error::{PgError, SqlState};
+use crate::namespace::ROWS_SCHEMA;
+use crate::session::{Outcome, Session};
+use crate::sql::{ParsedStatement, PlannedQuery};
+use crate::upkeep::Claim;
+use crate::wire::types::column_type;
+
+/// Columns of the query before those of the table: where a row is.
+const PLACE_COLUMNS: usize = 2;
+
+/// An UPDATE or DELETE that is ready to be run with parameters.
+#[derive(Debug)]
+pub(crate) struct ModifyPlan {
+    kind: Kind,
+    table: Arc<TableDefinition>,
+    /// `None` where all rows go, whatever they are.
+    rows: Option<PlannedQuery>,
+    checks: Checks,
+    returning: Option<Returning>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Update,
+    Delete,
+}
+
+/// A statement's parts in the form that both have.
+struct Parts<'a> {
+    kind: Kind,
+    target: &'a TableWithJoins,
+    others: Vec<TableWithJoins>,
+    selection: Option<&'a Expr>,
+    returning: Option<&'a [SelectItem]>,
+    with: Option<&'a With>,
+}
+
+/// Analyses an UPDATE.
+///
+/// # Errors
+/// What PostgreSQL raises when it analyses one; 0A000 for what is not built.
+pub(crate) async fn prepare_update(
+    session: &mut Session,
+    statement: &ParsedStatement,
+    update: &Update,
+    with: Option<&With>,
+    declared: &[Option<Type>],
+) -> Result<PreparedWrite<ModifyPlan>, PgError> {
+    let others = match &update.from {
+        Some(UpdateTableFromKind::AfterSet(from)) => from.clone(),
+        Some(UpdateTableFromKind::BeforeSet(_)) => return Err(PgError::unsupported("FROM before SET")),
+        None => Vec::new(),
+    };
+    let parts = Parts {
+        kind: Kind::Update,
+        target: &update.table,
+        others,
+        selection: update.selection.as_ref(),
+        returning: update.returning.as_deref(),
+        with,
+    };
+    let (table, alias) = target(session, &parts)?;
+    let mut new: Vec<Option<Expr>> = vec![None; table.columns.len()];
+    for assignment in &update.assignments {
+        let pairs: Vec<(&datafusion::sql::sqlparser::ast::ObjectName, Expr)> = match &assignment.target {
+            AssignmentTarget::ColumnName(name) => vec![(name, assignment.value.clone())],
+            AssignmentTarget::Tuple(names) => match &assignment.value {
+                Expr::Tuple(values) if values.len() == names.len() => {
+                    names.iter().zip(values.iter().cloned()).collect()
+                }
+                Expr::Tuple(_) => {
+                    let message = "number of columns does not match number of values";
+                    return Err(PgError::with_state(SqlState("42601"), message));
+                }
+                _ => return Err(PgError::unsupported("UPDATE of several columns from a subquery")),
+            },
+        };
+        for (name, mut value) in pairs {
+            let name = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
+            let position = table.columns.iter().position(|column| column.name == name);
+            let position = position.ok_or_else(|| {
+                let message = format!("column \"{name}\" of relation \"{}\" does not exist", table.name);
+                PgError::new(ErrorKind::UndefinedColumn, message)
+            })?;
+            if let (Some(column), Some(slot)) = (table.columns.get(position), new.get_mut(position)) {
+                adopt(&mut value, column, true)?;
+                if slot.replace(value).is_some() {
+                    let message = format!("multiple assignments to same column \"{name}\"");
+                    return Err(PgError::with_state(SqlState("42601"), message));
+                }
+            }
+        }
+    }
+    let items = table.columns.iter().zip(new).map(|(column, new)| match new {
+        Some(value) => value,
+        None => Expr::CompoundIdentifier(vec![alias.clone(), Ident::with_quote('"', &column.name)]),
+    });
+    plan(session, statement, parts, table, alias, items.collect(), declared).await
+}
+
+/// Analyses a DELETE.
+///
+/// # Errors
+/// See [`prepare_update`].
+pub(crate) async fn prepare_delete(
+    session: &mut Session,
+    statement: &ParsedStatement,
+    delete: &Delete,
+    with: Option<&With>,
+    declared: &[Option<Type>],
+) -> Result<PreparedWrite<ModifyPlan>, PgError> {
+    let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
+    let [target_table] = from.as_slice() else {
+        return Err(PgError::unsupported("DELETE from several tables"));
+    };
+    let parts = Parts {
+        kind: Kind::Delete,
+        target: target_table,
+        others: delete.using.clone().unwrap_or_default(),
+        selection: delete.selection.as_ref(),
+        returning: delete.returning.as_deref(),
+        with,
+    };
+    let (table, alias) = target(session, &parts)?;
+    if parts.selection.is_none() && parts.others.is_empty() && parts.returning.is_none() {
+        let plan =
+            ModifyPlan { kind: Kind::Delete, table, rows: None, checks: Checks::default(), returning: None };
+        return Ok(PreparedWrite { plan, parameters: Vec::new(), returning: None });
+    }
+    let of_table = |column: &crate::catalogue::Column| {
+        Expr::CompoundIdentifier(vec![alias.clone(), Ident::with_quote('"', &column.name)])
+    };
+    let items = match parts.returning {
+        Some(_) => table.columns.iter().map(of_table).collect(),
+        None => Vec::new(),
+    };
+    plan(session, statement, parts, table, alias.clone(), items, declared).await
+}
+
+/// The table that a statement changes, and what the statement calls it.
+fn target(session: &Session, parts: &Parts<'_>) -> Result<(Arc<TableDefinition>, Ident), PgError> {
+    let TableFactor::Table { name, alias, .. } = &parts.target.relation else {
+        return Err(PgError::with_state(SqlState("42601"), "syntax error: the target is no table"));
+    };
+    if !parts.target.joins.is_empty() {
+        return Err(PgError::unsupported("a join as the target of UPDATE or DELETE"));
+    }
+    let name = RelationName::of(name, &session.database)?;
+    let (snapshot, path) = (session.snapshot(), session.search_path());
+    let table = SearchPath { snapshot: &snapshot, schemas: &path }.table(&name)?;
+    let alias = alias.as_ref().map(|alias| alias.name.clone());
+    let alias = alias.unwrap_or_else(|| Ident::with_quote('"', &table.name));
+    Ok((Arc::clone(table.definition()), alias))
+}
+
+async fn plan(
+    session: &mut Session,
+    statement: &ParsedStatement,
+    parts: Parts<'_>,
+    table: Arc<TableDefinition>,
+    alias: Ident,
+    items: Vec<Expr>,
+    declared: &[Option<Type>],
+) -> Result<PreparedWrite<ModifyPlan>, PgError> {
+    let place = format!("{alias}.{SHARD_COLUMN}, {alias}.{ROW_COLUMN}");
+    let from = format!("{}.\"{}\" AS {alias}", quoted(ROWS_SCHEMA), table.oid);
+    let mut query = parse_query(&format!("SELECT {place} FROM {from}"))?;
+    query.with = parts.with.cloned();
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        select.from.extend(parts.others);
+        select.selection = parts.selection.cloned();
+        select.projection.extend(items.into_iter().map(SelectItem::UnnamedExpr));
+    }
+    let own = ParsedStatement { ast: Ast::Query(Box::new(query.clone())), ..statement.clone() };
+    let mut rows = session.plan(&own, declared).await?;
+    if parts.kind == Kind::Update {
+        let mut casts = false;
+        for (field, column) in rows.output.iter().skip(PLACE_COLUMNS).zip(&table.columns) {
+            if let Some(found) = column_type(field) {
+                check_assignable(found.oid, found.name, column)?;
+            }
+            casts |= *field.data_type() != column.pg_type.data_type();
+        }
+        if casts {
+            if let SetExpr::Select(select) = query.body.as_mut() {
+                for (item, column) in select.projection.iter_mut().skip(PLACE_COLUMNS).zip(&table.columns) {
+                    if let SelectItem::UnnamedExpr(expr) = item {
+                        let text = format!("CAST(NULL AS {})", assignment_type(column.pg_type));
+                        if let Expr::Cast { kind, data_type, array, format, .. } =
+                            super::defaults::parse_expression(&text)?
+                        {
+                            let inner = Box::new(expr.clone());
+                            *expr = Expr::Cast { kind, expr: inner, data_type, array, format };
+                        }
+                    }
+                }
+            }
+            let own = ParsedStatement { ast: Ast::Query(Box::new(query)), ..statement.clone() };
+            rows = session.plan(&own, declared).await?;
+        }
+    }
+    let parameters = rows.parameter_types(declared);
+    let returning = match parts.returning {
+        Some(items) => Some(Returning::plan(session, statement, &table, Some(alias), items).await?),
+        None => None,
+    };
+    let description = returning.as_ref().map(Returning::description);
+    let checks = match parts.kind {
+        Kind::Update => Checks::of(session, &table).await?,
+        Kind::Delete => Checks::default(),
+    };
+    let plan = ModifyPlan { kind: parts.kind, table, rows: Some(rows), checks, returning };
+    Ok(PreparedWrite { plan, parameters, returning: description })
+}
+
+/// Rows to be taken out, by shard.
+type Doomed = BTreeMap<ShardId, RoaringBitmap>;
+
+/// Runs an UPDATE or DELETE.
+///
+/// # Errors
+/// The query's, a constraint's, a worker's.
+pub(crate) async fn run(
+    session: &mut Session,
+    plan: &ModifyPlan,
+    values: &[ScalarValue],
+    text: Option<&str>,
+) -> Result<Outcome, PgError> {
+    let (command, tag) = match plan.kind {
+        Kind::Update => ("UPDATE", "UPDATE"),
+        Kind::Delete => ("DELETE", "DELETE"),
+    };
+    session.may_write(command)?;
+    let table = present(session, plan.table.id)?;
+    let Some(query) = &plan.rows else {
+        session.change(empty(&table))?;
+        return Ok(Outcome::done(format!("DELETE {}", table.row_count())));
+    };
+    let mut doomed = Doomed::new();
+    let mut sink = RowSink::new(&session.engine, Arc::clone(&plan.table)).with_checks(&plan.checks);
+    let mut returned = Vec::new();
+    let mut count = 0;
+    let mut stream = session.start(query, values, text).await?;
+    while let Some(batch) = stream.next().await {
+        let batch = batch.map_err(|error| PgError::from_datafusion(error, text))?;
+        let rows = doom(&mut doomed, &batch)?;
+        count += rows.num_rows();
+        if plan.returning.is_some() {
+            returned.push(rows.clone());
+        }
+        if plan.kind == Kind::Update {
+            sink.push(rows).await?;
+        }
+    }
+    drop(stream);
+    let (mut changes, mut claims) = remove(session, &table, doomed).await?;
+    let written = sink.finish().await?;
+    changes.extend(written.changes);
+    claims.extend(written.claims);
+    session.change_with(changes, claims)?;
+    match &plan.returning {
+        None => Ok(Outcome::done(format!("{tag} {count}"))),
+        Some(returning) => returning.run(session, returned, values, tag, text).await,
+    }
+}
+
+fn present(session: &Session, id: TableId) -> Result<Arc<Table>, PgError> {
+    let table = session.snapshot().table_by_id(id).cloned();
+    table.ok_or_else(|| PgError::with_state(SqlState("42P01"), "the table was dropped"))
+}
+
+/// Notes the places of a batch; gives the rest of its columns, of rows that were not noted before: a row that several
+/// rows of the other tables match is changed once.
+fn doom(doomed: &mut Doomed, batch: &RecordBatch) -> Result<RecordBatch, PgError> {
+    let wrong = || PgError::new(ErrorKind::Internal, "row numbers are missing");
+    let [shards, numbers, ..] = batch.columns() else { return Err(wrong()) };
+    let shards = shards.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
+    let numbers = numbers.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
+    let mut fresh = Vec::with_capacity(batch.num_rows());
+    for (shard, number) in shards.values().iter().zip(numbers.values()) {
+        let shard = ShardId(u64::try_from(*shard).map_err(|_| wrong())?);
+        let number = u32::try_from(*number).map_err(|_| wrong())?;
+        fresh.push(doomed.entry(shard).or_default().insert(number));
+    }
+    let rest: Vec<usize> = (PLACE_COLUMNS..batch.num_columns()).collect();
+    let rows = batch.project(&rest);
+    rows.and_then(|rows| filter_record_batch(&rows, &BooleanArray::from(fresh)))
+        .map_err(|error| PgError::from_datafusion(error.into(), None))
+}
+
+/// Takes rows out: writes deletion vectors, and says what makes them count.
+async fn remove(
+    session: &Session,
+    table: &Table,
+    doomed: Doomed,
+) -> Result<(Vec<Change>, Vec<Claim>), PgError> {
+    let mut changes = Vec::new();
+    let mut claims = Vec::new();
+    for (id, rows) in doomed {
+        if id == TAIL_SHARD {
+            changes.push(Change::RemoveLogged { table: table.id, rows: table.log.locate(&rows) });
+            continue;
+        }
+        let shard = table.shards.iter().find(|shard| shard.id == id);
+        let shard = shard.ok_or_else(|| PgError::new(ErrorKind::Internal, format!("shard {id} is not there")))?;
+        let (after, claim) = delete_in(session, shard, rows).await?;
+        claims.push(claim);
+        changes.push(Change::SetDeletions { table: table.id, shard: id, before: shard.deletions, after });
+    }
+    Ok((changes, claims))
+}
+
+/// Writes a deletion vector for a shard with more rows than the present one.
+async fn delete_in(session: &Session, shard: &Shard, rows: RoaringBitmap) -> Result<(DeletionRef, Claim), PgError> {
+    let wrong = |error| PgError::from_datafusion(error, None);
+    let hosts = session.engine.hosts().map_err(wrong)?;
+    let hosts: Vec<_> = hosts.iter().filter(|(worker, _)| shard.workers.contains(worker)).collect();
+    let mut all = rows;
+    if let Some(before) = shard.deletions {
+        let mut earlier = Err(PgError::new(ErrorKind::WorkerLost, format!("no worker holds shard {}", shard.id)));
+        for (_, host) in &hosts {
+            earlier = host.get_deletions(shard.id, before.version).await.map_err(wrong);
+            if earlier.is_ok() {
+                break;
+            }
+        }
+        all |= earlier?;
+    }
+    // Numbers of shards and of deletion vectors come from one counter: neither is used twice.
+    let version = session.engine.catalogue.allocate_shard_ids(1)?.pop().map_or(0, |number| number.0);
+    let claim = session.engine.claims.claim(version);
+    for (_, host) in &hosts {
+        host.put_deletions(shard.id, version, &all).await.map_err(wrong)?;
+    }
+    Ok((DeletionRef { version, rows: all.len() }, claim))
+}

@@ -1,0 +1,151 @@
+//! The relations that writing statements name.
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
+
+use crate::catalogue::{CatalogueSnapshot, Schema, Table, View};
+use crate::error::{PgError, SqlState};
+
+/// A name as PostgreSQL reads it: in lower case unless quoted.
+pub(crate) fn fold(ident: &Ident) -> String {
+    match ident.quote_style {
+        None => ident.value.to_lowercase(),
+        Some(_) => ident.value.clone(),
+    }
+}
+
+/// A relation's name with the schema that was written before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RelationName {
+    pub(crate) schema: Option<String>,
+    pub(crate) name: String,
+}
+
+impl std::fmt::Display for RelationName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.schema {
+            Some(schema) => write!(f, "{schema}.{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+impl RelationName {
+    /// Reads `name`, `schema.name` or `database.schema.name`.
+    ///
+    /// # Errors
+    /// 42601 for anything else, 0A000 for another database.
+    pub(crate) fn of(name: &ObjectName, database: &str) -> Result<Self, PgError> {
+        let parts = name.0.iter().map(|part| part.as_ident().map(fold)).collect::<Option<Vec<_>>>();
+        match parts.as_deref() {
+            Some([name]) => Ok(Self { schema: None, name: name.clone() }),
+            Some([schema, name]) => Ok(Self { schema: Some(schema.clone()), name: name.clone() }),
+            Some([catalog, schema, name]) if catalog == database => {
+                Ok(Self { schema: Some(schema.clone()), name: name.clone() })
+            }
+            Some([_, _, _]) => {
+                let message = format!("cross-database references are not implemented: \"{name}\"");
+                Err(PgError::with_state(SqlState("0A000"), message))
+            }
+            _ => {
+                let message = format!("improper relation name (too many dotted names): {name}");
+                Err(PgError::with_state(SqlState("42601"), message))
+            }
+        }
+    }
+}
+
+/// Where a session's bare names are sought: the schemas of its search path that exist, first to last.
+pub(crate) struct SearchPath<'a> {
+    pub(crate) snapshot: &'a CatalogueSnapshot,
+    pub(crate) schemas: &'a [String],
+}
+
+impl SearchPath<'_> {
+    /// The table of that name.
+    ///
+    /// # Errors
+    /// 42P01 when there is none, 42809 for a view, 42501 for a relation of the system.
+    pub(crate) fn table(&self, name: &RelationName) -> Result<Arc<Table>, PgError> {
+        if let Some(table) = self.find_table(name) {
+            return Ok(table);
+        }
+        if self.find_view(name) {
+            return Err(PgError::with_state(SqlState("42809"), format!("\"{}\" is not a table", name.name)));
+        }
+        Err(self.missing(name))
+    }
+
+    /// The same, `None` when nothing has that name.
+    pub(crate) fn find_table(&self, name: &RelationName) -> Option<Arc<Table>> {
+        let found = match &name.schema {
+            Some(schema) => self.snapshot.table(schema, &name.name),
+            None => self.snapshot.table_in_path(self.schemas.iter().map(String::as_str), &name.name),
+        };
+        found.cloned()
+    }
+
+    /// The view of that name.
+    ///
+    /// # Errors
+    /// 42P01 when there is none, 42809 for a table.
+    pub(crate) fn view(&self, name: &RelationName) -> Result<Arc<View>, PgError> {
+        let found = match &name.schema {
+            Some(schema) => self.snapshot.view(schema, &name.name),
+            None => self.schemas.iter().find_map(|schema| self.snapshot.view(schema, &name.name)),
+        };
+        match found {
+            Some(view) => Ok(Arc::clone(view)),
+            None if self.find_table(name).is_some() => {
+                Err(PgError::with_state(SqlState("42809"), format!("\"{}\" is not a view", name.name)))
+            }
+            None => Err(self.missing(name)),
+        }
+    }
+
+    fn find_view(&self, name: &RelationName) -> bool {
+        match &name.schema {
+            Some(schema) => self.snapshot.view(schema, &name.name).is_some(),
+            None => self.schemas.iter().any(|schema| self.snapshot.view(schema, &name.name).is_some()),
+        }
+    }
+
+    /// The error for a relation that there is not, or that no statement may change.
+    fn missing(&self, name: &RelationName) -> PgError {
+        let system = match &name.schema {
+            Some(schema) => schema == "pg_catalog" || schema == "information_schema",
+            None => crate::pg_catalog::is_system_relation("pg_catalog", &name.name),
+        };
+        if system {
+            let message = format!("permission denied: \"{}\" is a system catalog", name.name);
+            return PgError::with_state(SqlState("42501"), message);
+        }
+        if let Some(schema) = &name.schema
+            && self.snapshot.schema(schema).is_none()
+        {
+            return PgError::with_state(SqlState("3F000"), format!("schema \"{schema}\" does not exist"));
+        }
+        PgError::with_state(SqlState("42P01"), format!("relation \"{name}\" does not exist"))
+    }
+
+    /// The schema that a new relation of that name goes to.
+    ///
+    /// # Errors
+    /// 3F000 when it does not exist, or the search path has none.
+    pub(crate) fn schema_for(&self, name: &RelationName) -> Result<Schema, PgError> {
+        match &name.schema {
+            Some(schema) if schema == "pg_catalog" || schema == "information_schema" => {
+                let message = format!("permission denied to create \"{name}\"");
+                Err(PgError::with_state(SqlState("42501"), message)
+                    .detail("System catalog modifications are currently disallowed."))
+            }
+            Some(schema) => self.snapshot.schema(schema).cloned().ok_or_else(|| {
+                PgError::with_state(SqlState("3F000"), format!("schema \"{schema}\" does not exist"))
+            }),
+            None => self.schemas.iter().find_map(|schema| self.snapshot.schema(schema).cloned()).ok_or_else(|| {
+                PgError::with_state(SqlState("3F000"), "no schema has been selected to create in")
+            }),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Rows on their way into a table: in its columns, and within its constraints.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+use crate::catalogue::{PgType, TableDefinition};
+use crate::error::{PgError, SqlState};
+
+/// OIDs of the types whose modifier bounds the length in characters: `character(n)` and `character varying(n)`.
+const BPCHAR: u32 = 1042;
+const VARCHAR: u32 = 1043;
+/// What a length modifier counts from.
+const TYPMOD_OFFSET: i32 = 4;
+
+/// The same rows under the table's schema.
+///
+/// # Errors
+/// 23502 for a NULL where the table takes none, 22001 for a text that is too long; XX000 when the types are not the
+/// table's.
+pub(crate) fn conform(batch: &RecordBatch, table: &TableDefinition) -> Result<RecordBatch, PgError> {
+    for (column, values) in table.columns.iter().zip(batch.columns()) {
+        if column.not_null && values.null_count() > 0 {
+            let row = (0..values.len()).find(|row| values.is_null(*row)).unwrap_or_default();
+            return Err(null_in(table, &column.name, batch, row));
+        }
+        check_length(column.pg_type, values.as_ref())?;
+    }
+    let columns = table.arrow_schema().fields().iter().zip(batch.columns());
+    let columns = columns.map(|(field, values)| as_type(values, field.data_type())).collect::<Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(table.arrow_schema()), columns, &options)
+        .map_err(|error| PgError::from_datafusion(error.into(), None))
+}
+
+/// Values in the column's own type, where a query has them in one that holds the same.
+fn as_type(values: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, PgError> {
+    if values.data_type() == data_type {
+        return Ok(Arc::clone(values));
+    }
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(values, data_type, &options).map_err(|error| match data_type {
+        DataType::Decimal128(..) => PgError::with_state(SqlState("22003"), "numeric field overflow"),
+        _ => PgError::from_datafusion(error.into(), None),
+    })
+}
+
+/// The same columns under another schema with the same types.
+pub(crate) fn under(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, PgError> {
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &options)
+        .map_err(|error| PgError::from_datafusion(error.into(), None))
+}
+
+fn null_in(table: &TableDefinition, column: &str, batch: &RecordBatch, row: usize) -> PgError {
+    let message =
+        format!("null value in column \"{column}\" of relation \"{}\" violates not-null constraint", table.name);
+    let mut error = PgError::with_state(SqlState("23502"), message).detail(failing_row(batch, row));
+    error.schema = Some(table.schema.clone());
+    error.table = Some(table.name.clone());
+    error.column = Some(column.to_owned());
+    error
+}
+
+/// PostgreSQL's detail of a row that a constraint refuses.
+pub(crate) fn failing_row(batch: &RecordBatch, row: usize) -> String {
+    let options = FormatOptions::default().with_null("null");
+    let values = batch.columns().iter().map(|values| {
+        let text = ArrayFormatter::try_new(values.as_ref(), &options)
+            .map_or_else(|_| "?".to_owned(), |formatter| formatter.value(row).to_string());
+        // PostgreSQL cuts long values off at 64 bytes.
+        if text.len() > 64 { format!("{}...", text.chars().take(61).collect::<String>()) } else { text }
+    });
+    format!("Failing row contains ({}).", values.collect::<Vec<_>>().join(", "))
+}
+
+fn check_length(pg_type: PgType, values: &dyn Array) -> Result<(), PgError> {
+    let limit = usize::try_from(pg_type.typmod - TYPMOD_OFFSET).ok();
+    let (BPCHAR | VARCHAR, Some(limit), Some(values)) = (pg_type.oid, limit, values.as_string_view_opt()) else {
+        return Ok(());
+    };
+    for value in values.iter().flatten().filter(|value| value.len() > limit) {
+        // Blanks beyond the end are no error in SQL.
+        if value.trim_end_matches(' ').chars().count() > limit {
+            let message = format!("value too long for type {pg_type}");
+            return Err(PgError::with_state(SqlState("22001"), message));
+        }
+    }
+    Ok(())
+}
+
+/// The table's schema in which every column takes NULL: whether one may is said with PostgreSQL's words by [`conform`].
+pub(crate) fn nullable(table: &TableDefinition) -> SchemaRef {
+    let fields = table.arrow_schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()))
+}

@@ -1,0 +1,108 @@
+//! What a session has changed and not committed yet.
+
+use std::sync::Arc;
+
+use crate::catalogue::{CatalogueError, CatalogueResult, CatalogueSnapshot, Change};
+use crate::engine::Engine;
+use crate::upkeep::Claim;
+
+/// The uncommitted changes of one session, and the catalogue as it sees it through them.
+pub(crate) struct Work {
+    engine: Arc<Engine>,
+    /// The committed catalogue under the changes.
+    base: Arc<CatalogueSnapshot>,
+    changes: Vec<Change>,
+    /// Files that the changes name.
+    claims: Vec<Claim>,
+    view: Arc<CatalogueSnapshot>,
+}
+
+impl Work {
+    /// Nothing changed yet, on the catalogue as it is now.
+    pub(crate) fn new(engine: &Arc<Engine>) -> Self {
+        let base = engine.snapshot();
+        Self { engine: Arc::clone(engine), view: Arc::clone(&base), base, changes: Vec::new(), claims: Vec::new() }
+    }
+
+    /// The catalogue as the session sees it.
+    pub(crate) fn view(&self) -> &Arc<CatalogueSnapshot> {
+        &self.view
+    }
+
+    /// How many changes there are, for [`Work::go_back_to`].
+    pub(crate) fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Takes what others have committed since into the view.
+    ///
+    /// # Errors
+    /// [`CatalogueError::Conflict`] when a change of this session cannot be made any more.
+    pub(crate) fn refresh(&mut self) -> CatalogueResult<()> {
+        let current = self.engine.snapshot();
+        if current.version == self.base.version {
+            return Ok(());
+        }
+        let view = self.seen_from(&current)?;
+        self.base = current;
+        self.view = view;
+        Ok(())
+    }
+
+    /// Adds changes that were made for the present view; `claims` are of the files that they name.
+    ///
+    /// # Errors
+    /// What makes a change impossible; nothing is added then.
+    pub(crate) fn add(&mut self, changes: Vec<Change>, claims: Vec<Claim>) -> CatalogueResult<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.view = Arc::new(self.view.with(&changes, self.engine.catalogue.next_version())?);
+        self.changes.extend(changes);
+        self.claims.extend(claims);
+        Ok(())
+    }
+
+    /// Undoes all but the first `len` changes.
+    pub(crate) fn go_back_to(&mut self, len: usize) {
+        if len >= self.changes.len() {
+            return;
+        }
+        self.changes.truncate(len);
+        // The first changes were possible with the others after them, so they are without.
+        if let Ok(view) = self.seen_from(&Arc::clone(&self.base)) {
+            self.view = view;
+        }
+    }
+
+    /// Makes the changes durable and visible to everybody.
+    ///
+    /// # Errors
+    /// Those of [`crate::catalogue::Catalogue::commit`]; nothing has changed then.
+    pub(crate) async fn commit(mut self) -> CatalogueResult<()> {
+        let changes = std::mem::take(&mut self.changes);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let claims = std::mem::take(&mut self.claims);
+        let engine = Arc::clone(&self.engine);
+        let committing = tokio::task::spawn_blocking(move || {
+            let result = engine.catalogue.commit(changes);
+            // What the commit names is safe now; what it did not take is collected.
+            drop(claims);
+            result
+        });
+        // The task goes on when a client leaves in between: a commit is never half-way.
+        match committing.await {
+            Ok(result) => result.map(|_| ()),
+            Err(error) => Err(CatalogueError::Corrupt(format!("the commit stopped: {error}"))),
+        }
+    }
+
+    fn seen_from(&self, base: &Arc<CatalogueSnapshot>) -> CatalogueResult<Arc<CatalogueSnapshot>> {
+        if self.changes.is_empty() {
+            return Ok(Arc::clone(base));
+        }
+        base.with(&self.changes, self.engine.catalogue.next_version()).map(Arc::new)
+    }
+}
