@@ -44,6 +44,9 @@ use error::Error;
 use machine::Machine;
 use shutdown::Shutdown;
 
+/// Stack of the threads that serve clients; only what is used takes memory.
+const THREAD_STACK_BYTES: usize = 16 << 20;
+
 /// Time for tasks of the runtime to notice that it ends.
 const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -68,6 +71,8 @@ fn run(cli: Cli) -> Result<(), Error> {
         // Even on one CPU, something must answer while something else computes.
         .worker_threads(machine.cpu_count.max(2))
         .thread_name("quickdb")
+        // Planning recurses with the depth of a statement.
+        .thread_stack_size(THREAD_STACK_BYTES)
         .enable_all()
         .build()
         .map_err(|source| Error::Setup { what: "the runtime", source })?;

@@ -32,7 +32,6 @@ use crate::auth::scram::{MockSecret, Verifier};
 use crate::catalogue::{Catalogue, CatalogueError, Change, NewTable, RoleOptions, Shard};
 use crate::engine::{Backend, Engine};
 use crate::error::{PgError, Severity, SqlState};
-use crate::wire::interrupt::Connections;
 use crate::wire::socket::{Socket, error_info};
 use crate::wire::startup::{self, Auth, Door};
 

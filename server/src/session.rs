@@ -454,22 +454,22 @@ impl Session {
         let definitions = self.snapshot().definitions;
         let (action, description) = match &statement.ast {
             Ast::Insert(insert) => {
-                let prepared = insert::prepare(self, &statement, insert, None, declared).await?;
+                let prepared = Box::pin(insert::prepare(self, &statement, insert, None, declared)).await?;
                 parameters = prepared.parameters;
                 (Action::Insert(prepared.plan), prepared.returning)
             }
             Ast::Update(update) => {
-                let prepared = modify::prepare_update(self, &statement, update, None, declared).await?;
+                let prepared = Box::pin(modify::prepare_update(self, &statement, update, None, declared)).await?;
                 parameters = prepared.parameters;
                 (Action::Modify(prepared.plan), prepared.returning)
             }
             Ast::Delete(delete) => {
-                let prepared = modify::prepare_delete(self, &statement, delete, None, declared).await?;
+                let prepared = Box::pin(modify::prepare_delete(self, &statement, delete, None, declared)).await?;
                 parameters = prepared.parameters;
                 (Action::Modify(prepared.plan), prepared.returning)
             }
             ast if let Some(create) = create_as::of(ast) => {
-                let plan = create_as::prepare(self, &statement, create, declared).await?;
+                let plan = Box::pin(create_as::prepare(self, &statement, create, declared)).await?;
                 parameters = plan.parameters(declared);
                 (Action::CreateAs(Box::new(plan)), None)
             }
@@ -478,17 +478,17 @@ impl Session {
                 let with = query.with.as_ref();
                 match query.body.as_ref() {
                     SetExpr::Insert(Ast::Insert(insert)) => {
-                        let prepared = insert::prepare(self, &statement, insert, with, declared).await?;
+                        let prepared = Box::pin(insert::prepare(self, &statement, insert, with, declared)).await?;
                         parameters = prepared.parameters;
                         (Action::Insert(prepared.plan), prepared.returning)
                     }
                     SetExpr::Update(Ast::Update(update)) => {
-                        let prepared = modify::prepare_update(self, &statement, update, with, declared).await?;
+                        let prepared = Box::pin(modify::prepare_update(self, &statement, update, with, declared)).await?;
                         parameters = prepared.parameters;
                         (Action::Modify(prepared.plan), prepared.returning)
                     }
                     SetExpr::Delete(Ast::Delete(delete)) => {
-                        let prepared = modify::prepare_delete(self, &statement, delete, with, declared).await?;
+                        let prepared = Box::pin(modify::prepare_delete(self, &statement, delete, with, declared)).await?;
                         parameters = prepared.parameters;
                         (Action::Modify(prepared.plan), prepared.returning)
                     }
@@ -554,10 +554,10 @@ impl Session {
         };
         let text = Some(prepared.statement.source.as_ref());
         match &prepared.action {
-            Action::Insert(plan) => insert::run(self, plan, values, text).await,
-            Action::Modify(plan) => modify::run(self, plan, values, text).await,
+            Action::Insert(plan) => Box::pin(insert::run(self, plan, values, text)).await,
+            Action::Modify(plan) => Box::pin(modify::run(self, plan, values, text)).await,
             Action::CopyFrom(plan) => Ok(Outcome::CopyIn(plan.start(self, &prepared.statement).await?)),
-            Action::CreateAs(plan) => create_as::run(self, plan, values, text).await,
+            Action::CreateAs(plan) => Box::pin(create_as::run(self, plan, values, text)).await,
             Action::Query(planned) => {
                 let (description, cursor) = self.open(planned, values, text).await?;
                 Ok(Outcome::Rows { description, cursor, tag: "SELECT", counted: true })

@@ -329,7 +329,9 @@ impl Connection {
         self.client.feed(Backend::CopyInResponse(CopyInResponse::new(format, columns, formats))).await?;
         self.client.flush().await?;
         loop {
-            let message = self.messages.next().await.ok_or(ClientGone)?;
+            let message = self.messages.next().await.ok_or_else(|| {
+                PgError::with_state(SqlState::CONNECTION_FAILURE, "the client left during COPY from stdin")
+            })?;
             let message = message
                 .map_err(|error| PgError::with_state(SqlState::PROTOCOL_VIOLATION, error.to_string()))?;
             match message {

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use datafusion::common::ScalarValue;
@@ -128,7 +128,8 @@ pub(crate) async fn prepare_update(
         Some(value) => value,
         None => Expr::CompoundIdentifier(vec![alias.clone(), Ident::with_quote('"', &column.name)]),
     });
-    plan(session, statement, parts, table, alias, items.collect(), declared).await
+    let items = items.collect();
+    plan(session, statement, parts, table, alias, items, declared).await
 }
 
 /// Analyses a DELETE.
@@ -167,7 +168,7 @@ pub(crate) async fn prepare_delete(
         Some(_) => table.columns.iter().map(of_table).collect(),
         None => Vec::new(),
     };
-    plan(session, statement, parts, table, alias.clone(), items, declared).await
+    plan(session, statement, parts, Arc::clone(&table), alias.clone(), items, declared).await
 }
 
 /// The table that a statement changes, and what the statement calls it.
