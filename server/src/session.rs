@@ -252,12 +252,13 @@ impl Session {
 
     /// A statement has failed: an open transaction fails with it, and what was changed without one is undone.
     pub(crate) fn fail(&mut self) {
-        if let Transaction::Open(block) = std::mem::take(&mut self.transaction) {
-            self.transaction = Transaction::Failed(block);
-        } else if !matches!(self.transaction, Transaction::Failed(_)) {
-            self.transaction = Transaction::Idle;
-            self.work = None;
-        }
+        self.transaction = match std::mem::take(&mut self.transaction) {
+            Transaction::Open(block) | Transaction::Failed(block) => Transaction::Failed(block),
+            Transaction::Idle => {
+                self.work = None;
+                Transaction::Idle
+            }
+        };
     }
 
     /// The catalogue as this session sees it: what is committed, and its own changes.

@@ -386,7 +386,7 @@ mod tests {
                 let first: Vec<_> = log.all().into_iter().take(100).collect();
                 let next = log.without(&first).unwrap().unwrap();
                 assert!(next.without(&first).unwrap().is_none());
-                expected.drain(..first.iter().map(|rows| rows.count).sum());
+                expected.drain(..first.iter().map(|rows| rows.count).sum::<usize>());
                 store(&mut stored, next.difference(&log).unwrap());
                 log = next;
             }

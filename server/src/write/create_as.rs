@@ -128,9 +128,8 @@ pub(crate) fn column_of(field: &Field) -> Result<Column, PgError> {
     let mut pg_type = PgType { oid: if found.oid == 705 { 25 } else { found.oid }, typmod: found.typmod };
     if let DataType::Decimal128(precision, scale) = field.data_type()
         && pg_type.data_type() != *field.data_type()
-        && i16::from(*scale) > i16::from(UNCONSTRAINED_SCALE)
     {
-        // Digits that `numeric` without a modifier would lose.
+        // As many digits as the query gives; `numeric` without a modifier has another number of them.
         pg_type.typmod = ((i32::from(*precision) << 16) | (i32::from(*scale) & 0x7ff)) + 4;
     }
     if PgType::parse(&pg_type.to_string()).is_err() {
@@ -138,6 +137,3 @@ pub(crate) fn column_of(field: &Field) -> Result<Column, PgError> {
     }
     Ok(Column::new(field.name(), pg_type))
 }
-
-/// Digits after the point in `numeric` without a modifier.
-const UNCONSTRAINED_SCALE: i8 = 10;

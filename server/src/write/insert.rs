@@ -203,8 +203,10 @@ async fn query(
     let listed = !insert.columns.is_empty();
     let mut source = match &insert.source {
         Some(source) => source.as_ref().clone(),
-        None => parse_query("SELECT")?,
+        // DEFAULT VALUES: one row, of which no column is used.
+        None => parse_query("SELECT 1")?,
     };
+    let targets = if insert.source.is_some() { targets } else { &[] };
     let columns: Vec<&Column> = targets.iter().filter_map(|target| table.columns.get(*target)).collect();
     let columns = if insert.source.is_some() { columns } else { Vec::new() };
     adopt_literals(&mut source.body, &columns)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringViewArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -27,10 +27,12 @@ pub(crate) fn conform(batch: &RecordBatch, table: &TableDefinition) -> Result<Re
             let row = (0..values.len()).find(|row| values.is_null(*row)).unwrap_or_default();
             return Err(null_in(table, &column.name, batch, row));
         }
-        check_length(column.pg_type, values.as_ref())?;
     }
-    let columns = table.arrow_schema().fields().iter().zip(batch.columns());
-    let columns = columns.map(|(field, values)| as_type(values, field.data_type())).collect::<Result<Vec<_>, _>>()?;
+    let columns = table.arrow_schema().fields().iter().zip(&table.columns).zip(batch.columns());
+    let columns = columns.map(|((field, column), values)| {
+        within_length(column.pg_type, &as_type(values, field.data_type())?)
+    });
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(table.arrow_schema()), columns, &options)
         .map_err(|error| PgError::from_datafusion(error.into(), None))
@@ -77,19 +79,26 @@ pub(crate) fn failing_row(batch: &RecordBatch, row: usize) -> String {
     format!("Failing row contains ({}).", values.collect::<Vec<_>>().join(", "))
 }
 
-fn check_length(pg_type: PgType, values: &dyn Array) -> Result<(), PgError> {
+/// Texts within the length of their type; blanks beyond it go, as in SQL.
+fn within_length(pg_type: PgType, values: &ArrayRef) -> Result<ArrayRef, PgError> {
     let limit = usize::try_from(pg_type.typmod - TYPMOD_OFFSET).ok();
-    let (BPCHAR | VARCHAR, Some(limit), Some(values)) = (pg_type.oid, limit, values.as_string_view_opt()) else {
-        return Ok(());
+    let (BPCHAR | VARCHAR, Some(limit), Some(texts)) = (pg_type.oid, limit, values.as_string_view_opt()) else {
+        return Ok(Arc::clone(values));
     };
-    for value in values.iter().flatten().filter(|value| value.len() > limit) {
-        // Blanks beyond the end are no error in SQL.
-        if value.trim_end_matches(' ').chars().count() > limit {
-            let message = format!("value too long for type {pg_type}");
-            return Err(PgError::with_state(SqlState("22001"), message));
-        }
+    let is_long = |text: &str| text.len() > limit && text.chars().count() > limit;
+    if !texts.iter().flatten().any(is_long) {
+        return Ok(Arc::clone(values));
     }
-    Ok(())
+    let cut = texts.iter().map(|text| {
+        let Some(text) = text.filter(|text| is_long(text)) else { return Ok(text) };
+        let end = text.char_indices().nth(limit).map_or(text.len(), |(end, _)| end);
+        let (kept, rest) = text.split_at(end);
+        if rest.bytes().all(|byte| byte == b' ') {
+            return Ok(Some(kept));
+        }
+        Err(PgError::with_state(SqlState("22001"), format!("value too long for type {pg_type}")))
+    });
+    Ok(Arc::new(cut.collect::<Result<StringViewArray, _>>()?))
 }
 
 /// The table's schema in which every column takes NULL: whether one may is said with PostgreSQL's words by [`conform`].
