@@ -26,6 +26,7 @@ mod master;
 mod namespace;
 pub mod pg_catalog;
 mod portal;
+mod replicas;
 mod session;
 pub mod settings;
 pub mod sql;

@@ -84,6 +84,14 @@ const fn encoding_tag(encoding: Encoding) -> u8 {
     }
 }
 
+impl ChunkMeta {
+    /// Bytes of its segments.
+    pub(crate) fn bytes(&self) -> u64 {
+        let segments = self.layout.segments();
+        segments.iter().chain([&self.validity]).flatten().map(|segment| segment.bytes).sum()
+    }
+}
+
 impl ShardFooter {
     /// Row groups of the shard.
     pub(crate) fn row_group_count(&self) -> usize {

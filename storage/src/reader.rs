@@ -166,6 +166,15 @@ impl Shard {
         self.file.len() as u64
     }
 
+    /// Bytes of a column's segments, its dictionary among them.
+    pub fn column_bytes(&self, column: usize) -> u64 {
+        let dictionary = self.footer.dictionaries.get(column).and_then(Option::as_ref);
+        let dictionary = dictionary.map_or(0, |meta| meta.offsets.bytes + meta.bytes.bytes);
+        let columns = self.footer.dictionaries.len().max(1);
+        let chunks = self.footer.chunks.iter().skip(column).step_by(columns);
+        dictionary + chunks.map(ChunkMeta::bytes).sum::<u64>()
+    }
+
     /// Checksum of the footer, which holds the checksums of all else: equal in copies of the same shard.
     pub fn checksum(&self) -> u32 {
         self.checksum
@@ -215,28 +224,39 @@ impl Shard {
     /// # Errors
     /// [`StorageError::Corrupt`] for the first damage found.
     pub fn verify(&self) -> Result<()> {
-        let shard = self.identity().shard;
+        self.damages().next().map_or(Ok(()), Err)
+    }
+
+    /// As [`Self::verify`], but tells the first damage outside of the columns and the first one in each.
+    pub fn damages(&self) -> impl Iterator<Item = StorageError> {
+        let columns = 0..self.footer.dictionaries.len();
+        let columns = columns.filter_map(|column| self.verify_column(column).err());
+        std::iter::once_with(|| self.verify_frame().err()).flatten().chain(columns)
+    }
+
+    fn verify_frame(&self) -> Result<()> {
         parse_header(&self.file)
             .and_then(|_| parse_trailer(&self.file).map(|_| ()))
             .and_then(|()| self.check_gaps())
-            .map_err(|error| corrupt(shard, None, error))?;
-        for (column, meta) in self.footer.dictionaries.iter().enumerate() {
-            if let Some(meta) = meta {
-                self.read_dictionary(meta).map_err(|error| self.corrupt_column(column, error))?;
-            }
-            for row_group in 0..self.row_group_count() {
-                let chunk = self.read(row_group, column, Check::Always)?;
-                let found = crate::verify::zone_map_of(&chunk);
-                let what = if found != *self.zone_map(row_group, column) {
-                    "zone map does not match the values"
-                } else if !crate::verify::nulls_are_zero(&chunk) {
-                    "a value under NULL is not zero"
-                } else {
-                    continue;
-                };
-                let what = format!("row group {row_group}: {what}");
-                return Err(self.corrupt_column(column, StorageError::Malformed { what }));
-            }
+            .map_err(|error| corrupt(self.identity().shard, None, error))
+    }
+
+    fn verify_column(&self, column: usize) -> Result<()> {
+        if let Some(Some(meta)) = self.footer.dictionaries.get(column) {
+            self.read_dictionary(meta).map_err(|error| self.corrupt_column(column, error))?;
+        }
+        for row_group in 0..self.row_group_count() {
+            let chunk = self.read(row_group, column, Check::Always)?;
+            let found = crate::verify::zone_map_of(&chunk);
+            let what = if found != *self.zone_map(row_group, column) {
+                "zone map does not match the values"
+            } else if !crate::verify::nulls_are_zero(&chunk) {
+                "a value under NULL is not zero"
+            } else {
+                continue;
+            };
+            let what = format!("row group {row_group}: {what}");
+            return Err(self.corrupt_column(column, StorageError::Malformed { what }));
         }
         Ok(())
     }
