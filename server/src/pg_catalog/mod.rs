@@ -59,9 +59,13 @@ const SOURCES: &[&[((&str, &str), RowSource)]] = &[
     relations::information_schema::SOURCES,
     relations::live::SOURCES,
     relations::routines::SOURCES,
+    relations::state::SOURCES,
     relations::statistics::SOURCES,
     relations::types::SOURCES,
 ];
+
+/// The schemas that no user makes.
+pub(crate) const SYSTEM_SCHEMAS: [&str; 3] = ["pg_catalog", "information_schema", "quickdb"];
 
 /// The catalogue of one session. A clone is the same catalogue.
 #[derive(Debug, Clone)]
@@ -111,7 +115,7 @@ impl PgCatalog {
     /// # Errors
     /// When it takes no schemas.
     pub fn register_schemas(&self, catalog: &dyn CatalogProvider) -> Result<()> {
-        for name in ["pg_catalog", "information_schema"] {
+        for name in SYSTEM_SCHEMAS {
             catalog.register_schema(name, self.system_schema(name))?;
         }
         Ok(())

@@ -47,7 +47,11 @@ pub(super) struct RelationColumn {
 
 impl Relation {
     pub(super) fn namespace(&self) -> u32 {
-        if self.schema == "pg_catalog" { builtin::PG_CATALOG_OID } else { builtin::INFORMATION_SCHEMA_OID }
+        match self.schema {
+            "pg_catalog" => builtin::PG_CATALOG_OID,
+            "quickdb" => builtin::QUICKDB_SCHEMA_OID,
+            _ => builtin::INFORMATION_SCHEMA_OID,
+        }
     }
 }
 

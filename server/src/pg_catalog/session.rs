@@ -173,6 +173,7 @@ impl SessionView {
         match name {
             "pg_catalog" => Some(builtin::PG_CATALOG_OID),
             "information_schema" => Some(builtin::INFORMATION_SCHEMA_OID),
+            "quickdb" => Some(builtin::QUICKDB_SCHEMA_OID),
             "pg_toast" => Some(builtin::PG_TOAST_OID),
             name => self.snapshot.schema(name).map(|schema| schema.oid),
         }
@@ -183,6 +184,7 @@ impl SessionView {
         match oid {
             builtin::PG_CATALOG_OID => Some("pg_catalog"),
             builtin::INFORMATION_SCHEMA_OID => Some("information_schema"),
+            builtin::QUICKDB_SCHEMA_OID => Some("quickdb"),
             builtin::PG_TOAST_OID => Some("pg_toast"),
             oid => self.snapshot.schemas.iter().find(|schema| schema.oid == oid).map(|schema| &*schema.name),
         }
