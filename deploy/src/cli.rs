@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use quickdb_server::catalogue::PgType;
 
+use crate::generate::{Dataset, FileFormat};
 use crate::load::{CsvOptions, TableName, parse_schema};
 use crate::{listen, logging};
 
@@ -76,6 +77,20 @@ Examples:
   quickdb load trips 2025-01.csv --append --dsn 'postgresql://me@db:5433/quickdb?sslmode=require'
   quickdb load lineitem lineitem.tbl --dry-run";
 
+const GEN_AFTER_HELP: &str = "\
+The same number of rows gives the same values on every machine.
+
+  sky   one table: object_id, ra and dec in degrees, flux and magnitude in five bands with 2% NULL, extendedness,
+        isprimary, tract, patch, parent_id, obs_time, comment; in the order of 1,000 tracts of 80 patches
+  tpch  TPC-H's eight tables as the official generator makes them, at the scale factor N / 6,000,000, so that
+        lineitem has about N rows
+  hits  one table with the 105 columns of ClickBench's hits; only its shape is that of the real data
+
+Examples:
+  quickdb gen sky --rows 10000000 --out /data/sky
+  quickdb gen tpch --rows 6000000 --out /data/tpch --format tbl
+  quickdb load sky /data/sky/sky.parquet";
+
 const MASTER_AFTER_HELP: &str = "\
 The configuration names the address for clients, the directory of the catalogue, the workers, and the certificates
 for mutual TLS with them: deploy/master.toml in the source shows every setting with its default.
@@ -114,6 +129,8 @@ pub(crate) enum Command {
     Start(StartArgs),
     /// Load files (Parquet, CSV, FITS, Arrow) into a table of a running server
     Load(LoadArgs),
+    /// Write files with generated data of documented schemas
+    Gen(GenArgs),
     /// Run the master of a cluster
     Master(MasterArgs),
     /// Run a worker of a cluster
@@ -245,7 +262,7 @@ impl LoadArgs {
 }
 
 /// The columns of `--schema`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct SchemaArgument(pub(crate) Vec<(String, PgType)>);
 
 impl SchemaArgument {
@@ -260,6 +277,27 @@ fn parse_delimiter(text: &str) -> Result<u8, String> {
         [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | b'"') => Ok(*byte),
         _ => Err("one ASCII character, or \\t for a tab".to_owned()),
     }
+}
+
+/// `quickdb gen`.
+#[derive(Debug, Args)]
+#[command(after_help = GEN_AFTER_HELP)]
+pub(crate) struct GenArgs {
+    /// What to generate
+    #[arg(value_enum)]
+    pub(crate) dataset: Dataset,
+
+    /// Rows of the table; of tpch, about the rows of lineitem
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
+    pub(crate) rows: u64,
+
+    /// The folder of the files, which is made where it is not there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    /// How the files are written
+    #[arg(long, value_enum, default_value_t = FileFormat::Parquet)]
+    pub(crate) format: FileFormat,
 }
 
 /// `quickdb master`.
@@ -318,6 +356,8 @@ mod tests {
         refuse(&["demo", "--listen", "5433"]);
         refuse(&["demo", "--log-level", "loud"]);
         refuse(&["start"]);
+        refuse(&["gen", "sky", "--rows", "0", "--out", "d"]);
+        refuse(&["gen", "stars", "--rows", "1", "--out", "d"]);
         refuse(&["load", "t"]);
         refuse(&["load", "a.b.c", "f"]);
         refuse(&["load", "t", "f", "--delimiter", "ab"]);

@@ -91,6 +91,10 @@ pub(crate) enum Error {
     #[error("cannot load the table {table}: {}", chain(source.as_ref()))]
     Load { table: &'static str, source: Box<dyn StdError + Send + Sync> },
 
+    /// Generated data cannot be written.
+    #[error("cannot write {}: {}", path.display(), chain(source.as_ref()))]
+    Generate { path: PathBuf, source: Box<dyn StdError + Send + Sync> },
+
     /// Files cannot be loaded.
     #[error(transparent)]
     Files(#[from] crate::load::LoadError),

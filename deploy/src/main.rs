@@ -1,12 +1,13 @@
 //! The `quickdb` program: command line, configuration, certificates, the demo.
 //!
 //! ```text
-//!  arguments ─▶ cli ─▶ commands::{demo, start, load, master, worker}
+//!  arguments ─▶ cli ─▶ commands::{demo, start, load, gen, master, worker}
 //!                        │   config       TOML files, one typed value per role
 //!                        │   directory    the data directory: marker and lock
 //!                        │   certificates, server_certificate, pem_file, password
 //!                        │   dataset, demo_queries, worker_fleet     the demo
 //!                        │   load         files into a table: a client of a running server
+//!                        │   generate     files with data of documented schemas
 //!                        ▼
 //!                      roles ─▶ quickdb_server::Master, quickdb_executor::worker::Worker
 //! ```
@@ -23,6 +24,7 @@ mod dataset;
 mod demo_queries;
 mod directory;
 mod error;
+mod generate;
 mod listen;
 mod load;
 mod logging;
@@ -91,6 +93,7 @@ fn run(cli: Cli) -> Result<(), Error> {
         match cli.command {
             Command::Demo(args) => commands::demo::run(args, around).await,
             Command::Start(args) => commands::start::run(args, around).await,
+            Command::Gen(args) => commands::generate::run(args, around).await,
             Command::Load(args) => commands::load::run(args, around).await,
             Command::Master(args) => commands::master::run(args, around).await,
             Command::Worker(args) => commands::worker::run(args, around).await,

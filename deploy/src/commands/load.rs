@@ -19,7 +19,8 @@ const READERS_MAX: usize = 8;
 /// Whatever keeps it from loading all of it.
 pub(crate) async fn run(args: LoadArgs, around: Surroundings) -> Result<(), Error> {
     around.start_log(LOG_LEVEL_DEFAULT);
-    let options = FileOptions { csv: args.csv_options(), hdu: args.hdu.clone(), nan_is_null: args.nan_as_null };
+    let options =
+        FileOptions { csv: args.csv_options(), hdu: args.hdu.clone(), nan_is_null: args.nan_as_null };
     let files =
         args.files.iter().map(|path| LoadFile::inspect(path, &options)).collect::<Result<Vec<_>, _>>()?;
     let table_options = TableOptions {
@@ -50,7 +51,10 @@ pub(crate) async fn run(args: LoadArgs, around: Surroundings) -> Result<(), Erro
     let rate = per_second_text(rows as f64 / seconds.max(1e-3));
     let count = files.len();
     let of_files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
-    console::print(&format!("loaded {rows} rows of {of_files} into {} in {seconds:.1} s, {rate}", plan.table));
+    console::print(&format!(
+        "loaded {rows} rows of {of_files} into {} in {seconds:.1} s, {rate}",
+        plan.table
+    ));
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! What each command does.
 
 pub(crate) mod demo;
+pub(crate) mod generate;
 pub(crate) mod load;
 pub(crate) mod master;
 pub(crate) mod start;

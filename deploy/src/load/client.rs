@@ -22,11 +22,13 @@ impl Connection {
     /// # Errors
     /// [`LoadError::Plan`] for what is no connection string, [`LoadError::Connect`] when nobody answers or lets us in.
     pub(crate) async fn open(dsn: &str, password: Option<&str>) -> Result<Self, LoadError> {
-        let dsn = Dsn::parse(dsn, password).map_err(|message| LoadError::Plan(format!("--dsn: {message}")))?;
+        let dsn =
+            Dsn::parse(dsn, password).map_err(|message| LoadError::Plan(format!("--dsn: {message}")))?;
         let tls = MakeTls::new(&dsn.trust).map_err(LoadError::Plan)?;
         let server = dsn.server();
         let connected = dsn.config.connect(tls).await;
-        let (client, connection) = connected.map_err(|error| LoadError::Connect { server, message: said(&error) })?;
+        let (client, connection) =
+            connected.map_err(|error| LoadError::Connect { server, message: said(&error) })?;
         let serving = tokio::spawn(async move {
             // Its errors are those of the statements that wait for it.
             let _ = connection.await;

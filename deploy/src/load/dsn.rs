@@ -51,7 +51,11 @@ impl Dsn {
             "require" => (SslMode::Require, false),
             "verify-ca" => (SslMode::Require, false),
             "verify-full" => (SslMode::Require, true),
-            other => return Err(format!("sslmode={other} is none of disable, allow, prefer, require, verify-ca, verify-full")),
+            other => {
+                return Err(format!(
+                    "sslmode={other} is none of disable, allow, prefer, require, verify-ca, verify-full"
+                ));
+            }
         };
         config.ssl_mode(ssl_mode);
         if config.get_user().is_none() {
@@ -72,7 +76,9 @@ impl Dsn {
         let trust = match authorities {
             Some(file) => Trust::Authorities { file, host },
             None if mode.starts_with("verify") => {
-                return Err(format!("sslmode={mode} needs sslrootcert=FILE with the authority's certificate"));
+                return Err(format!(
+                    "sslmode={mode} needs sslrootcert=FILE with the authority's certificate"
+                ));
             }
             None => Trust::Anyone,
         };

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::ipc::reader::{FileReader, StreamReader};
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use quickdb_server::catalogue::PgType;
 use quickdb_server::copy_in::fit;
 
@@ -170,7 +172,10 @@ impl LoadFile {
         }
         let groups = self.parquet()?.metadata().num_row_groups();
         let each = groups.div_ceil(threads.max(1)).max(1);
-        Ok((0..groups).step_by(each).map(|first| Part::RowGroups(first..(first + each).min(groups))).collect())
+        Ok((0..groups)
+            .step_by(each)
+            .map(|first| Part::RowGroups(first..(first + each).min(groups)))
+            .collect())
     }
 
     /// The rows of a part: of the columns at `places`, in the types of `schema`, `types` being the same in SQL.
@@ -285,7 +290,9 @@ impl Shape {
             let array = batch.columns().get(*place).ok_or_else(|| {
                 LoadError::file(&self.path, format!("column {name} is missing in some of the rows"))
             })?;
-            fit(array, *pg_type).map_err(|error| self.refusal(array, *pg_type, name, first, &csv::said(&error)))
+            fit(array, *pg_type)
+                .map(compact)
+                .map_err(|error| self.refusal(array, *pg_type, name, first, &csv::said(&error)))
         };
         let columns: Vec<ArrayRef> =
             self.places.iter().zip(&self.types).map(column).collect::<Result<_, _>>()?;
@@ -295,7 +302,14 @@ impl Shape {
     }
 
     /// The refusal of a column, with the row of the first value that is refused on its own.
-    fn refusal(&self, array: &ArrayRef, pg_type: PgType, name: &str, first: Option<u64>, message: &str) -> LoadError {
+    fn refusal(
+        &self,
+        array: &ArrayRef,
+        pg_type: PgType,
+        name: &str,
+        first: Option<u64>,
+        message: &str,
+    ) -> LoadError {
         let bad = (0..array.len()).find(|row| fit(&array.slice(*row, 1), pg_type).is_err());
         let place = match (first, bad) {
             (Some(first), Some(bad)) => format!("row {}, column {name}", first + bad as u64),
@@ -303,6 +317,29 @@ impl Shape {
         };
         LoadError::file(&self.path, format!("{place}: {message}"))
     }
+}
+
+/// The same values in buffers of their own, where they are views of much larger ones: a reader of Parquet hands out
+/// views of whole pages, and the buffers of a batch are sent with it.
+fn compact(array: ArrayRef) -> ArrayRef {
+    fn wasteful(used: u64, buffers: &[arrow::buffer::Buffer]) -> bool {
+        const WASTE_BYTES_MAX: u64 = 64 * 1024;
+        buffers.iter().map(|buffer| buffer.len() as u64).sum::<u64>() > used * 2 + WASTE_BYTES_MAX
+    }
+    // The length of a view is its lower half.
+    let used = |views: &[u128]| {
+        views.iter().map(|view| (view & 0xffff_ffff) as u64).filter(|length| *length > 12).sum()
+    };
+    if let Some(texts) = array.as_string_view_opt() {
+        if wasteful(used(texts.views()), texts.data_buffers()) {
+            return Arc::new(texts.gc());
+        }
+    } else if let Some(bytes) = array.as_binary_view_opt()
+        && wasteful(used(bytes.views()), bytes.data_buffers())
+    {
+        return Arc::new(bytes.gc());
+    }
+    array
 }
 
 struct Shaped {

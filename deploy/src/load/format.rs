@@ -86,7 +86,8 @@ impl Kind {
         };
         let format = of_head(&head);
         if compression != Compression::None && matches!(format, Format::Parquet | Format::ArrowFile) {
-            let message = format!("is a compressed {}, which cannot be read that way; decompress it", format.name());
+            let message =
+                format!("is a compressed {}, which cannot be read that way; decompress it", format.name());
             return Err(LoadError::file(path, message));
         }
         Ok(Self { format, compression })
@@ -118,7 +119,11 @@ fn head(input: &mut dyn Read) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// A file that cannot be opened.
-pub(crate) fn open(path: &Path, compression: Compression, read: Arc<AtomicU64>) -> io::Result<Box<dyn Read + Send>> {
+pub(crate) fn open(
+    path: &Path,
+    compression: Compression,
+    read: Arc<AtomicU64>,
+) -> io::Result<Box<dyn Read + Send>> {
     let file = BufReader::with_capacity(READ_BYTES, Counted { file: File::open(path)?, read });
     Ok(match compression {
         Compression::None => Box::new(file),

@@ -25,8 +25,8 @@ mod tls;
 pub(crate) use file::{FileOptions, LoadFile};
 pub(crate) use plan::{Plan, TableName, TableOptions, parse_schema};
 pub(crate) use progress::{Progress, per_second_text};
-pub(crate) use sniff::CsvOptions;
 pub(crate) use sending::send;
+pub(crate) use sniff::CsvOptions;
 
 use std::path::{Path, PathBuf};
 

@@ -121,23 +121,29 @@ impl Plan {
                 "the table {table} exists; say --append to add rows to it, or choose another name"
             )));
         }
-        let placement = options.distribute_by.is_some() || options.sort_by.is_some() || options.replicas.is_some();
+        let placement =
+            options.distribute_by.is_some() || options.sort_by.is_some() || options.replicas.is_some();
         if existing.is_some() && placement {
             return Err(LoadError::Plan(format!(
                 "the table {table} exists: --distribute-by, --sort-by and --replicas are for new tables"
             )));
         }
         let Some(first) = files.first() else { return Err(LoadError::Plan("there are no files".into())) };
-        let names: Vec<Vec<String>> = files.iter().map(|file| names(file, &options, existing)).collect::<Result<_, _>>()?;
+        let names: Vec<Vec<String>> =
+            files.iter().map(|file| names(file, &options, existing)).collect::<Result<_, _>>()?;
         let of_first = names.first().cloned().unwrap_or_default();
         let columns = match existing {
             Some(existing) => of_first
                 .iter()
                 .map(|name| {
                     let found = existing.iter().find(|(column, _)| column == name);
-                    let found = found.or_else(|| existing.iter().find(|(column, _)| column.eq_ignore_ascii_case(name)));
+                    let found = found
+                        .or_else(|| existing.iter().find(|(column, _)| column.eq_ignore_ascii_case(name)));
                     let (name, pg_type) = found.ok_or_else(|| {
-                        LoadError::file(&first.path, format!("column {name}: the table {table} has no such column"))
+                        LoadError::file(
+                            &first.path,
+                            format!("column {name}: the table {table} has no such column"),
+                        )
                     })?;
                     Ok(PlanColumn { name: name.clone(), pg_type: *pg_type, comment: None })
                 })
@@ -149,7 +155,8 @@ impl Plan {
             let place = |column: &PlanColumn| {
                 let found = names.iter().position(|name| name.eq_ignore_ascii_case(&column.name));
                 found.ok_or_else(|| {
-                    let message = format!("has no column {}, which {} has", column.name, first.path.display());
+                    let message =
+                        format!("has no column {}, which {} has", column.name, first.path.display());
                     LoadError::file(&file.path, message)
                 })
             };
@@ -175,10 +182,13 @@ impl Plan {
         if !self.creates {
             return Vec::new();
         }
-        let columns = self.columns.iter().map(|column| format!("{} {}", identifier(&column.name), column.pg_type));
+        let columns =
+            self.columns.iter().map(|column| format!("{} {}", identifier(&column.name), column.pg_type));
         let mut create = format!("CREATE TABLE {} ({})", self.table, columns.collect::<Vec<_>>().join(", "));
         let mut with = Vec::new();
-        for (option, value) in [("distribute_by", &self.options.distribute_by), ("sort_by", &self.options.sort_by)] {
+        for (option, value) in
+            [("distribute_by", &self.options.distribute_by), ("sort_by", &self.options.sort_by)]
+        {
             with.extend(value.iter().map(|value| format!("{option} = {}", literal(value))));
         }
         with.extend(self.options.replicas.map(|replicas| format!("replicas = {replicas}")));
@@ -203,7 +213,8 @@ impl Plan {
     pub(crate) fn shown(&self) -> Vec<String> {
         let width = self.columns.iter().map(|column| column.name.chars().count()).max().unwrap_or(0);
         let line = |column: &PlanColumn| {
-            let comment = column.comment.as_ref().map(|comment| format!("  -- {comment}")).unwrap_or_default();
+            let comment =
+                column.comment.as_ref().map(|comment| format!("  -- {comment}")).unwrap_or_default();
             format!("  {:width$}  {}{comment}", column.name, column.pg_type)
         };
         self.columns.iter().map(line).collect()
@@ -219,7 +230,9 @@ fn names(
 ) -> Result<Vec<String>, LoadError> {
     if file.is_nameless() {
         let given: Option<Vec<String>> = match existing {
-            _ if !options.schema.is_empty() => Some(options.schema.iter().map(|(name, _)| name.clone()).collect()),
+            _ if !options.schema.is_empty() => {
+                Some(options.schema.iter().map(|(name, _)| name.clone()).collect())
+            }
             Some(existing) => Some(existing.iter().map(|(name, _)| name.clone()).collect()),
             None => None,
         };
@@ -227,7 +240,10 @@ fn names(
             let (has, wanted) = (file.columns.len(), given.len());
             if has != wanted {
                 let what = if options.schema.is_empty() { "the table" } else { "--schema" };
-                return Err(LoadError::file(&file.path, format!("has {has} columns without names, and {what} {wanted}")));
+                return Err(LoadError::file(
+                    &file.path,
+                    format!("has {has} columns without names, and {what} {wanted}"),
+                ));
             }
             return Ok(given);
         }
@@ -258,8 +274,10 @@ fn new_columns(
     options: &TableOptions,
 ) -> Result<Vec<PlanColumn>, LoadError> {
     let (Some(first), Some(of_first)) = (files.first(), names.first()) else { return Ok(Vec::new()) };
-    if let Some((unknown, _)) =
-        options.schema.iter().find(|(name, _)| !of_first.iter().any(|column| column.eq_ignore_ascii_case(name)))
+    if let Some((unknown, _)) = options
+        .schema
+        .iter()
+        .find(|(name, _)| !of_first.iter().any(|column| column.eq_ignore_ascii_case(name)))
     {
         let message = format!("has no column {unknown}, which --schema names");
         return Err(LoadError::file(&first.path, message));
@@ -310,7 +328,8 @@ fn common(one: PgType, other: PgType) -> Option<PgType> {
         }
     }
     let names = ["boolean", "bigint", "double precision", "date", "timestamp", "timestamptz", "uuid", "text"];
-    let known = |of: PgType| names.into_iter().find(|name| PgType::parse(name).is_ok_and(|named| named == of));
+    let known =
+        |of: PgType| names.into_iter().find(|name| PgType::parse(name).is_ok_and(|named| named == of));
     let wide = wider(known(one)?, known(other)?);
     PgType::parse(wide).ok()
 }
@@ -389,13 +408,20 @@ mod tests {
         TableName::parse(name).unwrap()
     }
 
-    fn plan(files: &[&str], options: TableOptions, existing: Option<&[(String, PgType)]>) -> Result<Plan, LoadError> {
+    fn plan(
+        files: &[&str],
+        options: TableOptions,
+        existing: Option<&[(String, PgType)]>,
+    ) -> Result<Plan, LoadError> {
         let (_kept, files): (Vec<_>, Vec<_>) = files.iter().map(|content| csv(content)).unzip();
         Plan::new(table("t"), &files, options, existing)
     }
 
     fn existing() -> Vec<(String, PgType)> {
-        vec![("a".into(), PgType::parse("numeric(4,1)").unwrap()), ("B".into(), PgType::parse("text").unwrap())]
+        vec![
+            ("a".into(), PgType::parse("numeric(4,1)").unwrap()),
+            ("B".into(), PgType::parse("text").unwrap()),
+        ]
     }
 
     #[test]
@@ -409,7 +435,9 @@ mod tests {
         let plan = plan(&["A,It's Bright!\n1,x\n", "it_s_bright,a\n2,1\n"], options, None).unwrap();
         assert_eq!(
             plan.statements(),
-            ["CREATE TABLE \"t\" (\"a\" numeric(4,1), \"it_s_bright\" text) WITH (distribute_by = 'hash(a)', replicas = 2)"]
+            [
+                "CREATE TABLE \"t\" (\"a\" numeric(4,1), \"it_s_bright\" text) WITH (distribute_by = 'hash(a)', replicas = 2)"
+            ]
         );
         assert_eq!(plan.places, [[0, 1], [1, 0]]);
         assert_eq!(plan.copy(), "COPY \"t\" (\"a\", \"it_s_bright\") FROM STDIN (FORMAT arrow)");
@@ -423,7 +451,10 @@ mod tests {
         };
         let existing = existing();
         assert!(refused(&["a,b\n1,x\n"], false, Some(&existing)).contains("say --append"));
-        assert!(refused(&["a,c\n1,x\n"], true, Some(&existing)).contains("column c: the table \"t\" has no such column"));
+        assert!(
+            refused(&["a,c\n1,x\n"], true, Some(&existing))
+                .contains("column c: the table \"t\" has no such column")
+        );
         assert!(refused(&["a,b\n1,x\n", "a\n1\n"], false, None).contains("has no column b"));
         assert!(refused(&["a\n1\n", "a,b\n1,x\n"], false, None).contains("column b"));
     }

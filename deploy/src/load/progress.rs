@@ -76,7 +76,8 @@ impl Progress {
         let done = self.with(file_idx, |file| {
             file.rows += rows;
             let share = file.rows_expected.filter(|expected| *expected > 0).map(|expected| {
-                let bytes = u128::from(file.bytes) * u128::from(file.rows.min(expected)) / u128::from(expected);
+                let bytes =
+                    u128::from(file.bytes) * u128::from(file.rows.min(expected)) / u128::from(expected);
                 u64::try_from(bytes).unwrap_or(file.bytes)
             });
             (share.unwrap_or(bytes_read).min(file.bytes), file.rows)

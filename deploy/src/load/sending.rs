@@ -72,7 +72,8 @@ async fn copy(
     threads: usize,
     progress: &Progress,
 ) -> Result<u64, LoadError> {
-    let refused = |error: tokio_postgres::Error| LoadError::Server { what: "the rows".into(), message: said(&error) };
+    let refused =
+        |error: tokio_postgres::Error| LoadError::Server { what: "the rows".into(), message: said(&error) };
     let encoding = |error: ArrowError| LoadError::Plan(format!("the rows cannot be encoded: {error}"));
     let mut news = read(plan, files, threads, progress)?;
     let sink = connection.client.copy_in::<_, Bytes>(&plan.copy()).await.map_err(refused)?;

@@ -40,7 +40,8 @@ pub(super) fn sniff(sample: &str, whole: bool, options: &CsvOptions) -> Sniffed 
     let sample = sample.get(..end).unwrap_or(sample);
     let delimiter = options.delimiter.unwrap_or_else(|| delimiter(sample));
     let mut records = records(sample, delimiter);
-    let trailing = records.iter().all(|record| record.len() > 1 && record.last().is_some_and(String::is_empty));
+    let trailing =
+        records.iter().all(|record| record.len() > 1 && record.last().is_some_and(String::is_empty));
     if trailing && delimiter == b'|' {
         for record in &mut records {
             record.pop();
@@ -53,11 +54,7 @@ pub(super) fn sniff(sample: &str, whole: bool, options: &CsvOptions) -> Sniffed 
     let of_rest = types(rest, columns, &options.null);
     let header = options.header.unwrap_or_else(|| looks_like_names(&first, &of_rest, !rest.is_empty()));
     let types = if header { of_rest } else { types(&records, columns, &options.null) };
-    let names = if header {
-        first
-    } else {
-        (1..=columns).map(|number| format!("column_{number}")).collect()
-    };
+    let names = if header { first } else { (1..=columns).map(|number| format!("column_{number}")).collect() };
     Sniffed { delimiter, header, trailing, names, types }
 }
 
@@ -66,8 +63,9 @@ fn looks_like_names(first: &[String], types: &[&str], has_rest: bool) -> bool {
     let distinct = first.iter().enumerate().all(|(at, name)| {
         !name.trim().is_empty() && !first.iter().take(at).any(|other| other.eq_ignore_ascii_case(name))
     });
-    let is_value =
-        |text: &String| is_boolean_word(text) || is_float(text) || is_date(text) || is_timestamp(text, true) || is_uuid(text);
+    let is_value = |text: &String| {
+        is_boolean_word(text) || is_float(text) || is_date(text) || is_timestamp(text, true) || is_uuid(text)
+    };
     if !distinct || first.iter().any(is_value) {
         return false;
     }
@@ -147,9 +145,8 @@ fn records(sample: &str, delimiter: u8) -> Vec<Vec<String>> {
 
 fn types(records: &[Vec<String>], columns: usize, null: &str) -> Vec<&'static str> {
     let of_column = |column: usize| {
-        let values = || {
-            records.iter().filter_map(move |record| record.get(column)).filter(|value| **value != null)
-        };
+        let values =
+            || records.iter().filter_map(move |record| record.get(column)).filter(|value| **value != null);
         if values().next().is_none() {
             return "text";
         }
@@ -183,7 +180,10 @@ fn is_integer(text: &str) -> bool {
 
 fn is_float(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let code = unsigned.len() > 1 && unsigned.starts_with('0') && !unsigned.starts_with("0.") && !unsigned.starts_with("0e");
+    let code = unsigned.len() > 1
+        && unsigned.starts_with('0')
+        && !unsigned.starts_with("0.")
+        && !unsigned.starts_with("0e");
     let special = ["nan", "inf", "infinity"].iter().any(|word| unsigned.eq_ignore_ascii_case(word));
     !code
         && (special || unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.'))
@@ -193,9 +193,13 @@ fn is_float(text: &str) -> bool {
 fn is_date(text: &str) -> bool {
     let bytes = text.as_bytes();
     let digits = |range: std::ops::Range<usize>| {
-        text.get(range).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit())).and_then(|text| text.parse().ok())
+        text.get(range)
+            .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+            .and_then(|text| text.parse().ok())
     };
-    let (Some(year), Some(month), Some(day)) = (digits(0..4), digits(5..7), digits(8..10)) else { return false };
+    let (Some(year), Some(month), Some(day)) = (digits(0..4), digits(5..7), digits(8..10)) else {
+        return false;
+    };
     let (year, month, day): (u32, u32, u32) = (year, month, day);
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let length = match month {
@@ -204,7 +208,11 @@ fn is_date(text: &str) -> bool {
         1..=12 => 31,
         _ => 0,
     };
-    bytes.len() == 10 && bytes.get(4) == Some(&b'-') && bytes.get(7) == Some(&b'-') && year > 0 && (1..=length).contains(&day)
+    bytes.len() == 10
+        && bytes.get(4) == Some(&b'-')
+        && bytes.get(7) == Some(&b'-')
+        && year > 0
+        && (1..=length).contains(&day)
 }
 
 /// `2013-01-31 23:59:59.5`, with an offset where `zone` is.
@@ -253,7 +261,18 @@ mod tests {
         assert!(found.header);
         assert_eq!(
             found.types,
-            ["boolean", "bigint", "double precision", "date", "timestamp", "timestamptz", "uuid", "text", "text", "text"]
+            [
+                "boolean",
+                "bigint",
+                "double precision",
+                "date",
+                "timestamp",
+                "timestamptz",
+                "uuid",
+                "text",
+                "text",
+                "text"
+            ]
         );
         assert_eq!(found.names.last().unwrap(), "none");
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio_postgres::Socket;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream as RustlsStream;
@@ -16,7 +16,8 @@ use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVe
 use tokio_rustls::rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme, crypto,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
+    crypto,
 };
 
 use super::dsn::Trust;
@@ -43,9 +44,10 @@ impl MakeTls {
                 for certificate in certificates {
                     roots.add(certificate).map_err(|error| format!("{}: {error}", file.display()))?;
                 }
-                let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-                    .build()
-                    .map_err(|error| format!("{}: {error}", file.display()))?;
+                let verifier =
+                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                        .build()
+                        .map_err(|error| format!("{}: {error}", file.display()))?;
                 if *host { verifier } else { Arc::new(AnyName { verifier }) }
             }
         };
@@ -59,7 +61,7 @@ impl MakeTls {
     }
 }
 
-impl MakeTlsConnect<TcpStream> for MakeTls {
+impl MakeTlsConnect<Socket> for MakeTls {
     type Error = io::Error;
     type Stream = Stream;
     type TlsConnect = Connect;
@@ -76,18 +78,18 @@ pub(super) struct Connect {
     name: ServerName<'static>,
 }
 
-impl TlsConnect<TcpStream> for Connect {
+impl TlsConnect<Socket> for Connect {
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
     type Stream = Stream;
 
-    fn connect(self, stream: TcpStream) -> Self::Future {
+    fn connect(self, stream: Socket) -> Self::Future {
         Box::pin(async move { Ok(Stream(self.connector.connect(self.name, stream).await?)) })
     }
 }
 
 /// A connection.
-pub(super) struct Stream(RustlsStream<TcpStream>);
+pub(super) struct Stream(RustlsStream<Socket>);
 
 impl TlsStream for Stream {
     fn channel_binding(&self) -> ChannelBinding {
@@ -96,7 +98,11 @@ impl TlsStream for Stream {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }

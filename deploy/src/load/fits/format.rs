@@ -113,7 +113,9 @@ impl FitsColumn {
             }
         }
         if offset > row_bytes {
-            return Err(FitsError::Damaged(format!("the columns take {offset} bytes of a row of {row_bytes}")));
+            return Err(FitsError::Damaged(format!(
+                "the columns take {offset} bytes of a row of {row_bytes}"
+            )));
         }
         Ok(columns)
     }
@@ -124,7 +126,8 @@ impl FitsColumn {
         let form = form.ok_or_else(|| FitsError::Damaged(format!("TFORM{number} is missing")))?;
         let name = header.text(&key("TTYPE")).filter(|name| !name.is_empty());
         let name = name.unwrap_or_else(|| format!("column_{number}"));
-        let unknown = || FitsError::Column { column: name.clone(), message: format!("format {form:?} is unknown") };
+        let unknown =
+            || FitsError::Column { column: name.clone(), message: format!("format {form:?} is unknown") };
         let digits = form.len() - form.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (repeat, kind) = form.split_at_checked(digits).unwrap_or_default();
         let repeat: usize = if repeat.is_empty() { 1 } else { repeat.parse().map_err(|_| unknown())? };
@@ -144,7 +147,8 @@ impl FitsColumn {
             None => element.bytes(repeat),
         };
         let dimensions = header.text(&key("TDIM")).and_then(|text| dimensions(&text)).filter(|dimensions| {
-            heap.is_none() && dimensions.iter().try_fold(1_usize, |all, len| all.checked_mul(*len)) == Some(repeat)
+            heap.is_none()
+                && dimensions.iter().try_fold(1_usize, |all, len| all.checked_mul(*len)) == Some(repeat)
         });
         // `60A12` is a convention for five strings of twelve characters, as TDIM = '(12,5)'.
         let string_length = letters.as_str().parse().ok().filter(|length| *length > 0 && heap.is_none());

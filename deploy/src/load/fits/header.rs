@@ -71,7 +71,10 @@ impl Header {
         value.parse().ok().or_else(|| {
             // Some writers put whole numbers with a point.
             let number: f64 = value.parse().ok()?;
-            #[expect(clippy::cast_possible_truncation, reason = "checked: a whole number that a double holds exactly")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "checked: a whole number that a double holds exactly"
+            )]
             (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
         })
     }

@@ -128,7 +128,8 @@ impl FitsTable {
             (None, _) => None,
             (Some(column), None) => return Err(FitsError::NeedsHeap(column.name.clone())),
             (Some(_), Some(file)) => {
-                let theap = header.integer("THEAP").and_then(|at| u64::try_from(at).ok()).unwrap_or(rows_bytes);
+                let theap =
+                    header.integer("THEAP").and_then(|at| u64::try_from(at).ok()).unwrap_or(rows_bytes);
                 let bytes = (rows_bytes + header.size("PCOUNT")?).saturating_sub(theap);
                 Some((file, data_at + theap, bytes))
             }
@@ -225,7 +226,9 @@ impl Variable {
         for (row, piece) in rows.pieces.iter().enumerate() {
             let (count, at) = match descriptor {
                 Descriptor::P => match piece.as_chunks::<4>().0 {
-                    [count, at] => (u64::from(u32::from_be_bytes(*count)), u64::from(u32::from_be_bytes(*at))),
+                    [count, at] => {
+                        (u64::from(u32::from_be_bytes(*count)), u64::from(u32::from_be_bytes(*at)))
+                    }
                     _ => (0, 0),
                 },
                 Descriptor::Q => match piece.as_chunks::<8>().0 {
@@ -235,7 +238,10 @@ impl Variable {
             };
             let beyond = || {
                 let row = rows_done + row as u64 + 1;
-                FitsError::Damaged(format!("the array of column {} in row {row} lies beyond the heap", column.name))
+                FitsError::Damaged(format!(
+                    "the array of column {} in row {row} lies beyond the heap",
+                    column.name
+                ))
             };
             let count = usize::try_from(count).ok().filter(|count| *count as u64 <= heap_bytes * 8);
             let count = count.ok_or_else(beyond)?;
@@ -345,7 +351,10 @@ mod tests {
     #[test]
     fn every_format_gives_its_values() {
         assert_eq!(values("L", &[], &[b"T", b"\0"], b""), "true ;");
-        assert_eq!(values("3X", &[], &[&[0b1010_0000], &[0]], b""), "[true, false, true] ; [false, false, false]");
+        assert_eq!(
+            values("3X", &[], &[&[0b1010_0000], &[0]], b""),
+            "[true, false, true] ; [false, false, false]"
+        );
         assert_eq!(values("B", &["TNULL1 = 255"], &[&[7], &[255]], b""), "7 ;");
         assert_eq!(values("B", &["TZERO1 = -128"], &[&[0], &[255]], b""), "-128 ; 127");
         assert_eq!(values("I", &[], &[&[0xff, 0xfe], &[0, 5]], b""), "-2 ; 5");
@@ -355,10 +364,19 @@ mod tests {
             values("K", &["TZERO1 = 9223372036854775808"], &[&i64::MAX.to_be_bytes()], b""),
             "18446744073709551615"
         );
-        assert_eq!(values("I", &["TSCAL1 = 0.5", "TZERO1 = 1", "TNULL1 = -1"], &[&[0, 3], &[255, 255]], b""), "2.5 ;");
+        assert_eq!(
+            values("I", &["TSCAL1 = 0.5", "TZERO1 = 1", "TNULL1 = -1"], &[&[0, 3], &[255, 255]], b""),
+            "2.5 ;"
+        );
         assert_eq!(values("E", &[], &[&1.5_f32.to_be_bytes(), &f32::NAN.to_be_bytes()], b""), "1.5 ; NaN");
-        assert_eq!(values("2D", &[], &[&[1.0_f64.to_be_bytes(), 2.0_f64.to_be_bytes()].concat()], b""), "[1.0, 2.0]");
-        assert_eq!(values("C", &[], &[&[1.0_f32.to_be_bytes(), 2.0_f32.to_be_bytes()].concat()], b""), "[1.0, 2.0]");
+        assert_eq!(
+            values("2D", &[], &[&[1.0_f64.to_be_bytes(), 2.0_f64.to_be_bytes()].concat()], b""),
+            "[1.0, 2.0]"
+        );
+        assert_eq!(
+            values("C", &[], &[&[1.0_f32.to_be_bytes(), 2.0_f32.to_be_bytes()].concat()], b""),
+            "[1.0, 2.0]"
+        );
         assert_eq!(values("4A", &[], &[b"ab  ", b"\0   "], b""), "ab ;");
         assert_eq!(values("6A3", &[], &[b"ab cde"], b""), "[ab, cde]");
         assert_eq!(values("3A", &[], &[b"\xe9a\0"], b""), "éa");
@@ -386,7 +404,7 @@ mod tests {
 
     #[test]
     fn files_that_end_early_are_refused() {
-        let bytes = file("J", &[], &[&[0; 4]; 2_000], b"");
+        let bytes = file("J", &[], &[&[0_u8; 4] as &[u8]; 2_000], b"");
         let mut table = open(bytes.get(..2_880 * 4 + 9).unwrap(), None).unwrap();
         let message = table.next().unwrap().unwrap_err().to_string();
         assert!(message.contains("ends inside of row"), "{message}");

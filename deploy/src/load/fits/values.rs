@@ -32,7 +32,11 @@ impl<'a> Pieces<'a> {
 ///
 /// # Errors
 /// More elements than an Arrow array holds.
-pub(super) fn array(column: &FitsColumn, pieces: &Pieces<'_>, nan_is_null: bool) -> Result<ArrayRef, ArrowError> {
+pub(super) fn array(
+    column: &FitsColumn,
+    pieces: &Pieces<'_>,
+    nan_is_null: bool,
+) -> Result<ArrayRef, ArrowError> {
     let (values, lengths) = elements(column, pieces, nan_is_null)?;
     if !column.is_array() {
         return Ok(values);
@@ -162,8 +166,9 @@ fn floats<const N: usize, T: ArrowPrimitiveType>(
     nan_is_null: bool,
 ) -> ArrayRef {
     let values: ScalarBuffer<T::Native> = numbers(pieces).map(read).collect();
-    let nulls =
-        nan_is_null.then(|| values.iter().map(|value| !is_nan(*value)).collect::<Vec<bool>>()).map(NullBuffer::from);
+    let nulls = nan_is_null
+        .then(|| values.iter().map(|value| !is_nan(*value)).collect::<Vec<bool>>())
+        .map(NullBuffer::from);
     Arc::new(PrimitiveArray::<T>::new(values, nulls))
 }
 
@@ -189,7 +194,9 @@ fn strings(column: &FitsColumn, pieces: &Pieces<'_>) -> (ArrayRef, Vec<usize>) {
             } else {
                 match std::str::from_utf8(text) {
                     Ok(text) => builder.append_value(text),
-                    Err(_) => builder.append_value(text.iter().map(|byte| char::from(*byte)).collect::<String>()),
+                    Err(_) => {
+                        builder.append_value(text.iter().map(|byte| char::from(*byte)).collect::<String>())
+                    }
                 }
             }
             count += 1;
