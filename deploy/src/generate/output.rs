@@ -1,5 +1,6 @@
 //! Batches to a file, which has its name only when it is whole.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -125,7 +126,7 @@ fn write_rows(batch: &RecordBatch, out: &mut dyn Write, delimiter: u8, trailing:
                 line.push(char::from(delimiter));
             }
             let start = line.len();
-            column.value(row).write(&mut line)?;
+            write!(line, "{}", column.value(row))?;
             let text = line.get(start..).unwrap_or_default();
             let empty = text.is_empty() && array.is_valid(row);
             // An empty text in quotes is none that is NULL.

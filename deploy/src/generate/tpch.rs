@@ -164,8 +164,12 @@ pub(super) fn generate(
                 })
             })
             .collect();
-        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Ok(())))
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|_| Err(stopped())))
     })
+}
+
+fn stopped() -> Error {
+    Error::Setup { what: "a thread", source: std::io::Error::other("it stopped") }
 }
 
 /// Rows as lines with a bar after each field.

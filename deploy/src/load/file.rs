@@ -328,7 +328,7 @@ fn compact(array: ArrayRef) -> ArrayRef {
     }
     // The length of a view is its lower half.
     let used = |views: &[u128]| {
-        views.iter().map(|view| (view & 0xffff_ffff) as u64).filter(|length| *length > 12).sum()
+        views.iter().map(|view| (view & 0xffff_ffff) as u64).filter(|length| *length > 12).sum::<u64>()
     };
     if let Some(texts) = array.as_string_view_opt() {
         if wasteful(used(texts.views()), texts.data_buffers()) {
