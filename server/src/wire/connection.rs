@@ -382,9 +382,7 @@ impl Connection {
                 batch.map_err(|error| PgError::from_datafusion(error, Some(&prepared.statement.source)))?;
             let Some(batch) = batch else { break };
             rows += batch.num_rows();
-            // Clients take each message for one row.
-            for row in 0..batch.num_rows() {
-                let data = encoder.encode_batch(&batch.slice(row, 1))?;
+            for data in encoder.encode_batch(&batch)? {
                 self.client.feed(Backend::CopyData(CopyData::new(data))).await?;
             }
         }
