@@ -25,6 +25,7 @@ mod numbers;
 mod persist;
 mod pg_type;
 mod roles;
+mod secrets;
 mod snapshot;
 mod summary_codec;
 mod tables;

@@ -170,6 +170,7 @@ impl ContextProvider for Relations<'_> {
         let args = args
             .into_iter()
             .map(|arg| simplifier.coerce(arg, &schema).and_then(|arg| simplifier.simplify(arg)))
+            .map(|arg| arg.map(widened))
             .collect::<Result<Vec<_>>>()?;
         let session: &dyn Session = self.state;
         Ok(provider_as_source(
@@ -242,6 +243,18 @@ impl ContextProvider for Relations<'_> {
 
     fn udwf_names(&self) -> Vec<String> {
         self.state.window_functions().keys().cloned().collect()
+    }
+}
+
+/// A whole number as a bigint, in which DataFusion's table functions count.
+fn widened(expr: Expr) -> Expr {
+    match &expr {
+        Expr::Literal(value, None) if value.data_type().is_integer() => match value.cast_to(&DataType::Int64)
+        {
+            Ok(value) => Expr::Literal(value, None),
+            Err(_) => expr,
+        },
+        _ => expr,
     }
 }
 

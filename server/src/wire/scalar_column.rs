@@ -409,18 +409,28 @@ fn intervals(
     }
 }
 
-/// Object names, whose binary form is the object's OID.
+/// OIDs that print as the names of their objects, or as they are where there is none.
 fn regs(type_oid: u32, array: &ArrayRef, binary: bool, context: &WriterContext) -> Option<BoxedWriter> {
-    if let Some(writer) = integers(oid::OID, array, binary) {
-        return Some(writer);
+    match &context.names {
+        Some(names) if !binary && array.data_type() == &DataType::Int64 => {
+            let names = Arc::clone(names);
+            primitives::<Int64Type>(array, move |value, out| {
+                let name = u32::try_from(value).ok().and_then(|oid| names.name_of(type_oid, oid));
+                let name = name.unwrap_or_else(|| value.to_string());
+                out.extend_from_slice(name.as_bytes());
+            })
+        }
+        _ => integers(oid::OID, array, binary).or_else(|| named_types(type_oid, array, binary)),
     }
+}
+
+/// Names of types, which some functions give instead of their OIDs.
+fn named_types(type_oid: u32, array: &ArrayRef, binary: bool) -> Option<BoxedWriter> {
     if !binary {
         return strings(array, |text, out| out.extend_from_slice(text.as_bytes()));
     }
-    let lookup = context.lookup.clone();
     strings(array, move |text, out| {
-        let found = text.parse().ok().or_else(|| lookup.as_ref()?.oid_of(type_oid, text));
-        let built_in = || type_by_name(text).filter(|_| type_oid == oid::REGTYPE).map(|(found, _)| found);
-        out.put_u32(found.or_else(built_in).unwrap_or(0));
+        let found = type_by_name(text).filter(|_| type_oid == oid::REGTYPE);
+        out.put_u32(found.map_or(0, |(found, _)| found));
     })
 }
