@@ -236,6 +236,16 @@ fn oids_of_objects_print_as_names() {
 }
 
 #[test]
+fn addresses_have_a_binary_form() {
+    let addresses = array(StringViewArray::from(vec!["127.0.0.1", "::1"]));
+    assert_eq!(
+        binary(&addresses, "inet"),
+        some(&["022000047f000001", "0380001000000000000000000000000000000001"])
+    );
+    assert_eq!(text(&addresses, "inet"), some(&["127.0.0.1", "::1"]));
+}
+
+#[test]
 fn rows_hold_all_columns_and_share_buffers() {
     let ids = array(Int32Array::from_iter_values(0..20_000));
     let names =
