@@ -185,7 +185,7 @@ pub(crate) fn text_value(
     settings: &Arc<OutputSettings>,
     out: &mut BytesMut,
 ) -> Result<bool, EncodeError> {
-    let context = WriterContext { settings: Arc::clone(settings), lookup: None };
+    let context = WriterContext { settings: Arc::clone(settings), names: None };
     let writer = column_writer(field, array, FieldFormat::Text, &context)?;
     if writer.is_null(row_idx) {
         return Ok(false);
