@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int32Builder, Int64Builder, ListBuilder};
-use datafusion::arrow::datatypes::{DataType, FieldRef, Int32Type, Int64Type};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int32Type, Int64Type, IntervalUnit, TimeUnit};
 use datafusion::common::Result;
 use datafusion::functions_nested::range::gen_series_udf;
 use datafusion::logical_expr::{
@@ -11,9 +11,9 @@ use datafusion::logical_expr::{
 };
 
 use crate::error::{ErrorKind, ExecError};
-use crate::functions::function::{arg, over_arrays};
+use crate::functions::function::{arg, is_text, over_arrays, undefined_function};
 
-/// Series of everything but integers are DataFusion's.
+/// Series of points in time are DataFusion's.
 static OTHERS: LazyLock<Arc<ScalarUDF>> = LazyLock::new(gen_series_udf);
 
 /// Elements of one array, so that a bound cannot ask for more memory than there is.
@@ -52,8 +52,15 @@ impl ScalarUDFImpl for Series {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        if let [first, last, step] = types
+            && let Some(zone) = common_zone(first, last)
+            && (matches!(step, DataType::Interval(_)) || step.is_null() || is_text(step))
+        {
+            let point = DataType::Timestamp(TimeUnit::Nanosecond, zone);
+            return Ok(vec![point.clone(), point, DataType::Interval(IntervalUnit::MonthDayNano)]);
+        }
         if !types.iter().all(is_whole) || !(2..=3).contains(&types.len()) {
-            return OTHERS.inner().coerce_types(types);
+            return Err(undefined_function("generate_series", types));
         }
         let small = types.iter().all(|of| is_small(of) || of.is_null());
         Ok(vec![if small { DataType::Int32 } else { DataType::Int64 }; types.len()])
@@ -64,14 +71,17 @@ impl ScalarUDFImpl for Series {
             Some(element @ (DataType::Int32 | DataType::Int64)) => {
                 Ok(DataType::new_list(element.clone(), true))
             }
-            _ => OTHERS.inner().return_type(types),
+            Some(DataType::Timestamp(_, zone)) => {
+                Ok(DataType::new_list(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()), true))
+            }
+            _ => Err(undefined_function("generate_series", types)),
         }
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let types: Vec<DataType> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
         let data_type = self.return_type(&types)?;
-        Ok(Arc::new(datafusion::arrow::datatypes::Field::new(self.name(), data_type, true)))
+        Ok(Arc::new(Field::new(self.name(), data_type, true)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -105,8 +115,29 @@ impl ScalarUDFImpl for Series {
                 }
                 Ok(Arc::new(builder.finish()) as ArrayRef)
             }),
-            _ => OTHERS.inner().invoke_with_args(args),
+            _ => {
+                let wanted = args.return_field.data_type().clone();
+                let types: Vec<DataType> = args.args.iter().map(ColumnarValue::data_type).collect();
+                let field = Field::new(self.name(), OTHERS.inner().return_type(&types)?, true);
+                let given = ScalarFunctionArgs { return_field: Arc::new(field), ..args };
+                OTHERS.inner().invoke_with_args(given)?.cast_to(&wanted, None)
+            }
         }
+    }
+}
+
+/// The zone of a series between two points in time; a date is a point in the session's zone, as in PostgreSQL.
+#[expect(clippy::option_option, reason = "no points in time, or such without a zone")]
+fn common_zone(first: &DataType, last: &DataType) -> Option<Option<Arc<str>>> {
+    let zone = |data_type: &DataType| match data_type {
+        DataType::Timestamp(_, zone) => Some(zone.clone()),
+        DataType::Date32 => Some(Some("UTC".into())),
+        _ => None,
+    };
+    match (zone(first), zone(last)) {
+        (Some(Some(zone)), _) | (_, Some(Some(zone))) => Some(Some(zone)),
+        (Some(None), _) | (_, Some(None)) => Some(None),
+        (None, None) => None,
     }
 }
 

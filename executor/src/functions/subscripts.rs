@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Int32Array, Int32Builder, ListArray, ListBuilder, StructArray,
+    Array, ArrayRef, AsArray, Int32Array, Int32Builder, Int64Builder, ListArray, ListBuilder, StructArray,
 };
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::compute::take;
@@ -63,6 +63,16 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             },
         )
         .udf(),
+        Function::new(
+            "ordinality_list",
+            |types| match types {
+                [list @ (DataType::List(_) | DataType::Null)] => Some(vec![list.clone()]),
+                _ => None,
+            },
+            |_, _| Ok(DataType::new_list(DataType::Int64, true)),
+            |args| over_arrays(args, ordinality),
+        )
+        .udf(),
         Arc::new(ScalarUDF::from(ExpandArray::new())),
     ]
 }
@@ -109,6 +119,18 @@ fn first_subscript(args: &ScalarFunctionArgs) -> i32 {
 fn bounds(arrays: &[ArrayRef], bound: impl Fn(i32) -> i32) -> Result<ArrayRef> {
     let bounds = lengths(arrays)?.into_iter().map(|length| length.map(&bound));
     Ok(Arc::new(bounds.collect::<Int32Array>()))
+}
+
+/// The numbers of the elements, from 1 whatever their subscripts are.
+fn ordinality(arrays: &[ArrayRef]) -> Result<ArrayRef> {
+    let lists = arg(arrays, 0)?;
+    let mut builder = ListBuilder::new(Int64Builder::new());
+    for row in 0..lists.len() {
+        let count = length(lists, row, 1).map_or(0, i64::from);
+        (1..=count).for_each(|number| builder.values().append_value(number));
+        builder.append(true);
+    }
+    Ok(Arc::new(builder.finish()))
 }
 
 fn subscripts(arrays: &[ArrayRef], first: i32) -> Result<ArrayRef> {

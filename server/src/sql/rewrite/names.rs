@@ -256,7 +256,7 @@ mod tests {
     fn names_are_postgresqls() {
         let sql = "select null, interval '1 day', date '2020-01-01', 1::int, A::int, (select 2), (select 2 as x), \
                    array[1], exists(select 1), case when true then 1 end, case 1 when 1 then 2 else b end, \
-                   extract(year from d), trim('q'), 'x'::text, -a, count(*), \"Odd\", t.c, 1::numeric(5,2), '1'::\"char\"";
+                   extract(year from d), trim('q'), 'x'::text, -a, count(*), \"Odd\", t.c, 1::numeric(5,2), '1'::\"char\" from t";
         assert_eq!(
             names(sql),
             [

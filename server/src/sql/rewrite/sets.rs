@@ -6,17 +6,17 @@
 //! |---|---|
 //! | `SELECT f(x)` | `SELECT unnest(f_list(x))` |
 //! | `FROM f(x) a` | `FROM LATERAL (SELECT unnest(f_list(x)) AS a) a` |
-//! | `FROM f(x) WITH ORDINALITY a` | `FROM LATERAL (SELECT unnest(f_list(x)) AS a, unnest(generate_subscripts_list(f_list(x), 1)) AS ordinality) a` |
+//! | `FROM f(x) WITH ORDINALITY a` | `FROM LATERAL (SELECT unnest(f_list(x)) AS a, unnest(ordinality_list(f_list(x))) AS ordinality) a` |
 //! | `FROM f(x) a`, where it returns records | `FROM LATERAL (SELECT (s.r).p AS p, .. FROM (SELECT unnest(f_list(x)) AS r) s) a` |
 //!
-//! An item without columns in its arguments is not LATERAL. `generate_series` and `unnest` of constants stay what they
-//! are: DataFusion has them as relations.
+//! An item without columns in its arguments is not LATERAL. `generate_series` of whole numbers and `unnest` of constants
+//! stay what they are: DataFusion has them as relations.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Select, SelectItem, SetExpr, TableAlias,
-    TableFactor, TableWithJoins, Value, VisitorMut, visit_expressions,
+    TableFactor, TableWithJoins, UnaryOperator, Value, ValueWithSpan, VisitorMut, visit_expressions,
 };
 
 use super::folded;
@@ -104,7 +104,7 @@ fn derived(factor: &TableFactor, is_first: bool) -> Option<TableFactor> {
     let (lists, columns): (Vec<Expr>, &[&str]) = match (name.as_str(), list_function(&name)) {
         ("unnest", _) if has_columns || with_ordinality || qualified => (args, &[]),
         // Taken apart by a later pass, which knows its type.
-        ("generate_series", _) if has_columns && !with_ordinality => {
+        ("generate_series", _) if !is_plain_series(&args) && !with_ordinality => {
             return Some(wrap(
                 vec![call("generate_series", args, Vec::new())],
                 &name,
@@ -116,9 +116,8 @@ fn derived(factor: &TableFactor, is_first: bool) -> Option<TableFactor> {
         _ => return None,
     };
     let subscripts = with_ordinality.then(|| {
-        let one = Expr::Value(Value::Number("1".to_owned(), false).into());
         let list = lists.first().cloned().unwrap_or_else(|| Expr::Value(Value::Null.into()));
-        unnest(call("generate_subscripts_list", vec![list, one], Vec::new()))
+        unnest(call("ordinality_list", vec![list], Vec::new()))
     });
     let lateral = has_columns && !is_first;
     let mut sets: Vec<Expr> = lists.into_iter().map(unnest).collect();
@@ -209,6 +208,18 @@ fn values(args: &[FunctionArg]) -> Option<Vec<Expr>> {
         .collect()
 }
 
+/// Whether the arguments are whole numbers written out, and the step is none or not zero.
+fn is_plain_series(args: &[Expr]) -> bool {
+    fn number(expr: &Expr) -> Option<i64> {
+        match super::unnested(expr) {
+            Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => digits.parse().ok(),
+            Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => number(expr),
+            _ => None,
+        }
+    }
+    args.iter().all(|arg| number(arg).is_some()) && args.get(2).is_none_or(|step| number(step) != Some(0))
+}
+
 /// Whether the expression refers to a column, in a subquery of it too.
 pub(super) fn has_columns(expr: &Expr) -> bool {
     let found = visit_expressions(expr, |expr| match expr {
@@ -238,7 +249,7 @@ mod tests {
         check("SELECT x FROM unnest(a) AS u(x)", "SELECT x FROM (SELECT unnest(a) AS x) AS u (x)");
         check(
             "SELECT * FROM t, pg_catalog.unnest(t.a) WITH ORDINALITY AS u(x, n)",
-            "SELECT * FROM t, LATERAL (SELECT unnest(t.a) AS x, unnest(generate_subscripts_list(t.a, 1)) AS n) AS u (x, n)",
+            "SELECT * FROM t, LATERAL (SELECT unnest(t.a) AS x, unnest(ordinality_list(t.a)) AS n) AS u (x, n)",
         );
         check(
             "SELECT n FROM t, information_schema._pg_expandarray(t.a)",
