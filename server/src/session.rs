@@ -508,12 +508,14 @@ impl Session {
                 (Action::Insert(prepared.plan), prepared.returning)
             }
             Ast::Update(update) => {
-                let prepared = Box::pin(modify::prepare_update(self, &statement, update, None, declared)).await?;
+                let prepared =
+                    Box::pin(modify::prepare_update(self, &statement, update, None, declared)).await?;
                 parameters = prepared.parameters;
                 (Action::Modify(prepared.plan), prepared.returning)
             }
             Ast::Delete(delete) => {
-                let prepared = Box::pin(modify::prepare_delete(self, &statement, delete, None, declared)).await?;
+                let prepared =
+                    Box::pin(modify::prepare_delete(self, &statement, delete, None, declared)).await?;
                 parameters = prepared.parameters;
                 (Action::Modify(prepared.plan), prepared.returning)
             }
@@ -527,17 +529,22 @@ impl Session {
                 let with = query.with.as_ref();
                 match query.body.as_ref() {
                     SetExpr::Insert(Ast::Insert(insert)) => {
-                        let prepared = Box::pin(insert::prepare(self, &statement, insert, with, declared)).await?;
+                        let prepared =
+                            Box::pin(insert::prepare(self, &statement, insert, with, declared)).await?;
                         parameters = prepared.parameters;
                         (Action::Insert(prepared.plan), prepared.returning)
                     }
                     SetExpr::Update(Ast::Update(update)) => {
-                        let prepared = Box::pin(modify::prepare_update(self, &statement, update, with, declared)).await?;
+                        let prepared =
+                            Box::pin(modify::prepare_update(self, &statement, update, with, declared))
+                                .await?;
                         parameters = prepared.parameters;
                         (Action::Modify(prepared.plan), prepared.returning)
                     }
                     SetExpr::Delete(Ast::Delete(delete)) => {
-                        let prepared = Box::pin(modify::prepare_delete(self, &statement, delete, with, declared)).await?;
+                        let prepared =
+                            Box::pin(modify::prepare_delete(self, &statement, delete, with, declared))
+                                .await?;
                         parameters = prepared.parameters;
                         (Action::Modify(prepared.plan), prepared.returning)
                     }
@@ -653,7 +660,10 @@ impl Session {
         let types = |prepared: &Prepared| {
             let description = prepared.description.as_ref()?;
             let fields = description.schema.fields().iter();
-            Some((description.names.clone(), fields.map(|field| field.data_type().clone()).collect::<Vec<_>>()))
+            Some((
+                description.names.clone(),
+                fields.map(|field| field.data_type().clone()).collect::<Vec<_>>(),
+            ))
         };
         if types(&again) != types(prepared) {
             let message = "cached plan must not change result type";
@@ -664,10 +674,7 @@ impl Session {
 
     /// What the reading of values depends on in this session.
     pub(crate) fn input_context(&self) -> InputContext {
-        InputContext {
-            settings: self.output_settings(),
-            now_micros: chrono::Utc::now().timestamp_micros(),
-        }
+        InputContext { settings: self.output_settings(), now_micros: chrono::Utc::now().timestamp_micros() }
     }
 
     /// How values are shown to this session's client.

@@ -41,7 +41,12 @@ fn facts(user: &str) -> SessionFacts {
     SessionFacts { backend_pid: 42, live: Arc::new(OneSession), ..SessionFacts::of_user(user, "quickdb") }
 }
 
-fn create(catalogue: &Catalogue, schema: &str, name: &str, columns: &[(&str, &str, bool)]) -> Arc<TableDefinition> {
+fn create(
+    catalogue: &Catalogue,
+    schema: &str,
+    name: &str,
+    columns: &[(&str, &str, bool)],
+) -> Arc<TableDefinition> {
     let columns = columns.iter().map(|(name, pg_type, not_null)| Column {
         not_null: *not_null,
         ..Column::new(*name, PgType::parse(pg_type).unwrap())

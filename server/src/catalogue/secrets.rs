@@ -2,8 +2,8 @@
 
 use rusqlite::{OptionalExtension, params};
 
+use super::Catalogue;
 use super::error::{CatalogueError, CatalogueResult};
-use super::{Catalogue, no_tables};
 use crate::auth::scram::MockSecret;
 
 /// Of no use to a table of the catalogue, and made where it is missing: catalogues from before it had none.
@@ -18,7 +18,7 @@ impl Catalogue {
     /// [`CatalogueError::Sqlite`]; [`CatalogueError::Corrupt`] for a secret of another length, or where the system
     /// gives no random bytes.
     pub fn mock_secret(&self) -> CatalogueResult<MockSecret> {
-        self.commit(|transaction, _| {
+        self.commit_roles(|transaction, _| {
             transaction.execute(TABLE, [])?;
             let known: Option<Vec<u8>> = transaction
                 .query_row("SELECT value FROM secrets WHERE name = 'mock'", [], |row| row.get(0))
@@ -27,13 +27,13 @@ impl Catalogue {
                 let secret = <[u8; 32]>::try_from(known).map_err(|_| {
                     CatalogueError::Corrupt("the secret for unknown users has a wrong length".into())
                 })?;
-                return Ok(no_tables(MockSecret::new(secret)));
+                return Ok(MockSecret::new(secret));
             }
             let secret =
                 MockSecret::generate().map_err(|error| CatalogueError::Corrupt(error.to_string()))?;
             let value = secret.as_bytes().as_slice();
             transaction.execute("INSERT INTO secrets (name, value) VALUES ('mock', ?1)", params![value])?;
-            Ok(no_tables(secret))
+            Ok(secret)
         })
     }
 }

@@ -378,9 +378,13 @@ impl Connection {
         options: CopyOptions,
         prepared: &Prepared,
     ) -> Result<usize, PgError> {
-        let mut encoder =
-            CopyEncoder::with_names(&description.schema, description.names, options, self.session.output_settings())?
-                .printing_by(self.session.reg_names());
+        let mut encoder = CopyEncoder::with_names(
+            &description.schema,
+            description.names,
+            options,
+            self.session.output_settings(),
+        )?
+        .printing_by(self.session.reg_names());
         let columns = i16::try_from(encoder.column_count()).map_err(|_| {
             PgError::with_state(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many columns for COPY")
         })?;
