@@ -106,16 +106,7 @@ impl Engine {
         let base = builder.build();
         let functions = Arc::new(FunctionList::of(&base));
         let started_at_us = chrono::Utc::now().timestamp_micros();
-        Ok(Self {
-            catalogue,
-            backend,
-            plans,
-            claims: Arc::default(),
-            base,
-            functions,
-            partitions,
-            started_at_us,
-        })
+        Ok(Self { catalogue, backend, plans, claims: Arc::default(), base, functions, partitions, started_at_us })
     }
 
     /// The catalogue as it is now.

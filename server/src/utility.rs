@@ -9,8 +9,8 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
     self, CloseCursor, ContextModifier, CopySource, CopyTarget, DiscardObject, Expr, FetchDirection,
-    ObjectName, ObjectType, Reset, Set, SetSessionAuthorizationParamKind, Statement as Ast,
-    TransactionAccessMode, TransactionMode, UnaryOperator, Value, ValueWithSpan,
+    ObjectName, ObjectType, Reset, Set, SetSessionAuthorizationParamKind, Statement as Ast, TransactionAccessMode,
+    TransactionMode, UnaryOperator, Value, ValueWithSpan,
 };
 use pgwire::api::Type;
 
