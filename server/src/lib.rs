@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod activity;
 pub mod auth;
 pub mod catalogue;
 pub mod copy_in;

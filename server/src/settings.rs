@@ -144,14 +144,6 @@ impl Settings {
     pub fn milliseconds(&self, name: &str) -> Option<u64> {
         self.value(name).parse().ok().filter(|milliseconds| *milliseconds > 0)
     }
-
-    /// Schemas of `search_path` in order, `"$user"` replaced.
-    pub fn search_path(&self, user: &str) -> Vec<String> {
-        split_identifiers(self.value("search_path"))
-            .into_iter()
-            .map(|schema| if schema == "$user" { user.to_owned() } else { schema })
-            .collect()
-    }
 }
 
 /// A list of identifiers as `search_path` holds it: unquoted ones fold to lower case.
@@ -420,9 +412,8 @@ mod tests {
 
     #[test]
     fn search_path_splits_as_identifiers() {
-        let mut s = Settings::default();
-        assert_eq!(s.search_path("ann"), ["ann", "public"]);
-        s.set("search_path", "A, \"B c\" ,public").unwrap();
-        assert_eq!(s.search_path("ann"), ["a", "B c", "public"]);
+        let s = Settings::default();
+        assert_eq!(split_identifiers(s.value("search_path")), ["$user", "public"]);
+        assert_eq!(split_identifiers("A, \"B c\" ,public"), ["a", "B c", "public"]);
     }
 }

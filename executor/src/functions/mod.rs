@@ -23,16 +23,22 @@ mod date_fields;
 mod date_format;
 pub mod datetime_input;
 pub mod decimal;
+mod format;
 mod function;
 pub mod input;
 pub mod interval_input;
 mod introspection;
+mod json_build;
+mod like_escape;
 pub mod numeric_display;
 mod ordered_set;
 pub mod output;
 mod powers;
+pub mod quoting;
 mod rounding;
+mod series;
 pub mod single_value;
+mod subscripts;
 mod temporal;
 pub mod text_of;
 pub mod type_names;
@@ -47,8 +53,14 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     functions.extend(date_fields::functions());
     functions.extend(date_format::functions());
     functions.extend(introspection::functions());
+    functions.push(Arc::new(ScalarUDF::from(format::Format::new())));
+    functions.extend(json_build::JsonBuild::all().map(|function| Arc::new(ScalarUDF::from(function))));
+    functions.extend(like_escape::functions());
     functions.extend(powers::functions());
+    functions.extend(quoting::functions());
     functions.extend(rounding::functions());
+    functions.push(Arc::new(ScalarUDF::from(series::Series::new())));
+    functions.extend(subscripts::functions());
     functions.extend([
         average::average_udf(),
         single_value::single_row_udf(),

@@ -68,6 +68,16 @@ pub trait LiveFacts: Debug + Send + Sync {
     fn cursors(&self) -> Vec<CursorFacts> {
         Vec::new()
     }
+
+    /// Stops the statement of the session with that process id; whether there is such a session.
+    fn cancel(&self, _pid: i32) -> bool {
+        false
+    }
+
+    /// Ends the session with that process id; whether there is one.
+    fn terminate(&self, _pid: i32) -> bool {
+        false
+    }
 }
 
 /// A session about which nothing is known.
@@ -89,6 +99,8 @@ pub struct SessionActivity {
     pub application_name: String,
     /// The client's address; `None` for a local one.
     pub client_address: Option<(String, u16)>,
+    /// Whether TLS protects the connection.
+    pub is_encrypted: bool,
     /// When the session began.
     pub started_us: i64,
     /// When its transaction began.

@@ -101,6 +101,8 @@ pub fn configure(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     options.sql_parser.collect_spans = true;
     options.sql_parser.default_null_ordering = "nulls_max".to_owned();
     options.sql_parser.map_string_types_to_utf8view = true;
+    // No table has records, and what the catalogue has of them loses its qualifiers when it is moved about.
+    options.optimizer.enable_leaf_expression_pushdown = false;
     quickdb_executor::functions::add_to(builder)
 }
 
@@ -182,7 +184,7 @@ async fn plan_with(
     let plan = planner.sql_statement_to_plan_with_context(Statement::Query(query), &mut context)?;
     let plan = analyze::LiteralTypes.analyze(plan, state.config_options())?;
     let plan = with_typed_parameters(plan)?;
-    let plan = analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+    let plan = analyzer(state).execute_and_check(plan, state.config_options(), |_, _| {})?;
     let parameters = parameter_types(&plan, parameters)?;
     let output = plan
         .schema()
@@ -193,8 +195,8 @@ async fn plan_with(
     Ok(PlannedQuery { plan, output, parameters })
 }
 
-fn analyzer() -> Analyzer {
-    Analyzer::with_rules(analyze::rules())
+fn analyzer(state: &SessionState) -> Analyzer {
+    Analyzer::with_rules(analyze::rules(state))
 }
 
 fn parser_options() -> ParserOptions {

@@ -1,6 +1,6 @@
 //! Record batches to the data of `COPY ... TO STDOUT`, many rows to a message.
 
-use super::column::{BoxedWriter, EncodeError, WriterContext, column_writer};
+use super::column::{BoxedWriter, EncodeError, RegNames, WriterContext, column_writer};
 use super::copy_options::{CopyEncoding, CopyError, CopyFormat, CopyOptions};
 use super::settings::OutputSettings;
 use super::types::column_type;
@@ -81,8 +81,15 @@ impl CopyEncoder {
             }
         }
         let forced = options.forced_columns(&names)?;
-        let context = WriterContext { settings, lookup: None };
+        let context = WriterContext { settings, names: None };
         Ok(Self { fields: schema.fields().to_vec(), names, forced, options, context })
+    }
+
+    /// Prints `regclass` and its like by their names.
+    #[must_use]
+    pub fn printing_by(mut self, names: Arc<dyn RegNames>) -> Self {
+        self.context.names = Some(names);
+        self
     }
 
     /// Number of columns, for `CopyOutResponse`.

@@ -6,8 +6,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::expressions::plain_cast;
-use super::folded;
 use super::subqueries::call;
+use super::{folded, sets};
 
 /// A call whose result DataFusion gives in another integer type than PostgreSQL, or as a list instead of a set.
 pub(super) fn result_type(name: &str, function: Function) -> Expr {
@@ -35,7 +35,16 @@ pub(super) fn result_type(name: &str, function: Function) -> Expr {
                 }),
                 _ => false,
             };
-            let series = Expr::Function(function);
+            let series = match (&function.args, small) {
+                (FunctionArguments::List(list), false) => {
+                    let args = list.args.iter().filter_map(|arg| match arg {
+                        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some(value.clone()),
+                        _ => None,
+                    });
+                    call("series_list", args.collect(), Vec::new())
+                }
+                _ => Expr::Function(function),
+            };
             let element = if small { DataType::Int4(None) } else { DataType::Int8(None) };
             let list = if small {
                 plain_cast(series, DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(element), None)))
@@ -44,8 +53,19 @@ pub(super) fn result_type(name: &str, function: Function) -> Expr {
             };
             call("unnest", vec![list], Vec::new())
         }
-        _ => Expr::Function(function),
+        _ => set(name, function),
     }
+}
+
+/// A call in a select list of a function that returns a set.
+fn set(name: &str, function: Function) -> Expr {
+    let FunctionArguments::List(list) = &function.args else { return Expr::Function(function) };
+    let args = list.args.iter().map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some(value.clone()),
+        _ => None,
+    });
+    let Some(args) = args.collect::<Option<Vec<_>>>() else { return Expr::Function(function) };
+    sets::in_select_list(name, args).unwrap_or(Expr::Function(function))
 }
 
 /// `make_interval` by names or places: all seven arguments, zero where not given.

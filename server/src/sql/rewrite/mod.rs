@@ -1,7 +1,7 @@
 //! The syntax tree in PostgreSQL's meaning, before DataFusion plans it.
 //!
 //! ```text
-//! names ─▶ relations ─▶ laterals ─▶ subqueries ─▶ expressions and literals
+//! names ─▶ system columns ─▶ sets ─▶ relations ─▶ laterals ─▶ subqueries ─▶ expressions and literals
 //! ```
 //!
 //! Each pass is general and looks at shapes, never at a statement's text.
@@ -15,7 +15,9 @@ pub mod names;
 pub mod refusals;
 pub mod relations;
 mod rows;
+pub mod sets;
 pub mod subqueries;
+pub mod system_columns;
 
 use std::ops::ControlFlow;
 
@@ -54,6 +56,8 @@ pub fn rewrite(
     refusals::refuse_wrong_answers(statement)?;
     let mut names = names::OutputNames::new(uniqueness);
     let _ = VisitMut::visit(statement, &mut names);
+    let _ = VisitMut::visit(statement, &mut system_columns::SystemColumns::default());
+    let _ = VisitMut::visit(statement, &mut sets::SetsInFrom);
     let _ = VisitMut::visit(statement, &mut relations::Relations);
     let _ = VisitMut::visit(statement, &mut laterals::Laterals);
     let mut subqueries = subqueries::ScalarSubqueries::default();
@@ -75,6 +79,7 @@ pub fn rewrite(
     if let Some(error) = expressions.error {
         return Err(error);
     }
+    let _ = VisitMut::visit(statement, &mut arrays::ArrayCalls);
     let _ = VisitMut::visit(statement, &mut literals::Literals);
     let _ = VisitMut::visit(statement, &mut literals::Unmark);
     Ok(())

@@ -22,7 +22,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Location;
 
 use super::relations::{query, select_all};
-use super::unnested;
+use super::{sets, unnested};
 
 /// Aggregates by name: a subquery whose value is one of them without GROUP BY has one row.
 const AGGREGATES: [&str; 50] = [
@@ -443,11 +443,8 @@ pub fn is_aggregate(function: &Function) -> bool {
 }
 
 fn returns_set(function: &Function) -> bool {
-    function.name.0.last().and_then(|part| part.as_ident()).is_some_and(|name| {
-        ["generate_series", "unnest", "regexp_matches", "generate_subscripts", "json_array_elements"]
-            .iter()
-            .any(|known| name.value.eq_ignore_ascii_case(known))
-    })
+    let name = function.name.0.last().and_then(|part| part.as_ident());
+    name.is_some_and(|name| sets::returns_set(&super::folded(name)))
 }
 
 /// Whether a call that fulfils the condition is in the expression, not in a subquery of it.
