@@ -36,11 +36,6 @@ pub(crate) struct DictionaryMeta {
 }
 
 impl ChunkMeta {
-    /// Bytes of its segments.
-    pub(crate) fn bytes(&self) -> u64 {
-        let segments = self.layout.segments();
-        segments.iter().chain([&self.validity]).flatten().map(|segment| segment.bytes).sum()
-    }
 }
 
 impl ShardFooter {
