@@ -41,7 +41,8 @@ impl Dsn {
                 _ => rest.push(pair),
             }
         }
-        let text = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+        let base = with_port(base);
+        let text = if rest.is_empty() { base } else { format!("{base}?{}", rest.join("&")) };
         let mut config: Config = text.parse().map_err(|error: tokio_postgres::Error| {
             std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)
         })?;
@@ -63,9 +64,6 @@ impl Dsn {
         }
         if config.get_dbname().is_none() {
             config.dbname("quickdb");
-        }
-        if config.get_ports().is_empty() {
-            config.port(crate::cli::CLIENT_ADDRESS_DEFAULT.port());
         }
         if config.get_application_name().is_none() {
             config.application_name("quickdb load");
@@ -95,6 +93,22 @@ impl Dsn {
         let port = self.config.get_ports().first().copied().unwrap_or_default();
         format!("{host}:{port}")
     }
+}
+
+/// The address with quickdb's port where it has none; the client library would take PostgreSQL's.
+fn with_port(base: &str) -> String {
+    let Some((scheme, rest)) = base.split_once("://") else { return base.to_owned() };
+    let (authority, path) = match rest.split_once('/') {
+        Some((authority, path)) => (authority, format!("/{path}")),
+        None => (rest, String::new()),
+    };
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
+    if host.is_empty() || has_port {
+        return base.to_owned();
+    }
+    let port = crate::cli::CLIENT_ADDRESS_DEFAULT.port();
+    format!("{scheme}://{authority}:{port}{path}")
 }
 
 /// A value with `%20` and the like resolved.

@@ -345,7 +345,8 @@ mod tests {
         assert!(table.next().is_none());
         let shown = pretty_format_columns("x", &[Arc::clone(batch.column(0))]).unwrap().to_string();
         let lines = shown.lines().skip(3).filter_map(|line| line.strip_prefix('|')?.strip_suffix('|'));
-        lines.map(str::trim).collect::<Vec<_>>().join(" ; ")
+        let shown = lines.map(str::trim).collect::<Vec<_>>().join(" ; ");
+        shown.trim_end().to_owned()
     }
 
     #[test]
