@@ -144,6 +144,14 @@ impl Settings {
     pub fn milliseconds(&self, name: &str) -> Option<u64> {
         self.value(name).parse().ok().filter(|milliseconds| *milliseconds > 0)
     }
+
+    /// The schemas where bare names are sought, as `search_path` lists them; whether they exist is another question.
+    pub fn search_path(&self, user: &str) -> Vec<String> {
+        split_identifiers(self.value("search_path"))
+            .into_iter()
+            .map(|schema| if schema == "$user" { user.to_owned() } else { schema })
+            .collect()
+    }
 }
 
 /// A list of identifiers as `search_path` holds it: unquoted ones fold to lower case.

@@ -17,7 +17,7 @@ use std::fs::File;
 use std::hint::black_box;
 use std::time::Instant;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 use arrow::ipc::reader::FileReader;
 use quickdb_storage::{Shard, ShardDirectory, ShardId, ShardIdentity, ShardWriter, TableId};
 
@@ -48,7 +48,9 @@ fn measure(path: &str) {
     let schema = reader.schema();
     let batches: Vec<RecordBatch> = reader.map(|batch| batch.unwrap()).collect();
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    let memory: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+    // Batches of one message share a buffer, which would be counted once for each column.
+    let columns = batches.iter().flat_map(RecordBatch::columns);
+    let memory: usize = columns.map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum();
     let folder = tempfile::tempdir().unwrap();
     let mut written_ms = f64::INFINITY;
     let mut bytes = 0;

@@ -66,7 +66,7 @@ fn show_packing(random: &mut impl FnMut() -> u64) {
             pack(values, 0, width, packed);
         }
         let (mut out, mut doubles) = (vec![0_u64; ROWS], vec![0_f64; ROWS]);
-        let mut unpacked = |out: &mut Vec<u64>| {
+        let unpacked = |out: &mut Vec<u64>| {
             for (packed, out) in black_box(&packed).chunks(words).zip(out.chunks_mut(BLOCK_VALUES)) {
                 unpack(packed, width, 7, out);
             }
