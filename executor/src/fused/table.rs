@@ -138,6 +138,8 @@ impl PartialTable {
             }
             let row_group = RowGroup::new(store, shard, row_group);
             for start in (0..row_group.rows()).step_by(CHUNK_ROWS) {
+                // Expressions without a kernel can take a second for a row group.
+                cpu::check(cancel)?;
                 let mut selection = row_group.live(start);
                 program.filter.fixed.select(&row_group, start, &mut selection)?;
                 if let Some(changing) = &changing {
