@@ -611,9 +611,10 @@ fn to_interval(arrays: &[ArrayRef]) -> Result<ArrayRef> {
     match array.data_type() {
         data_type if is_text(data_type) => {
             let unit = arrays.get(1).map(texts).transpose()?;
-            let unit = unit.as_ref().filter(|unit| !unit.is_empty()).map_or("second", |unit| unit.value(0));
+            let unit = unit.as_ref().filter(|unit| !unit.is_empty()).map(|unit| unit.value(0));
             Ok(Arc::new(from_text::<IntervalMonthDayNanoType>(array, |text| {
-                interval_input::parse_interval(text, unit)
+                let interval = interval_input::parse_interval(text, unit.unwrap_or("second"))?;
+                Ok(unit.map_or(interval, |unit| interval_input::truncated(interval, unit)))
             })?))
         }
         DataType::Time64(_) => {

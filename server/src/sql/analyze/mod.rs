@@ -1,13 +1,16 @@
 //! Analyzer rules: what needs the types of a whole plan.
 //!
 //! ```text
-//! LiteralTypes ─▶ DataFusion's rules (grouping, type coercion) ─▶ LowerAggregates ─▶ PgCasts ─▶ DecorrelateScalars
+//! CountedSetOperations ─▶ LiteralTypes ─▶ DataFusion's rules (grouping, type coercion)
+//!   ─▶ LowerAggregates ─▶ PgCasts ─▶ IntervalOrder ─▶ UnnestSubqueries
 //! ```
 
 mod casts;
-mod decorrelate;
+mod intervals;
 mod literal_types;
 mod lower_aggregates;
+mod set_operations;
+mod unnest;
 
 use std::sync::Arc;
 
@@ -15,16 +18,20 @@ use datafusion::optimizer::Analyzer;
 use datafusion::optimizer::AnalyzerRule;
 
 pub use casts::PgCasts;
-pub use decorrelate::DecorrelateScalars;
+pub use intervals::IntervalOrder;
 pub use literal_types::LiteralTypes;
 pub use lower_aggregates::LowerAggregates;
+pub use set_operations::CountedSetOperations;
+pub use unnest::UnnestSubqueries;
 
 /// All rules in order, DataFusion's among them.
 pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(LiteralTypes)];
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
+        vec![Arc::new(CountedSetOperations), Arc::new(LiteralTypes)];
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(LowerAggregates));
     rules.push(Arc::new(PgCasts));
-    rules.push(Arc::new(DecorrelateScalars));
+    rules.push(Arc::new(IntervalOrder));
+    rules.push(Arc::new(UnnestSubqueries));
     rules
 }

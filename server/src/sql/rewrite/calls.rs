@@ -1,8 +1,8 @@
 //! Calls whose arguments or results differ between PostgreSQL and DataFusion.
 
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value,
-    ValueWithSpan,
+    ArrayElemTypeDef, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Ident, ObjectName, TimezoneInfo, Value, ValueWithSpan,
 };
 
 use super::expressions::plain_cast;
@@ -20,9 +20,11 @@ pub(super) fn result_type(name: &str, function: Function) -> Expr {
         "cardinality" | "ntile" | "array_ndims" | "array_position" => {
             plain_cast(Expr::Function(function), DataType::Int4(None))
         }
-        "row_number" | "rank" | "dense_rank" | "regexp_count" => {
-            plain_cast(Expr::Function(function), DataType::Int8(None))
-        }
+        "row_number" | "rank" | "dense_rank" => plain_cast(Expr::Function(function), DataType::Int8(None)),
+        "regexp_matches" => set_of("regexp_matches_all", function),
+        "regexp_split_to_table" => set_of("regexp_split_to_array", function),
+        "string_to_table" => set_of("string_to_array", function),
+        "make_timestamptz" => make_timestamptz(function),
         "generate_series" => {
             let small = match &function.args {
                 FunctionArguments::List(list) => list.args.iter().all(|arg| match arg {
@@ -46,6 +48,55 @@ pub(super) fn result_type(name: &str, function: Function) -> Expr {
         }
         _ => Expr::Function(function),
     }
+}
+
+/// A function that gives the elements of another's arrays as rows.
+fn set_of(arrays: &str, mut function: Function) -> Expr {
+    function.name = ObjectName::from(vec![Ident::new(arrays)]);
+    call("unnest", vec![Expr::Function(function)], Vec::new())
+}
+
+/// `make_timestamptz(year, .., second [, zone])`: a timestamp in the session's zone or the given one.
+fn make_timestamptz(mut function: Function) -> Expr {
+    let zone = match &mut function.args {
+        FunctionArguments::List(list) if list.args.len() == 7 => match list.args.pop() {
+            Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(zone))) => Some(zone),
+            _ => None,
+        },
+        _ => None,
+    };
+    function.name = ObjectName::from(vec![Ident::new("make_timestamp")]);
+    let local = Expr::Function(function);
+    match zone {
+        Some(zone) => call("timezone", vec![zone, local], Vec::new()),
+        None => plain_cast(local, DataType::Timestamp(None, TimezoneInfo::Tz)),
+    }
+}
+
+/// A call of a type's name with one argument is a cast.
+pub(super) fn type_call(name: &str, function: &Function) -> Option<(Expr, DataType)> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_slice() else { return None };
+    if !list.clauses.is_empty() || function.over.is_some() || function.filter.is_some() {
+        return None;
+    }
+    let data_type = match name {
+        "int2" => DataType::Int2(None),
+        "int4" => DataType::Int4(None),
+        "int8" => DataType::Int8(None),
+        "float4" => DataType::Float4,
+        "float8" => DataType::Float8,
+        "bool" => DataType::Bool,
+        "text" => DataType::Text,
+        "date" => DataType::Date,
+        "numeric" => DataType::Numeric(ExactNumberInfo::None),
+        "timestamptz" => DataType::Timestamp(None, TimezoneInfo::Tz),
+        "varchar" | "bpchar" | "bytea" | "name" | "uuid" | "json" | "jsonb" => {
+            DataType::Custom(ObjectName::from(vec![Ident::new(name)]), Vec::new())
+        }
+        _ => return None,
+    };
+    Some((argument.clone(), data_type))
 }
 
 /// `make_interval` by names or places: all seven arguments, zero where not given.

@@ -12,19 +12,20 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Fetch,
-    Function, FunctionArguments, Ident, Interval, LimitClause, NamedWindowDefinition, NamedWindowExpr,
-    ObjectName, ObjectNamePart, Query, Select, Spanned, UnaryOperator, Value, ValueWithSpan, VisitorMut,
-    WindowFrameBound, WindowSpec, WindowType,
+    AccessExpr, ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, DuplicateTreatment,
+    ExactNumberInfo, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArguments, GroupByExpr, Ident, Interval, LimitClause, NamedWindowDefinition, NamedWindowExpr,
+    ObjectName, ObjectNamePart, OrderByExpr, OrderByOptions, Query, Select, SelectItem, Spanned, Subscript,
+    UnaryOperator, Value, ValueWithSpan, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Location;
 use quickdb_executor::error::ErrorKind;
 
 use super::arrays::{array_elements, array_literal};
-use super::calls::{make_interval, result_type};
+use super::calls::{make_interval, result_type, type_call};
 use super::rows::{between, compare_rows, in_list, is_simple};
 use super::subqueries::call;
-use super::{folded, unnested};
+use super::{folded, unnested, windows};
 use crate::error::PgError;
 use crate::sql::position::char_position;
 use crate::sql::{SessionFacts, patterns, types};
@@ -67,6 +68,10 @@ impl VisitorMut for Expressions<'_> {
                 keep_frame(spec);
             }
         }
+        if let Err(error) = windows::expand(select) {
+            self.refuse(error);
+        }
+        ordinals_of_sets(select);
         ControlFlow::Continue(())
     }
 
@@ -103,6 +108,19 @@ impl VisitorMut for Expressions<'_> {
             && !digits.starts_with('-')
         {
             *expr = Expr::Value(Value::Number(format!("-{digits}"), *kept).with_span(*span));
+        }
+        // A sign binds more tightly than a power.
+        if let Expr::UnaryOp { op: UnaryOperator::Minus, expr: operand } = expr
+            && matches!(operand.as_ref(), Expr::BinaryOp { op: BinaryOperator::PGExp, .. })
+        {
+            let mut power = operand.as_ref().clone();
+            let mut base = &mut power;
+            while let Expr::BinaryOp { left, op: BinaryOperator::PGExp, .. } = base {
+                base = left;
+            }
+            let signed = std::mem::replace(base, Expr::Value(Value::Null.into()));
+            *base = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(signed) };
+            *expr = power;
         }
         ControlFlow::Continue(())
     }
@@ -155,6 +173,14 @@ impl Expressions<'_> {
             Expr::Extract { field, expr, .. } => {
                 call("extract", vec![text(&field.to_string().to_lowercase()), *expr], Vec::new())
             }
+            Expr::Substring { expr, substring_from: Some(pattern), substring_for: None, .. }
+                if literal_text(&pattern).is_some() =>
+            {
+                // The first group of the match, or all of it.
+                let one = Expr::Value(Value::Number("1".to_owned(), false).into());
+                let found = call("regexp_match", vec![*expr, *pattern], Vec::new());
+                call("array_subscript", vec![found, one], Vec::new())
+            }
             Expr::Substring { expr, substring_from: Some(from), substring_for, special: _, shorthand: _ }
                 if literal_text(&from).is_none() =>
             {
@@ -165,6 +191,28 @@ impl Expressions<'_> {
             Expr::Substring { expr, substring_from: None, substring_for: Some(length), .. } => {
                 let one = Expr::Value(Value::Number("1".to_owned(), true).into());
                 call("substr", vec![*expr, one, *length], Vec::new())
+            }
+            Expr::CompoundFieldAccess { root, access_chain }
+                if access_chain.iter().all(|access| matches!(access, AccessExpr::Subscript(_))) =>
+            {
+                access_chain.into_iter().fold(*root, subscripted)
+            }
+            Expr::Between { expr, negated, low, high } if is_marked(&low) => {
+                let low = Box::new(unmarked(*low));
+                // The bounds in the order that makes a range of them.
+                let upward =
+                    between(expr.as_ref().clone(), false, low.as_ref().clone(), high.as_ref().clone());
+                let downward = between(*expr, false, *high, *low);
+                let either = Expr::Nested(Box::new(Expr::BinaryOp {
+                    left: Box::new(upward),
+                    op: BinaryOperator::Or,
+                    right: Box::new(downward),
+                }));
+                if negated {
+                    Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(either) }
+                } else {
+                    either
+                }
             }
             Expr::Between { expr, negated, low, high } if is_simple(&expr) => {
                 between(*expr, negated, *low, *high)
@@ -305,6 +353,13 @@ impl Expressions<'_> {
         {
             return value;
         }
+        if let Some((argument, data_type)) = type_call(&name, &function) {
+            return self.cast(argument, data_type);
+        }
+        if name == "count" {
+            count_of_constant(&mut function);
+        }
+        sorted_distinct(&name, &mut function);
         let renamed = match name.as_str() {
             "row" => Some("struct"),
             "every" => Some("bool_and"),
@@ -355,6 +410,34 @@ impl Expressions<'_> {
             "current_date" => plain_cast(plain_cast(now(), zoned()), DataType::Date),
             _ => return None,
         })
+    }
+}
+
+/// `count(1)` counts rows, as `count(*)` does; two names for one count would be one too many for the planner.
+fn count_of_constant(function: &mut Function) {
+    if let FunctionArguments::List(list) = &mut function.args
+        && list.duplicate_treatment.is_none()
+        && let [FunctionArg::Unnamed(argument @ FunctionArgExpr::Expr(_))] = list.args.as_mut_slice()
+        && let FunctionArgExpr::Expr(Expr::Value(ValueWithSpan { value, .. })) = argument
+        && !matches!(value, Value::Null | Value::Placeholder(_))
+    {
+        *argument = FunctionArgExpr::Wildcard;
+    }
+}
+
+/// Aggregates of distinct values see them in order, as they come out of PostgreSQL's sort.
+fn sorted_distinct(name: &str, function: &mut Function) {
+    if !matches!(name, "array_agg" | "string_agg") {
+        return;
+    }
+    if let FunctionArguments::List(list) = &mut function.args
+        && list.duplicate_treatment == Some(DuplicateTreatment::Distinct)
+        && list.clauses.is_empty()
+        && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(value))) = list.args.first()
+    {
+        let options = OrderByOptions { asc: None, nulls_first: None };
+        let key = OrderByExpr { expr: value.clone(), options, with_fill: None };
+        list.clauses.push(FunctionArgumentClause::OrderBy(vec![key]));
     }
 }
 
@@ -460,9 +543,27 @@ fn interval_literal(interval: Interval) -> Expr {
     let field = interval.last_field.or(interval.leading_field);
     let mut arguments = vec![plain_cast(*interval.value, DataType::Text)];
     if let Some(field) = field {
-        arguments.push(text(&field.to_string().to_lowercase()));
+        let field = field.to_string().to_lowercase();
+        // What is no field of SQL is a name that follows the interval.
+        if ["year", "month", "day", "hour", "minute", "second"].contains(&field.as_str()) {
+            arguments.push(text(&field));
+        }
     }
     call("cast_interval", arguments, Vec::new())
+}
+
+/// `a[i]` and `a[i:j]`.
+fn subscripted(array: Expr, access: AccessExpr) -> Expr {
+    let bound = |bound: Option<Expr>| bound.unwrap_or_else(|| Expr::Value(Value::Null.into()));
+    match access {
+        AccessExpr::Subscript(Subscript::Index { index }) => {
+            call("array_subscript", vec![array, index], Vec::new())
+        }
+        AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, .. }) => {
+            call("array_subscripts", vec![array, bound(lower_bound), bound(upper_bound)], Vec::new())
+        }
+        AccessExpr::Dot(_) => array,
+    }
 }
 
 fn unary(op: UnaryOperator, operand: Expr) -> Expr {
@@ -472,6 +573,14 @@ fn unary(op: UnaryOperator, operand: Expr) -> Expr {
         UnaryOperator::PGAbs => "abs",
         UnaryOperator::PGSquareRoot => "sqrt",
         UnaryOperator::PGCubeRoot => "cbrt",
+        UnaryOperator::BitwiseNot => {
+            let one = Expr::Value(Value::Number("-1".to_owned(), false).into());
+            return Expr::BinaryOp {
+                left: Box::new(one),
+                op: BinaryOperator::Minus,
+                right: Box::new(Expr::Nested(Box::new(operand))),
+            };
+        }
         op => return Expr::UnaryOp { op, expr: Box::new(operand) },
     };
     call(function, vec![operand], Vec::new())
@@ -484,6 +593,11 @@ pub(super) fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
         }
         _ => op,
     };
+    match op {
+        BinaryOperator::PGStartsWith => return call("starts_with", vec![left, right], Vec::new()),
+        BinaryOperator::PGOverlap => return call("array_has_any", vec![left, right], Vec::new()),
+        _ => {}
+    }
     if let (Expr::Tuple(a), Expr::Tuple(b)) = (unnested(&left), unnested(&right))
         && a.len() == b.len()
         && let Some(compared) = compare_rows(a, &op, b)
@@ -515,6 +629,8 @@ fn operator(sign: &str) -> Option<BinaryOperator> {
         "~~*" => BinaryOperator::PGILikeMatch,
         "!~~" => BinaryOperator::PGNotLikeMatch,
         "!~~*" => BinaryOperator::PGNotILikeMatch,
+        "^@" => BinaryOperator::PGStartsWith,
+        "&&" => BinaryOperator::PGOverlap,
         "&" => BinaryOperator::BitwiseAnd,
         "|" => BinaryOperator::BitwiseOr,
         "^" => BinaryOperator::PGExp,
@@ -532,6 +648,44 @@ fn escape_of(escape: &ValueWithSpan) -> Option<Option<char>> {
             }
         }
         _ => None,
+    }
+}
+
+/// Positions in ROLLUP, CUBE and GROUPING SETS as the expressions that they stand for: the planner knows them as keys of
+/// their own only.
+fn ordinals_of_sets(select: &mut Select) {
+    let Select { projection, group_by: GroupByExpr::Expressions(keys, _), .. } = select else { return };
+    for key in keys {
+        let (Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets)) = key else { continue };
+        for item in sets.iter_mut().flatten() {
+            let Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) = &*item else { continue };
+            let place = digits.parse::<usize>().ok().and_then(|place| place.checked_sub(1));
+            if let Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) =
+                place.and_then(|place| projection.get(place))
+            {
+                *item = expr.clone();
+            }
+        }
+    }
+}
+
+/// Whether the first operand of an expression has the mark of `BETWEEN SYMMETRIC`.
+fn is_marked(expr: &Expr) -> bool {
+    match expr {
+        Expr::UnaryOp { op: UnaryOperator::PGPrefixFactorial, .. } => true,
+        Expr::BinaryOp { left, .. } | Expr::Cast { expr: left, .. } => is_marked(left),
+        _ => false,
+    }
+}
+
+fn unmarked(expr: Expr) -> Expr {
+    match expr {
+        Expr::UnaryOp { op: UnaryOperator::PGPrefixFactorial, expr } => *expr,
+        Expr::BinaryOp { left, op, right } => Expr::BinaryOp { left: Box::new(unmarked(*left)), op, right },
+        Expr::Cast { kind, expr, data_type, array, format } => {
+            Expr::Cast { kind, expr: Box::new(unmarked(*expr)), data_type, array, format }
+        }
+        other => other,
     }
 }
 

@@ -5,14 +5,21 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, GroupByExpr, Ident, ObjectName, ObjectNamePart, Query, Select,
-    SelectFlavor, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins,
-    VisitorMut, WildcardAdditionalOptions,
+    SelectFlavor, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor, TableFunctionArgs,
+    TableWithJoins, VisitorMut, WildcardAdditionalOptions,
 };
 
+use super::subqueries::call;
 use super::{folded, literals};
 
 /// Functions in FROM that give one column, which has the name of the function or of its alias.
-const ONE_COLUMN: [&str; 4] = ["generate_series", "unnest", "regexp_split_to_table", "string_to_table"];
+const ONE_COLUMN: [&str; 2] = ["generate_series", "unnest"];
+/// Functions in FROM that give the elements of an array, with the function that gives the array.
+const ELEMENTS: [(&str, &str); 3] = [
+    ("regexp_matches", "regexp_matches_all"),
+    ("regexp_split_to_table", "regexp_split_to_array"),
+    ("string_to_table", "string_to_array"),
+];
 
 /// Rewrites FROM items.
 #[derive(Debug)]
@@ -36,6 +43,29 @@ impl VisitorMut for Relations {
     /// After what is inside, so that an item made here is not visited again.
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
         let name_of = |name: &ObjectName| name.0.last().and_then(|part| part.as_ident()).map(folded);
+        if let TableFactor::Table {
+            name,
+            args: Some(TableFunctionArgs { args, .. }),
+            alias,
+            with_ordinality: false,
+            ..
+        }
+        | TableFactor::Function { name, args, alias, with_ordinality: false, .. } = factor
+            && let Some(function) = name_of(name)
+            && let Some((_, arrays)) = ELEMENTS.iter().find(|(set, _)| *set == function)
+            && let Some(arguments) = plain_arguments(args)
+        {
+            let mut alias = alias.take();
+            name_column(&mut alias, &function);
+            *factor = TableFactor::UNNEST {
+                alias,
+                array_exprs: vec![call(arrays, arguments, Vec::new())],
+                with_offset: false,
+                with_offset_alias: None,
+                with_ordinality: false,
+            };
+            return ControlFlow::Continue(());
+        }
         match factor {
             TableFactor::Table { name, args: Some(args), alias, with_ordinality: false, .. } => {
                 let Some(function) = name_of(name).filter(|name| ONE_COLUMN.contains(&name.as_str())) else {
@@ -61,6 +91,15 @@ impl VisitorMut for Relations {
         }
         ControlFlow::Continue(())
     }
+}
+
+fn plain_arguments(args: &[FunctionArg]) -> Option<Vec<Expr>> {
+    args.iter()
+        .map(|arg| match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+            _ => None,
+        })
+        .collect()
 }
 
 fn name_column(alias: &mut Option<TableAlias>, function: &str) {

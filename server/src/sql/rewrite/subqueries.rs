@@ -22,7 +22,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Location;
 
 use super::relations::{query, select_all};
-use super::unnested;
+use super::{row_membership, unnested};
 
 /// Aggregates by name: a subquery whose value is one of them without GROUP BY has one row.
 const AGGREGATES: [&str; 50] = [
@@ -89,6 +89,7 @@ impl VisitorMut for ScalarSubqueries {
     type Break = ();
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        select.selection.iter_mut().chain(&mut select.having).for_each(row_membership::conditions);
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. } = item {
                 let _ = VisitMut::visit(value, &mut Existence { depth: 0 });
@@ -169,6 +170,11 @@ impl VisitorMut for ScalarSubqueries {
                 }
             }
             _ => {}
+        }
+        if let Expr::InSubquery { expr: row, subquery, negated } = expr
+            && let Some(membership) = row_membership::value(row, subquery, *negated)
+        {
+            *expr = membership;
         }
         ControlFlow::Continue(())
     }
@@ -442,11 +448,24 @@ pub fn is_aggregate(function: &Function) -> bool {
             .is_some_and(|name| AGGREGATES.iter().any(|known| name.value.eq_ignore_ascii_case(known)))
 }
 
+/// Whether it is the name of an aggregate.
+pub(super) fn is_aggregate_name(name: &str) -> bool {
+    AGGREGATES.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
 fn returns_set(function: &Function) -> bool {
     function.name.0.last().and_then(|part| part.as_ident()).is_some_and(|name| {
-        ["generate_series", "unnest", "regexp_matches", "generate_subscripts", "json_array_elements"]
-            .iter()
-            .any(|known| name.value.eq_ignore_ascii_case(known))
+        [
+            "generate_series",
+            "unnest",
+            "regexp_matches",
+            "regexp_split_to_table",
+            "string_to_table",
+            "generate_subscripts",
+            "json_array_elements",
+        ]
+        .iter()
+        .any(|known| name.value.eq_ignore_ascii_case(known))
     })
 }
 
