@@ -5,6 +5,7 @@
 //! | `make_date`, `make_time`, `make_timestamp` | a moment of its parts; a negative year is one before Christ |
 //! | `isfinite(x)` | whether a date or timestamp is none of the two infinities |
 //! | `date_bin(stride, x, origin)` | the beginning of the stride that holds `x` |
+//! | `moment_digits(x, n)` | `x` with `n` digits of a second, as `timestamp(n)` keeps them |
 
 use std::sync::Arc;
 
@@ -84,7 +85,39 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             },
         )
         .udf(),
+        Function::new(
+            "moment_digits",
+            |types| match types {
+                [DataType::Timestamp(_, None), _] => Some(vec![timestamp(), DataType::Int32]),
+                [DataType::Timestamp(_, Some(_)), _] => Some(vec![timestamptz(), DataType::Int32]),
+                [DataType::Time64(_), _] => Some(vec![TIME, DataType::Int32]),
+                _ => None,
+            },
+            |types, _| types.first().cloned().ok_or_else(|| internal("the digits of nothing")),
+            |args| {
+                if matches!(args.return_type(), DataType::Time64(_)) {
+                    return values::<Time64MicrosecondType>(args, |row| {
+                        Ok(Some(with_digits(row.value::<Time64MicrosecondType>(0)?, row.int(1)?)))
+                    });
+                }
+                values::<TimestampMicrosecondType>(args, |row| {
+                    Ok(Some(with_digits(row.value::<TimestampMicrosecondType>(0)?, row.int(1)?)))
+                })
+            },
+        )
+        .udf(),
     ]
+}
+
+/// Rounds microseconds to digits of a second, half away from zero; infinities stay.
+fn with_digits(micros: i64, digits: i32) -> i64 {
+    let dropped = u32::try_from((6 - digits).clamp(0, 6)).unwrap_or(0);
+    if dropped == 0 || matches!(micros, i64::MIN | i64::MAX) {
+        return micros;
+    }
+    let unit = 10_i64.pow(dropped);
+    let rounded = (micros.abs().saturating_add(unit / 2)) / unit * unit;
+    if micros < 0 { -rounded } else { rounded }
 }
 
 fn finite_types(types: &[DataType]) -> Option<Vec<DataType>> {

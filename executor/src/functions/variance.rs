@@ -87,10 +87,39 @@ fn variance(row: &Row<'_>) -> Result<Option<i128>> {
         return Ok(Some(0));
     }
     let divisor = n.wrapping_mul(if sample { n.wrapping_sub(i256::ONE) } else { n });
-    let shift = i32::from(VARIANCE_SCALE) - i32::from(square_scale);
-    let quotient = scaled_quotient(numerator, divisor, shift).ok_or_else(overflow)?;
-    let result = if deviation { root(quotient).ok_or_else(overflow)? } else { quotient };
+    // PostgreSQL keeps as many digits of the quotient as `select_div_scale` says, before it takes the root.
+    let digits = quotient_digits(&numerator.to_string(), square_scale.into(), &divisor.to_string());
+    let digits = digits.max(square_scale.into()).min(VARIANCE_SCALE.into());
+    let quotient =
+        scaled_quotient(numerator, divisor, digits - i32::from(square_scale)).ok_or_else(overflow)?;
+    let quotient =
+        scaled_quotient(quotient, i256::ONE, i32::from(VARIANCE_SCALE) - digits).ok_or_else(overflow)?;
+    let result = if deviation {
+        let root = root(quotient).ok_or_else(overflow)?;
+        let dropped = i32::from(VARIANCE_SCALE) - digits;
+        let rounded = scaled_quotient(root, i256::ONE, -dropped).ok_or_else(overflow)?;
+        scaled_quotient(rounded, i256::ONE, dropped).ok_or_else(overflow)?
+    } else {
+        quotient
+    };
     result.to_i128().map(Some).ok_or_else(overflow)
+}
+
+/// Digits after the point of a quotient of two positive numbers, the first with `scale` digits after its point: 16
+/// significant ones in groups of four, as `select_div_scale` counts them.
+fn quotient_digits(dividend: &str, scale: i32, divisor: &str) -> i32 {
+    // The group of four that a number begins in, and what is in it.
+    let first_group = |digits: &str, scale: i32| {
+        let exponent = i32::try_from(digits.len()).unwrap_or(i32::MAX) - 1 - scale;
+        let group = exponent.div_euclid(4);
+        let length = usize::try_from(exponent - group * 4 + 1).unwrap_or(1);
+        let leading: String = digits.chars().chain(std::iter::repeat('0')).take(length).collect();
+        (group, leading.parse::<u32>().unwrap_or(0))
+    };
+    let (group, first) = first_group(dividend, scale);
+    let (divisor_group, divisor_first) = first_group(divisor, 0);
+    let quotient_group = group - divisor_group - i32::from(first <= divisor_first);
+    (16 - quotient_group * 4).max(0)
 }
 
 /// `a * 10^shift / b`, half away from zero; both positive.
@@ -154,9 +183,10 @@ mod tests {
         };
         let one = 10_i128.pow(20);
         // 1, 2, 3, 4
-        assert_eq!(of(Variance::Sample, 10, 30, 4), Some(one * 5 / 3 + 1));
+        assert_eq!(of(Variance::Sample, 10, 30, 4), Some(166_666_666_666_666_670_000));
         assert_eq!(of(Variance::Population, 10, 30, 4), Some(one * 5 / 4));
-        assert_eq!(of(Variance::PopulationDeviation, 20, 120, 5), Some(282_842_712_474_619_009_760));
+        // 8, its root with sixteen digits
+        assert_eq!(of(Variance::PopulationDeviation, 20, 120, 5), Some(282_842_712_474_619_010_000));
         assert_eq!(of(Variance::Sample, 5, 25, 1), None);
         assert_eq!(of(Variance::Population, 5, 25, 1), Some(0));
         assert_eq!(of(Variance::Population, 0, 0, 0), None);

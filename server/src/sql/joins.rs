@@ -6,7 +6,7 @@
 //! | right | the right one |
 //! | full | `coalesce(left, right)` |
 //!
-//! Merged columns come first and have no qualifier. What [`using`](super::rewrite::using) asks for is there too, under
+//! Merged columns come first and have no qualifier that a query could say. What [`using`](super::rewrite::using) asks for is there too, under
 //! the name that it is asked by.
 
 use std::sync::Arc;
@@ -52,6 +52,9 @@ impl RelationPlanner for UsingJoins {
         Ok(RelationPlanning::Planned(Box::new(relation)))
     }
 }
+
+/// What merged columns are qualified with, a name that no query says.
+const MERGED: &str = "?merged";
 
 /// A chain of joins so far.
 struct Chain<'a> {
@@ -127,7 +130,7 @@ impl<'a> Chain<'a> {
                 JoinType::Full => coalesce(vec![left, right]),
                 _ => left,
             };
-            value.alias_qualified(None::<TableReference>, name.clone())
+            value.alias_qualified(Some(TableReference::bare(MERGED)), name.clone())
         });
         let is_merged = |column: &Column| on.iter().any(|(l, r)| column == l || column == r);
         let others = columns.iter().filter(|column| !is_merged(column)).cloned().map(Expr::Column);

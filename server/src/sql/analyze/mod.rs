@@ -1,7 +1,7 @@
 //! Analyzer rules: what needs the types of a whole plan.
 //!
 //! ```text
-//! CountedSetOperations ─▶ LiteralTypes ─▶ DataFusion's rules (grouping, type coercion)
+//! CountedSetOperations ─▶ LiteralTypes ─▶ IntervalOrder ─▶ DataFusion's rules (grouping, type coercion)
 //!   ─▶ LowerAggregates ─▶ PgCasts ─▶ IntervalOrder ─▶ UnnestSubqueries
 //! ```
 
@@ -27,7 +27,7 @@ pub use unnest::UnnestSubqueries;
 /// All rules in order, DataFusion's among them.
 pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
-        vec![Arc::new(CountedSetOperations), Arc::new(LiteralTypes)];
+        vec![Arc::new(CountedSetOperations), Arc::new(LiteralTypes), Arc::new(IntervalOrder)];
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(LowerAggregates));
     rules.push(Arc::new(PgCasts));

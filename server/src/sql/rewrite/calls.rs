@@ -1,11 +1,13 @@
 //! Calls whose arguments or results differ between PostgreSQL and DataFusion.
 
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, ObjectName, TimezoneInfo, Value, ValueWithSpan,
+    Array, ArrayElemTypeDef, BinaryOperator, CaseWhen, DataType, ExactNumberInfo, Expr, Function,
+    FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, TimezoneInfo, Value, ValueWithSpan,
 };
 
-use super::expressions::plain_cast;
+use super::arrays::array_elements;
+use super::expressions::{binary, plain_cast};
 use super::folded;
 use super::subqueries::call;
 
@@ -71,6 +73,45 @@ fn make_timestamptz(mut function: Function) -> Expr {
         Some(zone) => call("timezone", vec![zone, local], Vec::new()),
         None => plain_cast(local, DataType::Timestamp(None, TimezoneInfo::Tz)),
     }
+}
+
+/// Percentiles at several fractions are as many aggregates; `percentile_cont` computes in double precision.
+pub(super) fn percentiles(name: &str, function: &mut Function) -> Option<Expr> {
+    if !matches!(name, "percentile_cont" | "percentile_disc") {
+        return None;
+    }
+    if name == "percentile_cont" {
+        for key in &mut function.within_group {
+            key.expr = plain_cast(key.expr.clone(), DataType::DoublePrecision);
+        }
+    }
+    let key = function.within_group.first()?.expr.clone();
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(fractions))] = list.args.as_slice() else { return None };
+    let one = |fraction: Expr| {
+        let mut call = function.clone();
+        if let FunctionArguments::List(list) = &mut call.args {
+            list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(fraction))];
+        }
+        Expr::Function(call)
+    };
+    let elem = array_elements(fractions)?.into_iter().map(one).collect();
+    // No values have no percentiles, not an array of NULLs.
+    let mut count = call("count", vec![key], Vec::new());
+    if let Expr::Function(count) = &mut count {
+        count.filter.clone_from(&function.filter);
+    }
+    let zero = Expr::Value(Value::Number("0".to_owned(), false).into());
+    Some(Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![CaseWhen {
+            condition: binary(count, BinaryOperator::Gt, zero),
+            result: Expr::Array(Array { elem, named: true }),
+        }],
+        else_result: None,
+    })
 }
 
 /// A call of a type's name with one argument is a cast.

@@ -4,11 +4,13 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, GroupByExpr, JoinConstraint, Query, Select, Spanned, Statement, Visit, Visitor,
+    visit_expressions,
 };
 use quickdb_executor::error::ErrorKind;
 
+use super::folded;
 use super::subqueries::is_aggregate;
-use super::using::constraint;
+use super::using::{constraint, relation_names};
 use crate::error::PgError;
 use crate::sql::position::char_position;
 
@@ -31,10 +33,13 @@ impl Visitor for Clauses<'_> {
     type Break = Box<PgError>;
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Self::Break> {
-        let anywhere = || Search { depth: 0, inside: false, windows: true, nested_only: false };
-        let nested = |windows| Search { depth: 0, inside: false, windows, nested_only: true };
+        let anywhere = || Search { depth: 0, inside: false, windows: true, nested_only: false, own: None };
+        let nested = |windows| Search { depth: 0, inside: false, windows, nested_only: true, own: None };
         for part in &select.selection {
-            self.refuse(part, anywhere(), "WHERE")?;
+            // An aggregate of another query's columns belongs to that query.
+            let mut search = anywhere();
+            search.own = Some(select.from.iter().flat_map(relation_names).collect());
+            self.refuse(part, search, "WHERE")?;
         }
         for part in &select.having {
             self.refuse(part, nested(true), "HAVING")?;
@@ -98,43 +103,46 @@ struct Search {
     windows: bool,
     /// Aggregates are fine, but not in one another.
     nested_only: bool,
+    /// Relations of the query itself; an aggregate of columns of others is let through.
+    own: Option<Vec<String>>,
 }
 
 impl Visitor for Search {
-    type Break = Found;
+    // Boxed: every frame of a visit holds several of these.
+    type Break = Box<Found>;
 
-    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Found> {
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Box<Found>> {
         self.depth += 1;
         ControlFlow::Continue(())
     }
 
-    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<Found> {
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<Box<Found>> {
         self.depth -= 1;
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Found> {
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Box<Found>> {
         let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
         if self.depth > 0 {
             return ControlFlow::Continue(());
         }
         if self.windows && function.over.is_some() {
-            return ControlFlow::Break(Found::Window(function.clone()));
+            return ControlFlow::Break(Box::new(Found::Window(function.clone())));
         }
         // Ordered-set calls such as `rank(3) WITHIN GROUP` are aggregates too, but rare.
         if is_aggregate(function) {
-            if !self.nested_only {
-                return ControlFlow::Break(Found::Aggregate(function.clone()));
+            if !self.nested_only && !self.own.as_ref().is_some_and(|own| is_of_others(function, own)) {
+                return ControlFlow::Break(Box::new(Found::Aggregate(function.clone())));
             }
             if self.inside {
-                return ControlFlow::Break(Found::Nested(function.clone()));
+                return ControlFlow::Break(Box::new(Found::Nested(function.clone())));
             }
             self.inside = true;
         }
         ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Found> {
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Box<Found>> {
         if let Expr::Function(function) = expr
             && self.depth == 0
             && is_aggregate(function)
@@ -143,4 +151,16 @@ impl Visitor for Search {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Whether the function is called with columns of relations that are not among `own`.
+fn is_of_others(function: &Function, own: &[String]) -> bool {
+    let other = visit_expressions(function, |expr| match expr {
+        Expr::CompoundIdentifier(parts) => match parts.as_slice() {
+            [.., relation, _] if !own.contains(&folded(relation)) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        },
+        _ => ControlFlow::Continue(()),
+    });
+    other.is_break()
 }

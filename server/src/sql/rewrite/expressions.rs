@@ -22,7 +22,7 @@ use datafusion::sql::sqlparser::tokenizer::Location;
 use quickdb_executor::error::ErrorKind;
 
 use super::arrays::{array_elements, array_literal};
-use super::calls::{make_interval, result_type, type_call};
+use super::calls::{make_interval, percentiles, result_type, type_call};
 use super::rows::{between, compare_rows, in_list, is_simple};
 use super::subqueries::call;
 use super::{folded, unnested, windows};
@@ -296,6 +296,10 @@ impl Expressions<'_> {
             {
                 call("to_numeric", vec![expr], Vec::new())
             }
+            DataType::Timestamp(Some(digits), _) | DataType::Time(Some(digits), _) => {
+                let digits = Expr::Value(Value::Number(digits.to_string(), false).into());
+                call("moment_digits", vec![plain_cast(expr, data_type), digits], Vec::new())
+            }
             DataType::Varchar(Some(length))
             | DataType::CharacterVarying(Some(length))
             | DataType::CharVarying(Some(length)) => truncated(expr, length, "varchar"),
@@ -355,6 +359,9 @@ impl Expressions<'_> {
         }
         if let Some((argument, data_type)) = type_call(&name, &function) {
             return self.cast(argument, data_type);
+        }
+        if let Some(several) = percentiles(&name, &mut function) {
+            return several;
         }
         if name == "count" {
             count_of_constant(&mut function);

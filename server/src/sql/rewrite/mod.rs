@@ -18,6 +18,7 @@ pub mod relations;
 mod row_membership;
 mod rows;
 pub mod subqueries;
+mod ties;
 pub mod using;
 mod windows;
 
@@ -58,6 +59,7 @@ pub fn rewrite(
     checks::check(statement, source)?;
     let mut names = names::OutputNames::new(uniqueness);
     let _ = VisitMut::visit(statement, &mut names);
+    let _ = VisitMut::visit(statement, &mut ties::Ties);
     using::rewrite(statement)?;
     let _ = VisitMut::visit(statement, &mut relations::Relations);
     let _ = VisitMut::visit(statement, &mut apart::Aggregates);

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, GroupByExpr, Ident, ObjectName, ObjectNamePart, Query, Select,
     SelectFlavor, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor, TableFunctionArgs,
-    TableWithJoins, VisitorMut, WildcardAdditionalOptions,
+    TableWithJoins, Value, VisitorMut, WildcardAdditionalOptions, visit_expressions,
 };
 
 use super::subqueries::call;
@@ -66,6 +66,44 @@ impl VisitorMut for Relations {
             };
             return ControlFlow::Continue(());
         }
+        if let TableFactor::Table { name, args: Some(TableFunctionArgs { args, .. }), alias, .. }
+        | TableFactor::Function { name, args, alias, .. } = factor
+            && name_of(name).is_some_and(|name| name == "generate_series")
+            && let Some(arguments) = plain_arguments(args)
+            && !arguments.iter().all(literals::is_number)
+        {
+            // The planner's own takes whole numbers only, and none of another item.
+            let lateral = arguments.iter().any(has_columns);
+            let mut alias = alias.take();
+            name_column(&mut alias, "generate_series");
+            let series = call("generate_series", arguments, Vec::new());
+            *factor = derived(lateral, vec![(series, "generate_series")], alias);
+            return ControlFlow::Continue(());
+        }
+        if let TableFactor::UNNEST { array_exprs, alias, with_ordinality: true, .. } = factor
+            && let [array] = array_exprs.as_slice()
+        {
+            // Two lists that are taken apart side by side.
+            let count = call("cardinality", vec![array.clone()], Vec::new());
+            let one = Expr::Value(Value::Number("1".to_owned(), false).into());
+            let numbers = call("generate_series", vec![one, count], Vec::new());
+            let elements = call("unnest", vec![array.clone()], Vec::new());
+            let mut alias = alias.take();
+            let first = alias.as_ref().map_or("unnest".to_owned(), |alias| alias.name.value.clone());
+            let named = alias.get_or_insert_with(|| TableAlias {
+                explicit: true,
+                name: Ident::with_quote('"', "unnest"),
+                columns: Vec::new(),
+                at: None,
+            });
+            for name in [first.as_str(), "ordinality"].into_iter().skip(named.columns.len()) {
+                let name = Ident::with_quote('"', name);
+                named.columns.push(TableAliasColumnDef { name, data_type: None });
+            }
+            let lateral = has_columns(array);
+            *factor = derived(lateral, vec![(elements, "unnest"), (numbers, "ordinality")], alias);
+            return ControlFlow::Continue(());
+        }
         match factor {
             TableFactor::Table { name, args: Some(args), alias, with_ordinality: false, .. } => {
                 let Some(function) = name_of(name).filter(|name| ONE_COLUMN.contains(&name.as_str())) else {
@@ -90,6 +128,30 @@ impl VisitorMut for Relations {
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+fn has_columns(expr: &Expr) -> bool {
+    let found = visit_expressions(expr, |expr| match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
+/// `(SELECT item AS name, ...) AS alias`.
+fn derived(lateral: bool, items: Vec<(Expr, &str)>, alias: Option<TableAlias>) -> TableFactor {
+    let projection = items
+        .into_iter()
+        .map(|(expr, name)| SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) })
+        .collect();
+    let nothing = relation(ObjectName::from(Vec::<Ident>::new()));
+    let select = Select { projection, from: Vec::new(), ..select_all(nothing) };
+    TableFactor::Derived {
+        lateral,
+        subquery: Box::new(query(SetExpr::Select(Box::new(select)))),
+        alias,
+        sample: None,
     }
 }
 

@@ -2,7 +2,7 @@
 //! [`joins`](crate::sql::joins) as one relation.
 //!
 //! ```sql
-//! FROM a FULL JOIN b USING (x)          -- becomes (a FULL JOIN b USING (x)) AS "?joined"("a.x", "b.x")
+//! FROM a FULL JOIN b USING (x)          -- becomes (a FULL JOIN b USING (x)) AS "?joined"("a:x", "b:x")
 //! ```
 //!
 //! The column list names the columns behind merged ones that the query asks for by their table. They are hidden from
@@ -184,6 +184,11 @@ fn factors(from: &TableWithJoins) -> impl Iterator<Item = &TableFactor> {
     std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation))
 }
 
+/// What columns of a FROM item and its joins are qualified with.
+pub(super) fn relation_names(from: &TableWithJoins) -> impl Iterator<Item = String> {
+    factors(from).filter_map(name_of)
+}
+
 fn using_columns(join: &Join) -> Vec<String> {
     match constraint(join) {
         Some(JoinConstraint::Using(names)) => names.iter().filter_map(last).collect(),
@@ -287,5 +292,5 @@ impl VisitorMut for Hidden {
 
 /// The name of a column behind a merged one.
 pub fn hidden_name(relation: &str, column: &str) -> String {
-    format!("{relation}.{column}")
+    format!("{relation}:{column}")
 }

@@ -34,6 +34,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use super::casts::input_schema;
 use domain::{Domain, Numbers, Pushed, join_on_keys};
 use shape::{Place, is_left, is_subquery};
 
@@ -62,12 +63,13 @@ fn rewrite(plan: LogicalPlan, numbers: &mut Numbers) -> Result<Transformed<Logic
         _ => Place::Value,
     };
     let place = first(&plan);
+    let schema = input_schema(&plan);
     let concerned = match &plan {
         LogicalPlan::Filter(_)
         | LogicalPlan::Projection(_)
         | LogicalPlan::Aggregate(_)
         | LogicalPlan::Window(_)
-        | LogicalPlan::Sort(_) => plan.expressions().iter().any(|expr| is_concerned(expr, place)),
+        | LogicalPlan::Sort(_) => plan.expressions().iter().any(|expr| is_concerned(expr, place, &schema)),
         _ => false,
     };
     if !concerned {
@@ -102,17 +104,17 @@ fn rewrite(plan: LogicalPlan, numbers: &mut Numbers) -> Result<Transformed<Logic
 }
 
 /// Whether a subquery in the expression is not left to DataFusion.
-fn is_concerned(expr: &Expr, place: Place) -> bool {
+fn is_concerned(expr: &Expr, place: Place, outer: &DFSchema) -> bool {
     if is_subquery(expr) {
-        return !is_left(expr, place)
-            || operand(expr).is_some_and(|operand| is_concerned(operand, Place::Value));
+        return !is_left(expr, place, outer)
+            || operand(expr).is_some_and(|operand| is_concerned(operand, Place::Value, outer));
     }
     if let Some((left, right, below)) = connected(expr, place) {
-        return is_concerned(left, below) || is_concerned(right, below);
+        return is_concerned(left, below, outer) || is_concerned(right, below, outer);
     }
     let mut found = false;
     let _ = expr.apply_children(|child| {
-        found |= is_concerned(child, Place::Value);
+        found |= is_concerned(child, Place::Value, outer);
         Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
     });
     found
@@ -148,7 +150,7 @@ struct Outer<'a> {
 
 impl Outer<'_> {
     fn replace(&mut self, expr: Expr, place: Place) -> Result<Expr> {
-        if !is_concerned(&expr, place) {
+        if !is_concerned(&expr, place, self.plan.schema()) {
             return Ok(expr);
         }
         match expr {

@@ -1,5 +1,6 @@
 //! Which subqueries DataFusion turns into joins by itself, and rightly.
 
+use datafusion::common::DFSchema;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::utils::split_conjunction;
@@ -18,8 +19,11 @@ pub(super) enum Place {
     Value,
 }
 
-/// Whether the expression is a subquery that is left to DataFusion in this place.
-pub(super) fn is_left(expr: &Expr, place: Place) -> bool {
+/// Whether the expression is a subquery that is left to DataFusion in this place, over rows of `outer`.
+pub(super) fn is_left(expr: &Expr, place: Place, outer: &DFSchema) -> bool {
+    if !refers_to(expr, outer) {
+        return false;
+    }
     match expr {
         Expr::ScalarSubquery(subquery) => {
             !is_correlated(&subquery.subquery) || is_aggregate_over_equalities(&subquery.subquery)
@@ -35,6 +39,20 @@ pub(super) fn is_left(expr: &Expr, place: Place) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a subquery refers to the rows that it belongs to only, and to none further out.
+fn refers_to(expr: &Expr, outer: &DFSchema) -> bool {
+    let subquery = match expr {
+        Expr::ScalarSubquery(subquery)
+        | Expr::Exists(Exists { subquery, .. })
+        | Expr::InSubquery(InSubquery { subquery, .. }) => subquery,
+        _ => return true,
+    };
+    subquery.subquery.all_out_ref_exprs().iter().all(|reference| match reference {
+        Expr::OuterReferenceColumn(_, column) => outer.has_column(column),
+        _ => true,
+    })
 }
 
 /// Whether the expression is a subquery of any kind.
