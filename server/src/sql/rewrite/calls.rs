@@ -7,8 +7,9 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::arrays::array_elements;
-use super::expressions::{binary, plain_cast};
+use super::expressions::plain_cast;
 use super::folded;
+use super::operators::binary;
 use super::subqueries::call;
 
 /// A call whose result DataFusion gives in another integer type than PostgreSQL, or as a list instead of a set.

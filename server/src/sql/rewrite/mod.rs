@@ -14,6 +14,7 @@ pub mod expressions;
 pub mod laterals;
 pub mod literals;
 pub mod names;
+mod operators;
 pub mod relations;
 mod row_membership;
 mod rows;
