@@ -35,13 +35,13 @@ impl Visitor for Clauses<'_> {
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Self::Break> {
         let anywhere = || Search { depth: 0, inside: false, windows: true, nested_only: false, own: None };
         let nested = |windows| Search { depth: 0, inside: false, windows, nested_only: true, own: None };
-        for part in &select.selection {
+        if let Some(part) = &select.selection {
             // An aggregate of another query's columns belongs to that query.
             let mut search = anywhere();
             search.own = Some(select.from.iter().flat_map(relation_names).collect());
             self.refuse(part, search, "WHERE")?;
         }
-        for part in &select.having {
+        if let Some(part) = &select.having {
             self.refuse(part, nested(true), "HAVING")?;
         }
         if let GroupByExpr::Expressions(keys, _) = &select.group_by {
