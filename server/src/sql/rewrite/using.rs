@@ -11,9 +11,9 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    ExcludeSelectItem, Expr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select,
+    ExcludeSelectItem, Expr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, OrderBy, Query, Select,
     SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, TableAlias, TableAliasColumnDef,
-    TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut,
+    TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut, visit_expressions,
 };
 use quickdb_executor::error::ErrorKind;
 
@@ -41,22 +41,16 @@ impl VisitorMut for UsingJoins {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
         let Query { body, order_by, .. } = query;
-        if let SetExpr::Select(select) = body.as_mut() {
-            let mut hidden = hand_over(select)?;
-            if let Some(order_by) = order_by
-                && !hidden.is_empty()
-            {
-                let _ = VisitMut::visit(order_by, &mut hidden);
-            }
-            return ControlFlow::Continue(());
+        match body.as_mut() {
+            SetExpr::Select(select) => hand_over(select, order_by.as_mut()),
+            body => set_expr(body),
         }
-        set_expr(body)
     }
 }
 
 fn set_expr(body: &mut SetExpr) -> ControlFlow<Box<PgError>> {
     match body {
-        SetExpr::Select(select) => hand_over(select).map_continue(|_| ()),
+        SetExpr::Select(select) => hand_over(select, None),
         SetExpr::SetOperation { left, right, .. } => {
             set_expr(left)?;
             set_expr(right)
@@ -65,13 +59,13 @@ fn set_expr(body: &mut SetExpr) -> ControlFlow<Box<PgError>> {
     }
 }
 
-/// Replaces the chains of one SELECT; gives the columns that got other names.
-fn hand_over(select: &mut Select) -> ControlFlow<Box<PgError>, Hidden> {
+/// Replaces the chains of one SELECT, and the names of columns behind merged ones in it and in its order.
+fn hand_over(select: &mut Select, mut order_by: Option<&mut OrderBy>) -> ControlFlow<Box<PgError>> {
     let mut hidden = Hidden::default();
     let concerns: Vec<Concern> = select.from.iter().map(concern).collect();
     let concerned: Vec<bool> = concerns.iter().map(|concern| *concern != Concern::None).collect();
     if !concerned.contains(&true) {
-        return ControlFlow::Continue(hidden);
+        return ControlFlow::Continue(());
     }
     let needed = concerns.contains(&Concern::Needed);
     for (from, _) in select.from.iter().zip(&concerned).filter(|(_, concerned)| **concerned) {
@@ -87,8 +81,11 @@ fn hand_over(select: &mut Select) -> ControlFlow<Box<PgError>, Hidden> {
         _ => false,
     });
     let refused = whole || hidden.is_shadowed(select);
-    if refused && !needed {
-        return ControlFlow::Continue(Hidden::default());
+    // The planner finds columns behind merged ones by itself where it merges rightly.
+    let asked_for =
+        hidden.is_asked_for(&*select) || order_by.as_deref().is_some_and(|order| hidden.is_asked_for(order));
+    if !needed && (refused || asked_for) {
+        return ControlFlow::Continue(());
     }
     if refused {
         let error = PgError::new(
@@ -109,6 +106,9 @@ fn hand_over(select: &mut Select) -> ControlFlow<Box<PgError>, Hidden> {
     // Conditions of the joins themselves are planned where the tables still are.
     let chains: Vec<TableWithJoins> = std::mem::take(&mut select.from);
     let _ = VisitMut::visit(select, &mut hidden);
+    if let Some(order_by) = order_by.as_deref_mut() {
+        let _ = VisitMut::visit(order_by, &mut hidden);
+    }
     let mut named = std::mem::take(&mut hidden.names);
     named.sort();
     named.dedup();
@@ -123,7 +123,7 @@ fn hand_over(select: &mut Select) -> ControlFlow<Box<PgError>, Hidden> {
             options.opt_exclude = Some(ExcludeSelectItem::Multiple(names.collect()));
         }
     }
-    ControlFlow::Continue(hidden)
+    ControlFlow::Continue(())
 }
 
 /// Whether a chain is handed over.
@@ -241,8 +241,13 @@ struct Hidden {
 }
 
 impl Hidden {
-    fn is_empty(&self) -> bool {
-        self.relations.is_empty()
+    /// Whether a part of the query has a column behind a merged one.
+    fn is_asked_for(&self, part: &impl Visit) -> bool {
+        let found = visit_expressions(part, |expr| match expr {
+            Expr::CompoundIdentifier(parts) if self.is_meant(parts) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        });
+        found.is_break()
     }
 
     fn is_meant(&self, parts: &[Ident]) -> bool {
