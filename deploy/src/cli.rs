@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use quickdb_server::catalogue::PgType;
+
+use crate::generate::{Dataset, FileFormat};
+use crate::load::{CsvOptions, TableName, parse_schema};
 use crate::{listen, logging};
 
 /// Where clients connect unless told otherwise.
@@ -19,6 +23,7 @@ Examples:
   quickdb demo                        try it: real data, no setup, no password
   quickdb demo --workers 3            the same on three worker processes
   quickdb start --data-dir ./mydata   a server that keeps its data
+  quickdb load flights *.parquet      files into a table of that server
 
 Ctrl-C or SIGTERM lets running statements finish and exits with 0; a second Ctrl-C ends at once.
 Exit codes: 0 done, 1 failed (one line on standard error says why), 2 wrong usage.";
@@ -51,6 +56,40 @@ Examples:
   quickdb start --data-dir /var/lib/quickdb
   quickdb start --data-dir ./mydata --listen 0.0.0.0:5433 --password-file ./password
   PGPASSWORD=$(cat ./mydata/password) psql postgresql://quickdb@127.0.0.1:5433/quickdb";
+
+const LOAD_AFTER_HELP: &str = "\
+Formats are known by content, whatever the files are called: Parquet, Arrow IPC (files and streams), FITS binary
+tables, and CSV (also with tabs, semicolons or bars), the last three also compressed by gzip or zstd.
+
+A table that is not there is created with the columns of the files; their names become lower case, and units of FITS
+columns become comments. The types of CSV columns are guessed from the first rows and shown. A table that is there
+needs --append; its types win, and files are matched to it by the names of the columns.
+
+All files are loaded in one transaction: either every row is there at the end, or none. Ctrl-C undoes everything.
+
+The password is that of the connection string, else that of the environment's PGPASSWORD. sslmode is disable, prefer,
+require, or, with sslrootcert=FILE, verify-ca or verify-full.
+
+Examples:
+  quickdb load stars gaia/*.parquet
+  quickdb load catalogue survey.fits --hdu SOURCES --sort-by 'ra, dec'
+  quickdb load trips 2024-*.csv.gz --schema 'vendor text, fare numeric(8,2)' --null NA
+  quickdb load trips 2025-01.csv --append --dsn 'postgresql://me@db:5433/quickdb?sslmode=require'
+  quickdb load lineitem lineitem.tbl --dry-run";
+
+const GEN_AFTER_HELP: &str = "\
+The same number of rows gives the same values on every machine.
+
+  sky   one table: object_id, ra and dec in degrees, flux and magnitude in five bands with 2% NULL, extendedness,
+        isprimary, tract, patch, parent_id, obs_time, comment; in the order of 1,000 tracts of 80 patches
+  tpch  TPC-H's eight tables as the official generator makes them, at the scale factor N / 6,000,000, so that
+        lineitem has about N rows
+  hits  one table with the 105 columns of ClickBench's hits; only its shape is that of the real data
+
+Examples:
+  quickdb gen sky --rows 10000000 --out /data/sky
+  quickdb gen tpch --rows 6000000 --out /data/tpch --format tbl
+  quickdb load sky /data/sky/sky.parquet";
 
 const MASTER_AFTER_HELP: &str = "\
 The configuration names the address for clients, the directory of the catalogue, the workers, and the certificates
@@ -88,6 +127,10 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Serve a persistent data directory from one process
     Start(StartArgs),
+    /// Load files (Parquet, CSV, FITS, Arrow) into a table of a running server
+    Load(LoadArgs),
+    /// Write files with generated data of documented schemas
+    Gen(GenArgs),
     /// Run the master of a cluster
     Master(MasterArgs),
     /// Run a worker of a cluster
@@ -133,6 +176,128 @@ pub(crate) struct StartArgs {
     /// A configuration file in TOML [default: none, every setting at its default]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+}
+
+/// `quickdb load`.
+#[derive(Debug, Args)]
+#[command(after_help = LOAD_AFTER_HELP)]
+pub(crate) struct LoadArgs {
+    /// The table: NAME or SCHEMA.NAME, with double quotes where the case matters
+    #[arg(value_name = "TABLE", value_parser = TableName::parse)]
+    pub(crate) table: TableName,
+
+    /// The files
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// The server, as postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=MODE
+    #[arg(long, value_name = "URL", default_value = "postgresql://quickdb@127.0.0.1:5433/quickdb")]
+    pub(crate) dsn: String,
+
+    /// Add rows to a table that is there
+    #[arg(long)]
+    pub(crate) append: bool,
+
+    /// How a new table is spread over the workers: round_robin, hash(COLUMN, ...), sky(RA, DEC) or all
+    #[arg(long, value_name = "HOW")]
+    pub(crate) distribute_by: Option<String>,
+
+    /// The columns that a new table's shards are sorted by
+    #[arg(long, value_name = "COLUMNS")]
+    pub(crate) sort_by: Option<String>,
+
+    /// Workers that have a copy of each shard of a new table
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) replicas: Option<u32>,
+
+    /// Types of columns that win over those of the files, as 'NAME TYPE, ...'; for CSV without a header these are the
+    /// names of all its columns
+    #[arg(long, value_name = "COLUMNS", value_parser = SchemaArgument::parse)]
+    pub(crate) schema: Option<SchemaArgument>,
+
+    /// The character between the fields of CSV files [default: guessed of comma, tab, semicolon and bar]
+    #[arg(long, value_name = "CHAR", value_parser = parse_delimiter)]
+    pub(crate) delimiter: Option<u8>,
+
+    /// Whether the first line of CSV files has the names of the columns
+    #[arg(long, value_name = "WHETHER", default_value = "auto", value_parser = ["auto", "yes", "no"])]
+    pub(crate) header: String,
+
+    /// What stands for NULL in CSV files [default: nothing between the delimiters]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub(crate) null: String,
+
+    /// The encoding of CSV files
+    #[arg(long, value_name = "ENCODING", default_value = "utf8", value_parser = ["utf8", "latin1"])]
+    pub(crate) encoding: String,
+
+    /// The unit of FITS files with the table: its number, 0 being the first of the file, or its EXTNAME [default: the
+    /// first binary table]
+    #[arg(long, value_name = "UNIT")]
+    pub(crate) hdu: Option<String>,
+
+    /// Load NaN of FITS files as NULL
+    #[arg(long)]
+    pub(crate) nan_as_null: bool,
+
+    /// Show what would be done, without a server
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+impl LoadArgs {
+    /// What is said about CSV.
+    pub(crate) fn csv_options(&self) -> CsvOptions {
+        CsvOptions {
+            delimiter: self.delimiter,
+            header: match self.header.as_str() {
+                "yes" => Some(true),
+                "no" => Some(false),
+                _ => None,
+            },
+            null: self.null.clone(),
+            latin1: self.encoding == "latin1",
+        }
+    }
+}
+
+/// The columns of `--schema`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SchemaArgument(pub(crate) Vec<(String, PgType)>);
+
+impl SchemaArgument {
+    fn parse(text: &str) -> Result<Self, String> {
+        parse_schema(text).map(Self)
+    }
+}
+
+fn parse_delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"\\t" => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | b'"') => Ok(*byte),
+        _ => Err("one ASCII character, or \\t for a tab".to_owned()),
+    }
+}
+
+/// `quickdb gen`.
+#[derive(Debug, Args)]
+#[command(after_help = GEN_AFTER_HELP)]
+pub(crate) struct GenArgs {
+    /// What to generate
+    #[arg(value_enum)]
+    pub(crate) dataset: Dataset,
+
+    /// Rows of the table; of tpch, about the rows of lineitem
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
+    pub(crate) rows: u64,
+
+    /// The folder of the files, which is made where it is not there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    /// How the files are written
+    #[arg(long, value_enum, default_value_t = FileFormat::Parquet)]
+    pub(crate) format: FileFormat,
 }
 
 /// `quickdb master`.
@@ -191,6 +356,12 @@ mod tests {
         refuse(&["demo", "--listen", "5433"]);
         refuse(&["demo", "--log-level", "loud"]);
         refuse(&["start"]);
+        refuse(&["gen", "sky", "--rows", "0", "--out", "d"]);
+        refuse(&["gen", "stars", "--rows", "1", "--out", "d"]);
+        refuse(&["load", "t"]);
+        refuse(&["load", "a.b.c", "f"]);
+        refuse(&["load", "t", "f", "--delimiter", "ab"]);
+        refuse(&["load", "t", "f", "--schema", "a nonsense"]);
         refuse(&["worker"]);
     }
 }

@@ -91,6 +91,14 @@ pub(crate) enum Error {
     #[error("cannot load the table {table}: {}", chain(source.as_ref()))]
     Load { table: &'static str, source: Box<dyn StdError + Send + Sync> },
 
+    /// Generated data cannot be written.
+    #[error("cannot write {}: {}", path.display(), chain(source.as_ref()))]
+    Generate { path: PathBuf, source: Box<dyn StdError + Send + Sync> },
+
+    /// Files cannot be loaded.
+    #[error(transparent)]
+    Files(#[from] crate::load::LoadError),
+
     /// A bundled table has other rows after loading than before.
     #[error("the table {table} has {found} rows after loading instead of {expected}")]
     RowCount { table: &'static str, found: u64, expected: u64 },

@@ -1,11 +1,13 @@
 //! The `quickdb` program: command line, configuration, certificates, the demo.
 //!
 //! ```text
-//!  arguments ─▶ cli ─▶ commands::{demo, start, master, worker}
+//!  arguments ─▶ cli ─▶ commands::{demo, start, load, gen, master, worker}
 //!                        │   config       TOML files, one typed value per role
 //!                        │   directory    the data directory: marker and lock
 //!                        │   certificates, server_certificate, pem_file, password
 //!                        │   dataset, demo_queries, worker_fleet     the demo
+//!                        │   load         files into a table: a client of a running server
+//!                        │   generate     files with data of documented schemas
 //!                        ▼
 //!                      roles ─▶ quickdb_server::Master, quickdb_executor::worker::Worker
 //! ```
@@ -22,7 +24,9 @@ mod dataset;
 mod demo_queries;
 mod directory;
 mod error;
+mod generate;
 mod listen;
+mod load;
 mod logging;
 mod machine;
 mod password;
@@ -32,6 +36,7 @@ mod server_certificate;
 mod shutdown;
 mod worker_fleet;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -77,11 +82,19 @@ fn run(cli: Cli) -> Result<(), Error> {
         .build()
         .map_err(|source| Error::Setup { what: "the runtime", source })?;
     let done = runtime.block_on(async {
-        let around =
-            Surroundings { machine, program, shutdown: Shutdown::on_signals()?, log_level: cli.log_level };
+        let around = Surroundings {
+            machine,
+            program,
+            shutdown: Shutdown::on_signals()?,
+            password: std::env::var("PGPASSWORD").ok(),
+            stderr_is_terminal: std::io::stderr().is_terminal(),
+            log_level: cli.log_level,
+        };
         match cli.command {
             Command::Demo(args) => commands::demo::run(args, around).await,
             Command::Start(args) => commands::start::run(args, around).await,
+            Command::Gen(args) => commands::generate::run(args, around).await,
+            Command::Load(args) => commands::load::run(args, around).await,
             Command::Master(args) => commands::master::run(args, around).await,
             Command::Worker(args) => commands::worker::run(args, around).await,
         }

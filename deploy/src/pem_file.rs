@@ -38,6 +38,15 @@ pub(crate) fn read_authorities(path: &Path) -> Result<String, Error> {
     Ok(pem)
 }
 
+/// Reads certificates.
+///
+/// # Errors
+/// [`Error::Read`] and [`Error::Certificate`], naming the file.
+pub(crate) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let pem = fs::read_to_string(path).map_err(Error::read(path, "certificate of the authority"))?;
+    certificates(path, &pem)
+}
+
 fn certificates(path: &Path, pem: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
     let wrong = |message: &str| Error::Certificate {
         path: path.to_owned(),

@@ -112,6 +112,8 @@ fn help_and_version_are_complete_and_wrong_usage_exits_with_2() {
         &["--help"][..],
         &["demo", "--help"],
         &["start", "--help"],
+        &["load", "--help"],
+        &["gen", "--help"],
         &["master", "--help"],
         &["worker", "--help"],
     ] {

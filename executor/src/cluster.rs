@@ -180,11 +180,13 @@ impl WorkerChannels {
         Self { tls, names: Arc::new(names), open: Arc::default() }
     }
 
-    fn name(&self, url: &Url) -> String {
+    /// How the worker at `url` is called in errors.
+    pub(crate) fn name(&self, url: &Url) -> String {
         self.names.get(url).cloned().unwrap_or_else(|| url.authority().to_owned())
     }
 
-    fn channel(&self, url: &Url) -> Result<Channel> {
+    /// The channel to the worker at `url`.
+    pub(crate) fn channel(&self, url: &Url) -> Result<Channel> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(channel) = open.get(url) {
             return Ok(channel.clone());

@@ -8,10 +8,15 @@ use arrow::datatypes::{
     Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
 };
 use datafusion::common::ScalarValue;
+use datafusion::error::Result;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column, Literal};
-use quickdb_kernels::{Comparison, compare};
+use quickdb_kernels::packing::BLOCK_VALUES;
+use quickdb_kernels::{Comparison, bitmap, compare};
+use quickdb_storage::ColumnChunk;
+
+use crate::row_group::RowGroup;
 
 /// A comparison of a column of the table with a constant.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +53,67 @@ impl ColumnTest {
         self.constant.compare(array, self.comparison, words);
     }
 
+    /// Sets the bits of those of `rows` rows of `row_group` from `start` on that pass; what is set for NULL means nothing.
+    ///
+    /// A column of one or two values is compared once or twice. Of packed integers the blocks of 1,024 rows that lie on
+    /// one side of the constant are not unpacked.
+    pub(crate) fn select(
+        &self,
+        row_group: &RowGroup,
+        start: usize,
+        rows: usize,
+        words: &mut [u64],
+    ) -> Result<()> {
+        match row_group.chunk(self.column)? {
+            ColumnChunk::Constant(constant) => {
+                words.fill(if self.verdicts(constant.value()) == 0 { 0 } else { !0 });
+                bitmap::clear_tail(words, rows);
+            }
+            ColumnChunk::TwoValues(values) => {
+                let verdicts = self.verdicts(values.values());
+                let bits = values.bits().slice(start, rows);
+                bitmap::copy_from_bytes(words, bits.values(), bits.offset(), rows);
+                let (first, second) = (mask(verdicts & 1), mask(verdicts >> 1 & 1));
+                words.iter_mut().for_each(|word| *word = (*word & second) | (!*word & first));
+                bitmap::clear_tail(words, rows);
+            }
+            chunk @ ColumnChunk::Packed(packed) if start.is_multiple_of(BLOCK_VALUES) => {
+                let verdict = |block: usize| {
+                    let (least, greatest) = packed.block_bounds(block)?;
+                    self.constant.verdict(self.comparison, least, greatest)
+                };
+                let first = start / BLOCK_VALUES;
+                let verdicts: Vec<Option<bool>> =
+                    (first..(start + rows).div_ceil(BLOCK_VALUES)).map(verdict).collect();
+                if verdicts.iter().all(Option::is_none) {
+                    self.run(&row_group.slice(self.column, start, rows)?, words);
+                    return Ok(());
+                }
+                let blocks = words.chunks_mut(BLOCK_VALUES / bitmap::WORD_ROWS).zip(verdicts);
+                for (block, (words, verdict)) in blocks.enumerate() {
+                    let skipped = block * BLOCK_VALUES;
+                    let rows = BLOCK_VALUES.min(rows - skipped);
+                    match verdict {
+                        Some(verdict) => {
+                            words.fill(mask(u64::from(verdict)));
+                            bitmap::clear_tail(words, rows);
+                        }
+                        None => self.run(&chunk.slice(start + skipped, rows), words),
+                    }
+                }
+            }
+            _ => self.run(&row_group.slice(self.column, start, rows)?, words),
+        }
+        Ok(())
+    }
+
+    /// A bit for each of a few values.
+    fn verdicts(&self, values: &ArrayRef) -> u64 {
+        let mut word = [0];
+        self.run(values, &mut word);
+        word[0]
+    }
+
     /// The test that `expr` is, where a kernel knows the type: `column op constant` or `constant op column`.
     pub(crate) fn of(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Option<Self> {
         let binary = expr.downcast_ref::<BinaryExpr>()?;
@@ -76,6 +142,11 @@ impl ColumnTest {
         };
         Some(Self { column, comparison, constant })
     }
+}
+
+/// All ones for 1, zero for 0.
+fn mask(bit: u64) -> u64 {
+    bit.wrapping_neg()
 }
 
 /// The comparison with its sides exchanged.
@@ -124,6 +195,36 @@ impl Constant {
                 DataType::Float64,
                 DataType::Float32 | DataType::Int16 | DataType::Int32 | DataType::Int64,
             ) => Some(Self::Widened(*value)),
+            _ => None,
+        }
+    }
+
+    /// What the comparison says of every integer from `least` to `greatest`; `None` when it differs or the constant is
+    /// no integer.
+    fn verdict(self, comparison: Comparison, least: i64, greatest: i64) -> Option<bool> {
+        let constant = match self {
+            Self::Int16(value) => i128::from(value),
+            Self::Int32(value) | Self::Date32(value) => i128::from(value),
+            Self::Int64(value) | Self::Time64(value) | Self::Timestamp(value) => i128::from(value),
+            Self::Decimal(value) => value,
+            Self::Float32(_) | Self::Float64(_) | Self::Widened(_) => return None,
+        };
+        let (least, greatest) = (i128::from(least), i128::from(greatest));
+        let (all, none) = match comparison {
+            Comparison::Equal => {
+                (least == greatest && least == constant, constant < least || constant > greatest)
+            }
+            Comparison::NotEqual => {
+                (constant < least || constant > greatest, least == greatest && least == constant)
+            }
+            Comparison::Less => (greatest < constant, least >= constant),
+            Comparison::LessOrEqual => (greatest <= constant, least > constant),
+            Comparison::Greater => (least > constant, greatest <= constant),
+            Comparison::GreaterOrEqual => (least >= constant, greatest < constant),
+        };
+        match (all, none) {
+            (true, _) => Some(true),
+            (_, true) => Some(false),
             _ => None,
         }
     }

@@ -56,6 +56,8 @@ error_kinds! {
     CardinalityViolation,
     /// An argument outside what the function takes.
     InvalidParameter,
+    /// A NULL where none may be.
+    NullNotAllowed,
     /// A negative length given to `substring`.
     InvalidSubstring,
     /// A regular expression that does not compile.

@@ -16,8 +16,8 @@
 //! on the master over [`gathered`] shards. A one-partition leaf gave silently wrong rows in such plans,
 //! so leaves advertise two partitions at least; the nodes themselves see to that.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, plan_err};
@@ -35,7 +35,7 @@ use datafusion_distributed::{
     DistributedMetricsFormat, NetworkBoundaryExt, RouteTasksEvent, RouteTasksEventResponse,
     ScaleUpLeafNodeEvent, ScaleUpLeafNodeEventResponse, SessionStateBuilderExt,
 };
-use quickdb_storage::ShardId;
+use quickdb_storage::{ShardId, TableId};
 
 use crate::cluster::Cluster;
 use crate::codec::QuickdbCodec;
@@ -53,18 +53,63 @@ const NOT_PINNED: &str = "quickdb: a stage over shards does not have one task pe
 #[derive(Debug)]
 pub struct QueryPlacement {
     cluster: Arc<Cluster>,
-    /// Workers of each shard; the first one that is a member of the cluster reads it.
+    /// Workers of each shard; the first one that is a member of the cluster and not avoided reads it.
     owners: Arc<HashMap<ShardId, Vec<WorkerId>>>,
+    /// Workers that are asked only for what no other one holds.
+    avoided: Vec<WorkerId>,
+    /// Tasks of avoided workers that read shards all the same.
+    needed: Mutex<HashSet<usize>>,
 }
 
 impl QueryPlacement {
     /// The placement of a catalogue snapshot on a cluster.
     pub fn new(cluster: Arc<Cluster>, owners: Arc<HashMap<ShardId, Vec<WorkerId>>>) -> Self {
-        Self { cluster, owners }
+        Self { cluster, owners, avoided: vec![], needed: Mutex::default() }
     }
 
-    /// Cuts a leaf's rows into one part per task. The tail is in the plan and may go to any worker: tables differ in
+    /// The same for another try, after `workers` have failed: their shards are read from other copies where there are
+    /// any, and what else they would do is done by others.
+    #[must_use]
+    pub fn avoiding(self, workers: &[WorkerId]) -> Self {
+        Self { avoided: workers.to_vec(), ..self }
+    }
+
+    fn avoids(&self, task: usize) -> bool {
+        self.cluster.worker_of_task(task).is_some_and(|worker| self.avoided.contains(&worker.id))
+    }
+
+    /// The task that reads a shard with copies on `owners`.
+    fn reader(&self, owners: &[WorkerId]) -> Option<usize> {
+        let mut tasks = owners.iter().filter_map(|owner| self.cluster.index_of(*owner));
+        let first = tasks.clone().next();
+        let reader = tasks.find(|task| !self.avoids(*task)).or(first)?;
+        if self.avoids(reader) {
+            self.needed.lock().unwrap_or_else(PoisonError::into_inner).insert(reader);
+        }
+        Some(reader)
+    }
+
+    /// The task that reads the tail of a table. The tail is in the plan, so that any worker could; tables differ in
     /// which.
+    fn tail_reader(&self, table: TableId) -> usize {
+        let workers = self.cluster.workers().len().max(1);
+        let first = usize::try_from(table.0 % workers as u64).unwrap_or(0);
+        let mut tasks = (first..first + workers).map(|task| task % workers);
+        tasks.find(|task| !self.avoids(*task)).unwrap_or(first)
+    }
+
+    /// Where a task runs: on its worker, or on another one where that has failed and the task reads nothing there.
+    fn url_of_task(&self, task: usize) -> url::Url {
+        let is_needed = self.needed.lock().unwrap_or_else(PoisonError::into_inner).contains(&task);
+        if is_needed || !self.avoids(task) {
+            return self.cluster.url_of_task(task);
+        }
+        let workers = self.cluster.workers().len();
+        let mut others = (task + 1..task + workers).map(|other| other % workers);
+        self.cluster.url_of_task(others.find(|other| !self.avoids(*other)).unwrap_or(task))
+    }
+
+    /// Cuts a leaf's rows into one part per task.
     ///
     /// # Errors
     /// A shard that no worker of the cluster holds.
@@ -77,7 +122,7 @@ impl QueryPlacement {
         for shard_ref in &target.shards {
             let shard = &shard_ref.shard;
             let owners = self.owners.get(shard).map(Vec::as_slice).unwrap_or_default();
-            let Some(task) = owners.iter().find_map(|owner| self.cluster.index_of(*owner)) else {
+            let Some(task) = self.reader(owners) else {
                 let message = format!("no worker of this cluster holds shard {shard}");
                 return Err(ExecError::new(ErrorKind::ShardMissing, message).into_datafusion());
             };
@@ -85,8 +130,7 @@ impl QueryPlacement {
                 part.shards.push(*shard_ref);
             }
         }
-        let reader = target.table.0 % self.cluster.workers().len().max(1) as u64;
-        if let Some(part) = usize::try_from(reader).ok().and_then(|reader| tasks.get_mut(reader)) {
+        if let Some(part) = tasks.get_mut(self.tail_reader(target.table)) {
             part.tail = target.tail.clone();
         }
         Ok(tasks)
@@ -232,7 +276,7 @@ fn once(plan: &Arc<dyn ExecutionPlan>, task_count: usize) -> Result<ScaleUpLeafN
 fn route(event: RouteTasksEvent<'_>) -> Option<Result<RouteTasksEventResponse>> {
     let placement = event.task_ctx.session_config().get_extension::<QueryPlacement>()?;
     // Stages without shards go to the workers in the same order: any worker will do, the same one each time.
-    let urls = (0..event.task_count).map(|task| placement.cluster.url_of_task(task)).collect();
+    let urls = (0..event.task_count).map(|task| placement.url_of_task(task)).collect();
     Some(Ok(RouteTasksEventResponse::new(urls)))
 }
 

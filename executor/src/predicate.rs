@@ -130,38 +130,42 @@ impl Predicate {
             }
             match conjunct {
                 Conjunct::Compare(test) => {
-                    let array = row_group.array(test.column())?.slice(start, rows);
-                    test.run(&array, &mut words);
+                    test.select(row_group, start, rows, &mut words)?;
                     selection.and(&words);
-                    and_valid(&array, selection, &mut words);
+                    and_valid(row_group.chunk(test.column())?, start, selection, &mut words);
                 }
                 Conjunct::Flag { column } => {
-                    let array = row_group.array(*column)?.slice(start, rows);
+                    let array = row_group.slice(*column, start, rows)?;
                     words_of(array.as_boolean(), &mut words);
                     selection.and(&words);
                 }
-                Conjunct::IsNotNull { column } => match row_group.chunk(*column)? {
-                    ColumnChunk::Array(array) => and_valid(&array.slice(start, rows), selection, &mut words),
-                    ColumnChunk::Dictionary { codes, .. } => {
-                        and_valid(&codes.slice(start, rows), selection, &mut words);
-                    }
-                },
+                Conjunct::IsNotNull { column } => {
+                    and_valid(row_group.chunk(*column)?, start, selection, &mut words);
+                }
                 Conjunct::Text { column, expr } => {
                     let verdicts = match row_group.chunk(*column)? {
                         ColumnChunk::Dictionary { codes, dictionary } if is_cheap(dictionary, row_group) => {
-                            Some((
-                                codes.slice(start, rows),
-                                self.verdicts(number, expr, dictionary, row_group)?,
-                            ))
+                            Some((codes, self.verdicts(number, expr, dictionary, row_group)?))
                         }
                         _ => None,
                     };
                     match verdicts {
                         Some((codes, verdicts)) => {
-                            compare::lookup(codes.values(), &verdicts.by_code, &mut words);
+                            match codes.common(start, rows) {
+                                Some(code) => {
+                                    let verdict = verdicts.by_code.get(code as usize).copied().unwrap_or(0);
+                                    words.fill(if verdict == 0 { 0 } else { !0 });
+                                    bitmap::clear_tail(&mut words, rows);
+                                }
+                                None => {
+                                    let codes = codes.slice(start, rows);
+                                    compare::lookup(codes.values(), &verdicts.by_code, &mut words);
+                                }
+                            }
                             if let Some(nulls) = codes.nulls() {
                                 let mut valid = vec![0; words.len()];
-                                bitmap::copy_from_bytes(&mut valid, nulls.validity(), nulls.offset(), rows);
+                                let bits = nulls.inner().slice(start, rows);
+                                bitmap::copy_from_bytes(&mut valid, bits.values(), bits.offset(), rows);
                                 for (word, valid) in words.iter_mut().zip(&valid) {
                                     *word = (*word & valid) | if verdicts.null { !valid } else { 0 };
                                 }
@@ -231,9 +235,11 @@ fn narrow(expr: &NarrowExpr, row_group: &RowGroup, start: usize, selection: &mut
     Ok(())
 }
 
-fn and_valid(array: &dyn Array, selection: &mut Selection, words: &mut [u64]) {
-    if let Some(nulls) = array.nulls() {
-        bitmap::copy_from_bytes(words, nulls.validity(), nulls.offset(), array.len());
+/// Keeps of the rows of `chunk` from `start` on, which `selection` is about, those that are not NULL.
+fn and_valid(chunk: &ColumnChunk, start: usize, selection: &mut Selection, words: &mut [u64]) {
+    if let Some(nulls) = chunk.nulls() {
+        let bits = nulls.inner().slice(start, selection.rows());
+        bitmap::copy_from_bytes(words, bits.values(), bits.offset(), bits.len());
         selection.and(words);
     }
 }

@@ -1,6 +1,6 @@
 //! One row group, whose columns are read when they are first asked for.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
@@ -21,8 +21,15 @@ pub(crate) struct RowGroup {
     index: usize,
     rows: usize,
     chunks: Vec<OnceCell<ColumnChunk>>,
-    arrays: Vec<OnceCell<ArrayRef>>,
+    /// The rows of each column that were asked for last: a predicate and an aggregate often want the same.
+    slices: Vec<RefCell<Option<Slice>>>,
     bytes: Cell<usize>,
+}
+
+/// Some rows of a column, decoded.
+struct Slice {
+    start: usize,
+    array: ArrayRef,
 }
 
 impl RowGroup {
@@ -44,7 +51,7 @@ impl RowGroup {
             index,
             rows,
             chunks: (0..columns).map(|_| OnceCell::new()).collect(),
-            arrays: (0..columns).map(|_| OnceCell::new()).collect(),
+            slices: (0..columns).map(|_| RefCell::default()).collect(),
             bytes: Cell::new(0),
         }
     }
@@ -80,35 +87,36 @@ impl RowGroup {
         self.bytes.get()
     }
 
-    /// A column as it is stored: text as codes where it has a dictionary.
+    /// A column as it is stored: text as codes where it has a dictionary, numbers packed.
     pub(crate) fn chunk(&self, column: usize) -> Result<&ColumnChunk> {
         let cell = self.chunks.get(column).ok_or_else(|| missing(column))?;
         if let Some(chunk) = cell.get() {
             return Ok(chunk);
         }
         let chunk = self.shard.column(self.index, column).map_err(|error| self.store.explain(error))?;
-        let read = match &chunk {
-            ColumnChunk::Array(array) => array.to_data().get_slice_memory_size().unwrap_or(0),
-            ColumnChunk::Dictionary { codes, .. } => codes.len() * size_of::<u32>(),
-        };
-        self.bytes.set(self.bytes.get() + read);
+        self.bytes.set(self.bytes.get() + chunk.bytes());
         Ok(cell.get_or_init(|| chunk))
     }
 
-    /// A column as an array of its type; text is Utf8View.
-    pub(crate) fn array(&self, column: usize) -> Result<&ArrayRef> {
-        if let ColumnChunk::Array(array) = self.chunk(column)? {
-            return Ok(array);
+    /// `rows` rows from `start` of a column, as an array of its type; text is Utf8View.
+    pub(crate) fn slice(&self, column: usize, start: usize, rows: usize) -> Result<ArrayRef> {
+        let chunk = self.chunk(column)?;
+        if let ColumnChunk::Array(array) = chunk {
+            return Ok(array.slice(start, rows));
         }
-        let cell = self.arrays.get(column).ok_or_else(|| missing(column))?;
-        if let Some(array) = cell.get() {
-            return Ok(array);
+        let mut last = self.slices.get(column).ok_or_else(|| missing(column))?.borrow_mut();
+        if let Some(last) = last.as_ref()
+            && last.start == start
+            && last.array.len() == rows
+        {
+            return Ok(Arc::clone(&last.array));
         }
-        let array = self.chunk(column)?.clone().into_array();
-        Ok(cell.get_or_init(|| array))
+        let array = chunk.slice(start, rows);
+        *last = Some(Slice { start, array: Arc::clone(&array) });
+        Ok(array)
     }
 
-    /// `rows` rows from `start` of some columns, without copying.
+    /// `rows` rows from `start` of some columns.
     pub(crate) fn batch(
         &self,
         schema: &SchemaRef,
@@ -116,10 +124,8 @@ impl RowGroup {
         start: usize,
         rows: usize,
     ) -> Result<RecordBatch> {
-        let arrays = columns
-            .iter()
-            .map(|&column| Ok(self.array(column)?.slice(start, rows)))
-            .collect::<Result<Vec<_>>>()?;
+        let arrays =
+            columns.iter().map(|&column| self.slice(column, start, rows)).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)?)
     }

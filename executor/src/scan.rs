@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
@@ -137,20 +137,14 @@ impl ShardScanExec {
             );
         }
         let schema = Arc::new(target.row_schema().project(&projection)?);
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(target.partitions),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        )
-        .with_scheduling_type(SchedulingType::Cooperative);
+        let properties = leaf_properties(schema, target.partitions, EmissionType::Incremental);
         Ok(Self {
             target,
             projection,
             filter,
             limit,
             table_statistics: None,
-            properties: Arc::new(properties),
+            properties,
             metrics: ExecutionPlanMetricsSet::new(),
         })
     }
@@ -223,6 +217,21 @@ impl fmt::Display for ScanTarget {
             None => Ok(()),
         }
     }
+}
+
+/// The properties of a leaf over shards, which yields to others by itself.
+pub(crate) fn leaf_properties(
+    schema: SchemaRef,
+    partitions: usize,
+    emission: EmissionType,
+) -> Arc<PlanProperties> {
+    let properties = PlanProperties::new(
+        EquivalenceProperties::new(schema),
+        Partitioning::UnknownPartitioning(partitions),
+        emission,
+        Boundedness::Bounded,
+    );
+    Arc::new(properties.with_scheduling_type(SchedulingType::Cooperative))
 }
 
 impl DisplayAs for ShardScanExec {
@@ -514,12 +523,30 @@ impl Reader {
             let options = RecordBatchOptions::new().with_row_count(Some(rows));
             RecordBatch::try_new_with_options(Arc::clone(&self.schema), vec![], &options)?
         } else {
-            let all = row_group.batch(&self.schema, &self.projection, 0, selection.rows())?;
-            filter_record_batch(&all, &selection.to_mask())?
+            self.filtered(row_group, selection)?
         };
         Ok((0..rows)
             .step_by(CHUNK_ROWS)
             .map(|start| selected.slice(start, CHUNK_ROWS.min(rows - start)))
             .collect())
+    }
+
+    /// The selected rows of all chunks that have some: packed columns of the others are not decoded.
+    fn filtered(&self, row_group: &RowGroup, selection: &Selection) -> Result<RecordBatch> {
+        let mask = selection.to_mask();
+        let length = |start: usize| CHUNK_ROWS.min(selection.rows() - start);
+        let is_wanted = |start: &usize| mask.slice(*start, length(*start)).true_count() > 0;
+        let starts: Vec<usize> = (0..selection.rows()).step_by(CHUNK_ROWS).collect();
+        let wanted: Vec<usize> = starts.iter().copied().filter(is_wanted).collect();
+        if wanted.len() == starts.len() {
+            let all = row_group.batch(&self.schema, &self.projection, 0, selection.rows())?;
+            return Ok(filter_record_batch(&all, &mask)?);
+        }
+        let mut pieces = vec![];
+        for start in wanted {
+            let all = row_group.batch(&self.schema, &self.projection, start, length(start))?;
+            pieces.push(filter_record_batch(&all, &mask.slice(start, length(start)))?);
+        }
+        Ok(concat_batches(&self.schema, &pieces)?)
     }
 }

@@ -4,6 +4,11 @@
 //! | call | request | answer |
 //! |---|---|---|
 //! | `DoPut` | descriptor command [`PutShard`], then the batches | one [`ShardReceipt`] when the shard is durable |
+//! | `DoGet` | ticket [`RemoveShard`], the name of a shard | its file, in pieces, as the bodies of messages |
+//! | `DoAction` `compact_shards` | [`CompactShards`](crate::shard_messages::CompactShards) | one [`ShardReceipt`] when the new shard is durable |
+//! | `DoAction` `copy_shard` | [`CopyShard`](crate::shard_messages::CopyShard) | one [`ShardReceipt`] when the copy is durable |
+//! | `DoAction` `verify_shard` | [`ShardName`](crate::shard_messages::ShardName) | one [`DamageEntry`](crate::shard_messages::DamageEntry) for each damage |
+//! | `DoAction` `describe_shard` | the same | one [`Description`](crate::shard_messages::Description) |
 //! | `DoAction` `list_shards` | nothing | one [`ShardEntry`] per shard and per deletion vector |
 //! | `DoAction` `remove_shard` | [`RemoveShard`] | nothing |
 //! | `DoAction` `put_deletions` | [`DeletionVector`] | nothing, when the vector is durable |
@@ -19,6 +24,15 @@ use quickdb_storage::{
 pub(crate) const LIST_SHARDS: &str = "list_shards";
 /// Action type: forget one shard and delete its file.
 pub(crate) const REMOVE_SHARD: &str = "remove_shard";
+/// Action type: write a shard of what is left of others.
+pub(crate) const COMPACT_SHARDS: &str = "compact_shards";
+/// Action type: copy a shard from another worker.
+pub(crate) const COPY_SHARD: &str = "copy_shard";
+/// Action type: read a whole shard.
+pub(crate) const VERIFY_SHARD: &str = "verify_shard";
+/// Action type: tell what a shard is.
+pub(crate) const DESCRIBE_SHARD: &str = "describe_shard";
+
 /// Action type: write a deletion vector.
 pub(crate) const PUT_DELETIONS: &str = "put_deletions";
 /// Action type: read a deletion vector.
@@ -35,6 +49,9 @@ pub(crate) struct PutShard {
     pub(crate) table: u64,
     #[prost(string, tag = "3")]
     pub(crate) table_name: String,
+    /// Positions of the columns by which the rows are sorted.
+    #[prost(uint64, repeated, tag = "4")]
+    pub(crate) sort_by: Vec<u64>,
 }
 
 /// Names the shard to delete.
@@ -137,7 +154,19 @@ mod limit {
 
 impl From<&ShardIdentity> for PutShard {
     fn from(identity: &ShardIdentity) -> Self {
-        Self { shard: identity.shard.0, table: identity.table.0, table_name: identity.table_name.clone() }
+        Self {
+            shard: identity.shard.0,
+            table: identity.table.0,
+            table_name: identity.table_name.clone(),
+            sort_by: vec![],
+        }
+    }
+}
+
+impl PutShard {
+    /// The positions of the columns by which the rows are sorted; `None` when one is out of range.
+    pub(crate) fn sort_by(&self) -> Option<Vec<usize>> {
+        self.sort_by.iter().map(|&column| usize::try_from(column).ok()).collect()
     }
 }
 

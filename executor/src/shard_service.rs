@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_server::FlightService;
@@ -11,90 +10,64 @@ use arrow_flight::{
     Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest,
     HandshakeResponse, PollInfo, PutResult, Result as ActionResult, SchemaResult, Ticket,
 };
+use bytes::Bytes;
 use datafusion::common::DataFusionError;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use prost::Message;
-use quickdb_storage::{ShardId, ShardIdentity, ShardReport, ShardWriter, StorageError};
+use quickdb_storage::ShardId;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::cluster::WorkerChannels;
+use crate::compaction::compact;
 use crate::error::{ErrorKind, ExecError};
+use crate::scan::ShardRef;
+use crate::shard_copy;
+use crate::shard_messages::{CompactShards, CopyShard, DamageEntry, Description, ShardName, schema_of};
 use crate::shard_protocol::{
-    DeletionVector, GET_DELETIONS, LIST_SHARDS, PUT_DELETIONS, PutShard, REMOVE_DELETIONS, REMOVE_SHARD,
-    RemoveShard, ShardEntry, ShardReceipt,
+    COMPACT_SHARDS, COPY_SHARD, DESCRIBE_SHARD, DeletionVector, GET_DELETIONS, LIST_SHARDS, PUT_DELETIONS,
+    PutShard, REMOVE_DELETIONS, REMOVE_SHARD, RemoveShard, ShardEntry, ShardReceipt, VERIFY_SHARD,
 };
+use crate::shard_writing::{blocking, write_shard};
 use crate::store::ShardStore;
-
-/// Batches that may wait between the socket and the disk.
-const BATCHES_IN_FLIGHT: usize = 8;
-
-/// Writes one shard from a stream of batches with the writer on a thread of its own. A failure on either
-/// side leaves no shard and no file behind.
-pub(crate) async fn write_shard<S, E>(
-    store: &Arc<ShardStore>,
-    identity: ShardIdentity,
-    schema: arrow::datatypes::SchemaRef,
-    mut batches: S,
-) -> Result<ShardReport, DataFusionError>
-where
-    S: Stream<Item = Result<RecordBatch, E>> + Unpin,
-    E: Into<DataFusionError>,
-{
-    let (to_writer, mut from_socket) = tokio::sync::mpsc::channel::<RecordBatch>(BATCHES_IN_FLIGHT);
-    let (complete, is_complete) = tokio::sync::oneshot::channel::<()>();
-    let (store, writing_store) = (Arc::clone(store), Arc::clone(store));
-    let writing = tokio::task::spawn_blocking(move || -> Result<Option<ShardReport>, StorageError> {
-        let mut writer = ShardWriter::create(writing_store.directory(), identity, schema)?;
-        while let Some(batch) = from_socket.blocking_recv() {
-            writer.write(&batch)?;
-        }
-        // Without this word the sender gave up half-way: dropping the writer removes its file.
-        if is_complete.blocking_recv().is_err() {
-            return Ok(None);
-        }
-        writer.finish().map(Some)
-    });
-    let mut failure = None;
-    while let Some(batch) = batches.next().await {
-        match batch {
-            Ok(batch) => {
-                // A writer that has stopped listening has failed: its own error says why.
-                if to_writer.send(batch).await.is_err() {
-                    break;
-                }
-            }
-            Err(error) => {
-                failure = Some(error.into());
-                break;
-            }
-        }
-    }
-    if failure.is_none() {
-        let _ = complete.send(());
-    } else {
-        drop(complete);
-    }
-    drop(to_writer);
-    let written = writing.await.map_err(|error| {
-        ExecError::new(ErrorKind::Internal, format!("writing a shard stopped: {error}")).into_datafusion()
-    })?;
-    match (written, failure) {
-        (Err(error), _) => Err(store.explain(error)),
-        (Ok(_), Some(failure)) => Err(failure),
-        (Ok(Some(report)), None) => Ok(report),
-        (Ok(None), None) => {
-            Err(ExecError::new(ErrorKind::Internal, "a shard was given up half-way").into_datafusion())
-        }
-    }
-}
 
 /// Serves the shards of one worker to the masters of its cluster.
 pub(crate) struct ShardService {
     store: Arc<ShardStore>,
+    /// To the other workers, for copies.
+    channels: WorkerChannels,
 }
 
 impl ShardService {
-    pub(crate) fn new(store: Arc<ShardStore>) -> Self {
-        Self { store }
+    pub(crate) fn new(store: Arc<ShardStore>, channels: WorkerChannels) -> Self {
+        Self { store, channels }
+    }
+
+    /// Actions that take long: they end when whoever asked for them goes away.
+    async fn act_long(&self, action: &Action) -> Option<Result<Vec<u8>, Status>> {
+        let body = action.body.clone();
+        Some(match action.r#type.as_str() {
+            COMPACT_SHARDS => self.compact(body).await,
+            COPY_SHARD => self.copy(body).await,
+            _ => return None,
+        })
+    }
+
+    async fn compact(&self, body: Bytes) -> Result<Vec<u8>, Status> {
+        let CompactShards { inputs, output, schema } = CompactShards::decode(body).map_err(malformed)?;
+        let schema = schema_of(schema.as_ref()).ok_or_else(|| malformed("no schema"))?;
+        let output = output.ok_or_else(|| malformed("no name for the new shard"))?;
+        let sort_by = output.sort_by().ok_or_else(|| malformed("column out of range"))?;
+        let inputs = inputs.into_iter().map(ShardRef::from).collect();
+        let report = compact(&self.store, inputs, output.into(), schema, sort_by).await.map_err(status)?;
+        Ok(ShardReceipt::from(&report).encode_to_vec())
+    }
+
+    async fn copy(&self, body: Bytes) -> Result<Vec<u8>, Status> {
+        let CopyShard { shard, source, source_name } = CopyShard::decode(body).map_err(malformed)?;
+        let url = source.parse().map_err(malformed)?;
+        let channel = self.channels.channel(&url).map_err(status)?;
+        let copied = shard_copy::receive(&self.store, ShardId(shard), &source_name, channel).await;
+        Ok(ShardReceipt::from(&copied.map_err(status)?).encode_to_vec())
     }
 }
 
@@ -139,13 +112,19 @@ impl FlightService for ShardService {
         let batches = stream::iter(first.map(Ok))
             .chain(batches)
             .map_err(|error: FlightError| DataFusionError::External(Box::new(error)));
-        let report = write_shard(&self.store, put.into(), schema, Box::pin(batches)).await.map_err(status)?;
+        let sort_by = put.sort_by().ok_or_else(|| malformed("column out of range"))?;
+        let written = write_shard(&self.store, put.into(), schema, sort_by, Box::pin(batches)).await;
+        let report = written.map_err(status)?;
         let receipt = PutResult { app_metadata: ShardReceipt::from(&report).encode_to_vec().into() };
         Ok(Response::new(stream::iter([Ok(receipt)]).boxed()))
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
         let action = request.into_inner();
+        if let Some(answer) = self.act_long(&action).await {
+            let answer = ActionResult { body: answer?.into() };
+            return Ok(Response::new(stream::iter([Ok(answer)]).boxed()));
+        }
         let store = Arc::clone(&self.store);
         let answer = |message: Vec<u8>| Ok(ActionResult { body: message.into() });
         let deletions = |body| DeletionVector::decode(body).map_err(malformed);
@@ -160,6 +139,16 @@ impl FlightService for ShardService {
                     let vectors =
                         vectors.map(|id| ShardEntry { shard: id.shard.0, deletions: Some(id.version) });
                     Ok(shards.chain(vectors).map(|entry| answer(entry.encode_to_vec())).collect())
+                }
+                VERIFY_SHARD => {
+                    let shard = ShardName::decode(action.body).map_err(malformed)?;
+                    let damages = store.verify(shard.into()).map_err(status)?.into_iter();
+                    Ok(damages.map(|damage| answer(DamageEntry::from(damage).encode_to_vec())).collect())
+                }
+                DESCRIBE_SHARD => {
+                    let shard = ShardRef::from(ShardName::decode(action.body).map_err(malformed)?);
+                    let description = store.describe(shard.shard).and_then(Description::new);
+                    Ok(vec![answer(description.map_err(status)?.encode_to_vec())])
                 }
                 PUT_DELETIONS => {
                     let vector = deletions(action.body)?;
@@ -194,6 +183,10 @@ impl FlightService for ShardService {
         let actions = [
             (LIST_SHARDS, "every shard and deletion vector on the worker"),
             (REMOVE_SHARD, "forget one shard"),
+            (COMPACT_SHARDS, "write a shard of what is left of others"),
+            (COPY_SHARD, "copy a shard from another worker"),
+            (VERIFY_SHARD, "read a whole shard and tell its damages"),
+            (DESCRIBE_SHARD, "tell what a shard is"),
             (PUT_DELETIONS, "write a deletion vector"),
             (GET_DELETIONS, "read a deletion vector"),
             (REMOVE_DELETIONS, "forget a deletion vector"),
@@ -227,8 +220,11 @@ impl FlightService for ShardService {
         Err(Status::unimplemented("shards are queried by plans"))
     }
 
-    async fn do_get(&self, _: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
-        Err(Status::unimplemented("shards are queried by plans"))
+    async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
+        let name = RemoveShard::decode(request.into_inner().ticket).map_err(malformed)?;
+        let store = Arc::clone(&self.store);
+        let shard = blocking(move || store.shard(ShardId(name.shard))).await.map_err(status)?;
+        Ok(Response::new(shard_copy::send(shard).map_err(status).boxed()))
     }
 
     async fn do_exchange(

@@ -102,7 +102,11 @@ impl ShardStore {
             _ => ErrorKind::Internal,
         };
         let message = format!("{error} on worker \"{}\"", self.worker);
-        ExecError::new(kind, message).on_worker(self.worker.clone()).into_datafusion()
+        let mut explained = ExecError::new(kind, message);
+        if kind == ErrorKind::DiskFull {
+            explained = explained.with_hint("Check free disk space.");
+        }
+        explained.on_worker(self.worker.clone()).into_datafusion()
     }
 }
 

@@ -8,7 +8,8 @@ use arrow::datatypes::{DataType, Schema};
 use arrow::error::ArrowError;
 use datafusion::error::Result;
 use quickdb_storage::{
-    Bound, ColumnChunk, Deletions, Encoding, ROW_GROUP_ROWS, Shard, ShardIdentity, StorageError, ZoneMap,
+    Bound, Codes, ColumnChunk, Deletions, Encoding, ROW_GROUP_ROWS, Shard, ShardIdentity, StorageError,
+    ZoneMap,
 };
 
 use crate::columns::{ColumnSource, constant_zone_map, find_columns};
@@ -196,10 +197,11 @@ impl MadeColumn {
             }
         };
         Ok(match all {
-            ColumnChunk::Dictionary { codes, dictionary } => {
-                ColumnChunk::Dictionary { codes: codes.slice(0, rows), dictionary: Arc::clone(dictionary) }
-            }
-            ColumnChunk::Array(array) => ColumnChunk::Array(array.slice(0, rows)),
+            ColumnChunk::Dictionary { codes, dictionary } => ColumnChunk::Dictionary {
+                codes: Codes::from(codes.slice(0, rows)),
+                dictionary: Arc::clone(dictionary),
+            },
+            all => ColumnChunk::Array(all.slice(0, rows)),
         })
     }
 
@@ -207,7 +209,7 @@ impl MadeColumn {
     fn constant(&self, shard: &Shard) -> Result<ColumnChunk, ArrowError> {
         let zeros = UInt32Array::from(vec![0; shard.row_group_rows(0)]);
         if let Some(dictionary) = self.dictionary() {
-            return Ok(ColumnChunk::Dictionary { codes: zeros, dictionary });
+            return Ok(ColumnChunk::Dictionary { codes: Codes::from(zeros), dictionary });
         }
         let number: ArrayRef = Arc::new(Int64Array::from(vec![shard.identity().shard.0.cast_signed()]));
         let value = match &self.source {

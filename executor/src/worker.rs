@@ -91,13 +91,14 @@ impl WorkerServer {
             listener.local_addr().map_err(|source| WorkerError::Listen { address: config.listen, source })?;
 
         let sessions = Arc::clone(&store);
+        let others = channels.clone();
         let worker = Worker::from_session_builder(move |query: WorkerQueryContext| {
             let (store, channels) = (Arc::clone(&sessions), channels.clone());
             async move { worker_session(query, store, channels) }
         })
         .with_runtime_env(runtime)
         .with_version(env!("CARGO_PKG_VERSION"));
-        let shards = FlightServiceServer::new(ShardService::new(Arc::clone(&store)))
+        let shards = FlightServiceServer::new(ShardService::new(Arc::clone(&store), others))
             .max_decoding_message_size(usize::MAX)
             .max_encoding_message_size(usize::MAX);
 

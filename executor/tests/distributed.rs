@@ -2,6 +2,8 @@
 //! of workers, with each shard read once and by the worker that holds it.
 
 mod common;
+#[path = "upkeep/mod.rs"]
+mod upkeep;
 
 use common::{TestCluster, TestTable, changed_tables, loaded_tables, local, rows, statements};
 use quickdb_executor::error::{ErrorKind, ExecError};

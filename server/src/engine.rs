@@ -34,6 +34,7 @@ use crate::catalogue::{Catalogue, CatalogueSnapshot, Table};
 use crate::error::PgError;
 use crate::execution::{PlanRuntime, RowStream};
 use crate::pg_catalog::FunctionList;
+use crate::replicas;
 use crate::upkeep::Claims;
 use crate::write::returning::table_of;
 
@@ -106,7 +107,16 @@ impl Engine {
         let base = builder.build();
         let functions = Arc::new(FunctionList::of(&base));
         let started_at_us = chrono::Utc::now().timestamp_micros();
-        Ok(Self { catalogue, backend, plans, claims: Arc::default(), base, functions, partitions, started_at_us })
+        Ok(Self {
+            catalogue,
+            backend,
+            plans,
+            claims: Arc::default(),
+            base,
+            functions,
+            partitions,
+            started_at_us,
+        })
     }
 
     /// The catalogue as it is now.
@@ -187,13 +197,25 @@ impl Engine {
         logical: &LogicalPlan,
         metrics: bool,
     ) -> Result<(SessionState, Arc<dyn ExecutionPlan>)> {
+        self.physical_plan_avoiding(state, snapshot, logical, metrics, &[]).await
+    }
+
+    /// The same; shards with several copies are not read on the workers `avoided`.
+    async fn physical_plan_avoiding(
+        &self,
+        state: &SessionState,
+        snapshot: &CatalogueSnapshot,
+        logical: &LogicalPlan,
+        metrics: bool,
+        avoided: &[WorkerId],
+    ) -> Result<(SessionState, Arc<dyn ExecutionPlan>)> {
         let mut state = state.clone();
         // From here on `now()` stands still, and functions see the session's settings.
         state.mark_start_execution();
         if let Backend::Cluster(cluster) = &self.backend
             && reads_shards(logical)?
         {
-            let placement = QueryPlacement::new(Arc::clone(cluster), owners(snapshot));
+            let placement = QueryPlacement::new(Arc::clone(cluster), owners(snapshot)).avoiding(avoided);
             pinning::with_placement(&mut state, placement, metrics)?;
             let plan = pinning::plan(&state, logical).await?;
             return Ok((state, plan));
@@ -205,8 +227,10 @@ impl Engine {
         Ok((state, plan))
     }
 
-    /// Runs a query up to its first batch. A worker that turns out to be gone before that gets one more
-    /// chance: it may have been started again since the last query.
+    /// Runs a query up to its first batch. Where a worker fails before that, by being gone or by its copy of a shard
+    /// being damaged, the query is run again without it if there are other copies of all that it was to read. A worker
+    /// that turns out to be gone and has the only copy of something gets one more chance: it may have been started
+    /// again since the last query.
     pub(crate) async fn run(
         &self,
         state: &SessionState,
@@ -214,18 +238,35 @@ impl Engine {
         logical: &LogicalPlan,
     ) -> Result<RowStream> {
         let mut retried = false;
+        let mut avoided = vec![];
         let started = Instant::now();
         loop {
-            let (state, plan) = self.physical_plan(state, snapshot, logical, false).await?;
+            let (state, plan) =
+                self.physical_plan_avoiding(state, snapshot, logical, false, &avoided).await?;
             let mut rows = self.plans.start(plan, state.task_ctx(), Arc::clone(snapshot));
             match rows.first_error().await {
                 None => return Ok(rows),
+                Some(error) if let Some(worker) = self.replaceable(&error, logical, &avoided) => {
+                    tracing::warn!(worker = worker.0, %error, "query is run again on other copies");
+                    avoided.push(worker);
+                }
                 Some(error) if !retried && lost_worker(&error) && started.elapsed() < RETRY_WITHIN => {
                     retried = true
                 }
                 Some(error) => return Err(error),
             }
         }
+    }
+
+    /// The worker that has failed, where a query can do without it.
+    fn replaceable(
+        &self,
+        error: &DataFusionError,
+        logical: &LogicalPlan,
+        avoided: &[WorkerId],
+    ) -> Option<WorkerId> {
+        let Backend::Cluster(cluster) = &self.backend else { return None };
+        replicas::replaceable(error, logical, cluster.workers(), avoided)
     }
 
     /// Handles of the workers that new shards can go to, with their numbers in the catalogue.

@@ -38,6 +38,7 @@ impl SqlState {
             ErrorKind::DatetimeOutOfRange => "22008",
             ErrorKind::CardinalityViolation => "21000",
             ErrorKind::InvalidParameter => "22023",
+            ErrorKind::NullNotAllowed => "22004",
             ErrorKind::InvalidSubstring => "22011",
             ErrorKind::InvalidRegex => "2201B",
             ErrorKind::InvalidEscape => "22025",

@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod activity;
 pub mod auth;
 pub mod catalogue;
 pub mod copy_in;
@@ -26,6 +27,7 @@ mod master;
 mod namespace;
 pub mod pg_catalog;
 mod portal;
+mod replicas;
 mod session;
 pub mod settings;
 pub mod sql;

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use crate::auth::channel_binding::ChannelBinding;
-use crate::auth::scram::{MockSecret, Verifier};
+use crate::auth::scram::Verifier;
 use crate::catalogue::{Catalogue, CatalogueError, Change, NewTable, RoleOptions, Shard};
 use crate::engine::{Backend, Engine};
 use crate::error::{PgError, Severity, SqlState};
@@ -193,7 +193,7 @@ impl Master {
         let local_addr =
             listener.local_addr().map_err(|source| ServerError::Listen { address: config.listen, source })?;
         let (acceptor, certificate) = tls.unzip();
-        let mock_secret = MockSecret::generate().map_err(|error| ServerError::Tls(error.to_string()))?;
+        let mock_secret = engine.catalogue.mock_secret()?;
         let door = Arc::new(Door {
             engine: Arc::clone(&engine),
             connections: Arc::default(),

@@ -17,6 +17,8 @@ pub(crate) struct Portal {
     pub(crate) state: PortalState,
     /// Whether it outlives its transaction (`WITH HOLD`).
     pub(crate) hold: bool,
+    /// When it was made: microseconds since 1970.
+    pub(crate) opened_us: i64,
 }
 
 /// How far a portal has run.
@@ -31,6 +33,7 @@ pub(crate) enum PortalState {
 
 impl Portal {
     pub(crate) fn new(prepared: Arc<Prepared>, values: Vec<ScalarValue>, formats: Vec<FieldFormat>) -> Self {
-        Self { prepared, values, formats, state: PortalState::Ready, hold: false }
+        let opened_us = chrono::Utc::now().timestamp_micros();
+        Self { prepared, values, formats, state: PortalState::Ready, hold: false, opened_us }
     }
 }

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{Query, SetExpr, Statement as Ast};
 use pgwire::api::Type;
 use pgwire::messages::response::TransactionStatus;
 
+use crate::activity::{Activity, Live};
 use crate::catalogue::{CatalogueSnapshot, Change};
 use crate::cursor::{Cursor, Description};
 use crate::engine::Engine;
@@ -19,12 +20,13 @@ use crate::error::{PgError, SqlState};
 use crate::execution::RowStream;
 use crate::explain::{self, Explain};
 use crate::namespace;
-use crate::pg_catalog::{PgCatalog, SessionFacts};
+use crate::pg_catalog::{CursorFacts, LiveFacts, PgCatalog, PreparedStatementFacts, SessionFacts};
 use crate::portal::Portal;
 use crate::settings::Settings;
 use crate::sql::{self, ParsedStatement, PlannedQuery};
 use crate::upkeep::Claim;
 use crate::utility;
+use crate::wire::RegNames;
 use crate::wire::copy_options::CopyOptions;
 use crate::wire::params::InputContext;
 use crate::wire::settings::OutputSettings;
@@ -82,6 +84,8 @@ pub(crate) struct Prepared {
     pub(crate) description: Option<Description>,
     /// For `pg_prepared_statements`.
     pub(crate) from_sql: bool,
+    /// When: microseconds since 1970.
+    pub(crate) prepared_us: i64,
 }
 
 impl Prepared {
@@ -97,6 +101,7 @@ impl Prepared {
             parameters: Vec::new(),
             description: None,
             from_sql: false,
+            prepared_us: 0,
         }
     }
 }
@@ -171,6 +176,8 @@ pub(crate) struct Session {
     pub(crate) address: SocketAddr,
     /// The session's `pg_catalog` and `information_schema`.
     system: PgCatalog,
+    /// What it and the other sessions are doing.
+    live: Arc<Live>,
     pub(crate) transaction: Transaction,
     pub(crate) statements: HashMap<String, Arc<Prepared>>,
     pub(crate) portals: HashMap<String, Portal>,
@@ -190,6 +197,7 @@ impl Session {
         pid: i32,
         address: SocketAddr,
         settings: Settings,
+        live: Arc<Live>,
     ) -> Self {
         let system = PgCatalog::new(engine.snapshot(), SessionFacts::of_user(&user, &database));
         system.set_functions(engine.function_list());
@@ -200,6 +208,7 @@ impl Session {
             pid,
             address,
             system,
+            live,
             transaction: Transaction::Idle,
             statements: HashMap::new(),
             portals: HashMap::new(),
@@ -232,6 +241,7 @@ impl Session {
                 self.changed.push(name.to_owned());
             }
         }
+        self.live.activity().name_application(settings.value("application_name"));
         self.settings = settings;
         self.context = None;
     }
@@ -428,6 +438,43 @@ impl Session {
         context
     }
 
+    /// What OIDs are called when they leave as `regclass` and its like.
+    pub(crate) fn reg_names(&self) -> Arc<dyn RegNames> {
+        Arc::new(self.system.clone())
+    }
+
+    pub(crate) fn activity(&self) -> &Activity {
+        self.live.activity()
+    }
+
+    /// Shows what is prepared and declared in the catalogue. Nameless ones are the protocol's own.
+    fn show_own(&self) {
+        let statements = self.statements.iter().filter(|(name, _)| !name.is_empty());
+        let mut statements: Vec<_> = statements
+            .map(|(name, prepared)| PreparedStatementFacts {
+                name: name.clone(),
+                statement: prepared.statement.text.clone(),
+                prepared_us: prepared.prepared_us,
+                parameter_types: prepared.parameters.iter().map(Type::oid).collect(),
+                from_sql: prepared.from_sql,
+            })
+            .collect();
+        let cursors = self.portals.iter().filter(|(name, _)| !name.is_empty());
+        let mut cursors: Vec<_> = cursors
+            .map(|(name, portal)| CursorFacts {
+                name: name.clone(),
+                statement: portal.prepared.statement.text.clone(),
+                is_holdable: portal.hold,
+                is_binary: false,
+                is_scrollable: false,
+                opened_us: portal.opened_us,
+            })
+            .collect();
+        statements.sort_by_key(|statement| statement.prepared_us);
+        cursors.sort_by_key(|cursor| cursor.opened_us);
+        self.live.show(statements, cursors);
+    }
+
     /// What the session's catalogue relations show of the session itself.
     fn facts(&self) -> SessionFacts {
         let all = self.settings.all().into_iter();
@@ -437,6 +484,7 @@ impl Session {
             settings: Arc::new(changed.map(|(setting, shown)| (setting.name.to_owned(), shown)).collect()),
             server_started_us: self.engine.started_at_us,
             client_address: Some((self.address.ip().to_string(), self.address.port())),
+            live: Arc::clone(&self.live) as Arc<dyn LiveFacts>,
             ..SessionFacts::of_user(&self.user, &self.database)
         }
     }
@@ -460,12 +508,14 @@ impl Session {
                 (Action::Insert(prepared.plan), prepared.returning)
             }
             Ast::Update(update) => {
-                let prepared = Box::pin(modify::prepare_update(self, &statement, update, None, declared)).await?;
+                let prepared =
+                    Box::pin(modify::prepare_update(self, &statement, update, None, declared)).await?;
                 parameters = prepared.parameters;
                 (Action::Modify(prepared.plan), prepared.returning)
             }
             Ast::Delete(delete) => {
-                let prepared = Box::pin(modify::prepare_delete(self, &statement, delete, None, declared)).await?;
+                let prepared =
+                    Box::pin(modify::prepare_delete(self, &statement, delete, None, declared)).await?;
                 parameters = prepared.parameters;
                 (Action::Modify(prepared.plan), prepared.returning)
             }
@@ -479,17 +529,22 @@ impl Session {
                 let with = query.with.as_ref();
                 match query.body.as_ref() {
                     SetExpr::Insert(Ast::Insert(insert)) => {
-                        let prepared = Box::pin(insert::prepare(self, &statement, insert, with, declared)).await?;
+                        let prepared =
+                            Box::pin(insert::prepare(self, &statement, insert, with, declared)).await?;
                         parameters = prepared.parameters;
                         (Action::Insert(prepared.plan), prepared.returning)
                     }
                     SetExpr::Update(Ast::Update(update)) => {
-                        let prepared = Box::pin(modify::prepare_update(self, &statement, update, with, declared)).await?;
+                        let prepared =
+                            Box::pin(modify::prepare_update(self, &statement, update, with, declared))
+                                .await?;
                         parameters = prepared.parameters;
                         (Action::Modify(prepared.plan), prepared.returning)
                     }
                     SetExpr::Delete(Ast::Delete(delete)) => {
-                        let prepared = Box::pin(modify::prepare_delete(self, &statement, delete, with, declared)).await?;
+                        let prepared =
+                            Box::pin(modify::prepare_delete(self, &statement, delete, with, declared))
+                                .await?;
                         parameters = prepared.parameters;
                         (Action::Modify(prepared.plan), prepared.returning)
                     }
@@ -522,7 +577,17 @@ impl Session {
             _ => (Action::Utility, utility::description(self, &statement)?),
         };
         let declared = declared.to_vec();
-        Ok(Prepared { statement, action, definitions, declared, parameters, description, from_sql: false })
+        let prepared_us = chrono::Utc::now().timestamp_micros();
+        Ok(Prepared {
+            statement,
+            action,
+            definitions,
+            declared,
+            parameters,
+            description,
+            from_sql: false,
+            prepared_us,
+        })
     }
 
     /// Plans a query against the session's present tables.
@@ -546,6 +611,7 @@ impl Session {
         values: &[ScalarValue],
     ) -> Result<Outcome, PgError> {
         self.admit(&prepared.statement)?;
+        self.show_own();
         let replanned;
         let prepared = if prepared.definitions == self.snapshot().definitions {
             prepared
@@ -594,7 +660,10 @@ impl Session {
         let types = |prepared: &Prepared| {
             let description = prepared.description.as_ref()?;
             let fields = description.schema.fields().iter();
-            Some((description.names.clone(), fields.map(|field| field.data_type().clone()).collect::<Vec<_>>()))
+            Some((
+                description.names.clone(),
+                fields.map(|field| field.data_type().clone()).collect::<Vec<_>>(),
+            ))
         };
         if types(&again) != types(prepared) {
             let message = "cached plan must not change result type";
@@ -605,10 +674,7 @@ impl Session {
 
     /// What the reading of values depends on in this session.
     pub(crate) fn input_context(&self) -> InputContext {
-        InputContext {
-            settings: self.output_settings(),
-            now_micros: chrono::Utc::now().timestamp_micros(),
-        }
+        InputContext { settings: self.output_settings(), now_micros: chrono::Utc::now().timestamp_micros() }
     }
 
     /// How values are shown to this session's client.

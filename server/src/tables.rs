@@ -33,7 +33,7 @@ pub(crate) fn schemas(
         .collect();
     let rows = RowsSchema { snapshot: Arc::clone(snapshot), engine: Arc::clone(engine) };
     schemas.push((ROWS_SCHEMA.to_owned(), Arc::new(rows)));
-    for name in ["pg_catalog", "information_schema"] {
+    for name in crate::pg_catalog::SYSTEM_SCHEMAS {
         schemas.retain(|(schema, _)| schema != name);
         schemas.push((name.to_owned(), system.system_schema(name)));
     }

@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 use crate::catalogue::{CatalogueError, CatalogueSnapshot, Change, Table};
 use crate::engine::Engine;
 use crate::error::{PgError, SqlState};
+use crate::write::compaction;
 use crate::write::sink::RowSink;
 
 /// A log of more rows or bytes than these goes into a shard.
@@ -31,6 +32,9 @@ const ROUND: Duration = Duration::from_secs(1);
 
 /// Rounds after which files are looked through without anybody having asked.
 const ROUNDS_PER_COLLECTION: u32 = 60;
+
+/// Rounds between two looks at the sizes of shards.
+const ROUNDS_PER_COMPACTION: u32 = 10;
 
 /// Numbers of files that are being written and that no snapshot names yet.
 #[derive(Debug, Default)]
@@ -82,6 +86,9 @@ pub(crate) async fn run(engine: Arc<Engine>, stop: CancellationToken) {
         if std::mem::take(&mut asked) || rounds % ROUNDS_PER_COLLECTION == 0 {
             collect(&engine).await;
         }
+        if rounds % ROUNDS_PER_COMPACTION == 0 {
+            compact_tables(&engine).await;
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(ROUND) => {}
@@ -117,6 +124,52 @@ async fn flush_logs(engine: &Arc<Engine>, seen: &mut HashMap<TableId, (u64, Inst
     }
 }
 
+/// Writes shards of tables anew that are small or of which much is deleted, one lot of each table at a time.
+async fn compact_tables(engine: &Arc<Engine>) {
+    for table in engine.snapshot().tables() {
+        match compact(engine, table).await {
+            Ok(0) => {}
+            Ok(inputs) => debug!(table = table.full_name(), inputs, "shards are put together"),
+            Err(error) if error.sqlstate == SqlState("40001") => {}
+            Err(error) => warn!(table = table.full_name(), %error, "shards cannot be put together"),
+        }
+    }
+}
+
+/// Writes one lot of a table's shards anew: how many it was.
+async fn compact(engine: &Arc<Engine>, table: &Table) -> Result<usize, PgError> {
+    let Some(compacted) = compaction::compact(engine, table).await? else { return Ok(0) };
+    commit(engine, compacted.changes).await?;
+    drop(compacted.claim);
+    Ok(compacted.inputs)
+}
+
+/// Puts a table in order at once: its log into shards, small shards together, deleted rows off the disks.
+///
+/// # Errors
+/// A worker's; 40001 when somebody writes to the same rows all the time.
+pub(crate) async fn put_in_order(engine: &Arc<Engine>, id: TableId) -> Result<(), PgError> {
+    let present = || engine.snapshot().table_by_id(id).cloned();
+    if let Some(table) = present().filter(|table| !table.log.is_empty()) {
+        flush(engine, &table).await?;
+    }
+    while let Some(table) = present() {
+        if compact(engine, &table).await? == 0 {
+            break;
+        }
+    }
+    engine.claims.collect_soon();
+    Ok(())
+}
+
+async fn commit(engine: &Arc<Engine>, changes: Vec<Change>) -> Result<(), PgError> {
+    let committing = Arc::clone(engine);
+    match tokio::task::spawn_blocking(move || committing.catalogue.commit(changes)).await {
+        Ok(committed) => Ok(committed.map(|_| ())?),
+        Err(error) => Err(CatalogueError::Corrupt(format!("the commit stopped: {error}")).into()),
+    }
+}
+
 /// Puts the rows of a table's log into shards.
 ///
 /// # Errors
@@ -129,13 +182,9 @@ pub(crate) async fn flush(engine: &Arc<Engine>, table: &Table) -> Result<(), PgE
     let written = sink.finish().await?;
     let mut changes = written.changes;
     changes.push(Change::RemoveLogged { table: table.id, rows: table.log.all() });
-    let committing = Arc::clone(engine);
-    let committed = tokio::task::spawn_blocking(move || committing.catalogue.commit(changes)).await;
+    let committed = commit(engine, changes).await;
     drop(written.claims);
-    match committed {
-        Ok(committed) => Ok(committed.map(|_| ())?),
-        Err(error) => Err(CatalogueError::Corrupt(format!("the commit stopped: {error}")).into()),
-    }
+    committed
 }
 
 /// Files of one worker that snapshots name.

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    self, CloseCursor, ContextModifier, CopySource, CopyTarget, DiscardObject, Expr, FetchDirection,
+    self, CloseCursor, ContextModifier, CopySource, CopyTarget, DescribeAlias, DiscardObject, Expr, FetchDirection,
     ObjectName, ObjectType, Reset, Set, SetSessionAuthorizationParamKind, Statement as Ast, TransactionAccessMode,
     TransactionMode, UnaryOperator, Value, ValueWithSpan,
 };
@@ -21,7 +21,8 @@ use crate::session::{Action, Block, Outcome, Prepared, Savepoint, Session, Trans
 use crate::settings::Settings;
 use crate::sql::ParsedStatement;
 use crate::wire::copy_options::CopyOptions;
-use crate::write::{alter, schemas, tables, views};
+use crate::write::names::{RelationName, SearchPath};
+use crate::write::{alter, check_table, schemas, tables, views};
 
 /// Columns that a utility statement gives, if it gives any.
 ///
@@ -34,6 +35,8 @@ pub(crate) fn description(
     match &statement.ast {
         Ast::ShowVariable { variable } => Ok(Some(show(session, &setting_name(variable))?.0)),
         Ast::Fetch { name, .. } => Ok(cursor(session, &name.value)?.prepared.description.clone()),
+        // CHECK TABLE.
+        Ast::ExplainTable { describe_alias: DescribeAlias::Describe, .. } => Ok(Some(check_table::description())),
         _ => Ok(None),
     }
 }
@@ -79,6 +82,13 @@ pub(crate) async fn run(session: &mut Session, statement: &ParsedStatement) -> R
         Ast::Declare { stmts } => declare(session, statement, stmts).await,
         Ast::Fetch { name, direction, .. } => fetch(session, &name.value, direction).await,
         Ast::Close { cursor } => close(session, cursor),
+        // CHECK TABLE.
+        Ast::ExplainTable { describe_alias: DescribeAlias::Describe, table_name, .. } => {
+            Box::pin(check_table::run(session, table_name)).await
+        }
+        // Statistics come with the shards.
+        Ast::Analyze(_) => Ok(Outcome::done("ANALYZE")),
+        Ast::Vacuum(vacuum) => Box::pin(vacuumed(session, vacuum.table_name.as_ref())).await,
         other => Err(unsupported(other)),
     }
 }
@@ -278,6 +288,27 @@ fn set_modes(session: &mut Session, prefix: &str, modes: &[TransactionMode]) -> 
             }
         })
     })
+}
+
+/// VACUUM: the table, or each of them, as the master's upkeep would put it in order sooner or later.
+async fn vacuumed(session: &mut Session, name: Option<&ObjectName>) -> Result<Outcome, PgError> {
+    if !matches!(session.transaction, Transaction::Idle) {
+        let message = "VACUUM cannot run inside a transaction block";
+        return Err(PgError::with_state(SqlState::ACTIVE_SQL_TRANSACTION, message));
+    }
+    session.may_write("VACUUM")?;
+    let (snapshot, path) = (session.snapshot(), session.search_path());
+    let tables = match name {
+        Some(name) => {
+            let name = RelationName::of(name, &session.database)?;
+            vec![SearchPath { snapshot: &snapshot, schemas: &path }.table(&name)?.id]
+        }
+        None => snapshot.tables().iter().map(|table| table.id).collect(),
+    };
+    for table in tables {
+        crate::upkeep::put_in_order(&session.engine, table).await?;
+    }
+    Ok(Outcome::done("VACUUM"))
 }
 
 /// Whether a statement changes what tables there are, or takes all their rows.

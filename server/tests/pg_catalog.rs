@@ -13,6 +13,7 @@ use quickdb_server::catalogue::{
     Catalogue, Change, Column, NewTable, PgType, RoleOptions, TableDefinition, TableOptions,
 };
 use quickdb_server::pg_catalog::{FunctionList, LiveFacts, PgCatalog, SessionActivity, SessionFacts};
+use quickdb_server::wire::RegNames;
 
 struct Session {
     catalogue: Catalogue,
@@ -40,7 +41,12 @@ fn facts(user: &str) -> SessionFacts {
     SessionFacts { backend_pid: 42, live: Arc::new(OneSession), ..SessionFacts::of_user(user, "quickdb") }
 }
 
-fn create(catalogue: &Catalogue, schema: &str, name: &str, columns: &[(&str, &str, bool)]) -> Arc<TableDefinition> {
+fn create(
+    catalogue: &Catalogue,
+    schema: &str,
+    name: &str,
+    columns: &[(&str, &str, bool)],
+) -> Arc<TableDefinition> {
     let columns = columns.iter().map(|(name, pg_type, not_null)| Column {
         not_null: *not_null,
         ..Column::new(*name, PgType::parse(pg_type).unwrap())
@@ -92,6 +98,9 @@ fn session() -> Session {
     let public = catalog.schema_for(Arc::new(MemorySchemaProvider::new()));
     database.register_schema("public", public).unwrap();
     context.register_catalog("quickdb", Arc::new(database));
+    for function in quickdb_executor::functions::scalar_functions() {
+        context.register_udf(function.as_ref().clone());
+    }
     catalog.register(&context, "quickdb").unwrap();
     catalog.set_functions(Arc::new(FunctionList::of(&context.state())));
     Session { catalogue, catalog, context }
@@ -427,8 +436,13 @@ async fn oid_columns_are_numbers_that_say_what_they_are() {
     assert_eq!(pg_types, ["oid", "name", "regproc"]);
     assert_eq!(schema.field(0).data_type(), &DataType::Int64);
     assert_eq!(batches[0].column(2).as_primitive::<Int64Type>().value(0), 2_290);
-    assert_eq!(PgCatalog::reg_output(schema.field(2)), Some("pg_regproc"));
-    assert_eq!(PgCatalog::reg_output(schema.field(0)), None);
+    // As regproc (24), regclass (2205) and regtype (2206) they print as names.
+    let printed = |reg: u32, oid: u32| session.catalog.name_of(reg, oid);
+    assert_eq!(printed(24, 2_290).unwrap(), "record_in");
+    assert_eq!(printed(2_205, 1_259).unwrap(), "pg_class");
+    assert_eq!(printed(2_206, 23).unwrap(), "integer");
+    assert_eq!(printed(2_205, 0).unwrap(), "-");
+    assert_eq!(printed(2_205, 1), None);
 }
 
 #[tokio::test]

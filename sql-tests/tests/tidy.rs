@@ -20,7 +20,7 @@ const ARROWS: [(&str, &[&str]); 7] = [
     ("server", &["quickdb-copy", "quickdb-executor", "quickdb-storage"]),
     ("server/copy", &[]),
     ("executor", &["quickdb-kernels", "quickdb-storage"]),
-    ("storage", &[]),
+    ("storage", &["quickdb-kernels"]),
     ("executor/kernels", &[]),
     ("sql-tests", &[]),
 ];

@@ -35,7 +35,7 @@ pub enum StorageError {
         source: io::Error,
     },
     /// No space is left on the device, or the quota is used up.
-    #[error("could not write \"{}\": no space left on device", path.display())]
+    #[error("could not write file \"{}\": No space left on device", path.display())]
     DiskFull {
         /// The file that could not grow.
         path: PathBuf,

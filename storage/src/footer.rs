@@ -5,21 +5,25 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef};
 
 use crate::decoder::{Decoder, malformed, put_text};
-use crate::format::SHARD_ROWS_MAX;
-use crate::schema::{decode_schema, encode_schema, value_bytes};
+use crate::format::{SHARD_ROWS_MAX, Version};
+use crate::layout::{ChunkMeta, StringSegments};
+use crate::physical::PhysicalColumns;
+use crate::schema::{decode_schema, encode_schema};
 use crate::segment::SegmentLocation;
-use crate::{ColumnSummary, Encoding, ROW_GROUP_ROWS, Result, ShardId, ShardIdentity, TableId, ZoneMap};
+use crate::{ColumnSummary, ROW_GROUP_ROWS, Result, ShardId, ShardIdentity, TableId};
 
 /// The footer. What [`parse`](Self::parse) returns is consistent: segments lie inside the file, do not overlap and have
-/// the length that their rows need; encodings and bounds fit the types; there is one chunk per column and row group.
+/// lengths that their rows may have; encodings and bounds fit the types; there is one chunk per column of the file and
+/// row group.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ShardFooter {
     pub(crate) identity: ShardIdentity,
     pub(crate) schema: SchemaRef,
+    pub(crate) physical: PhysicalColumns,
     pub(crate) row_count: u64,
-    /// One per column.
+    /// One per column of the file.
     pub(crate) dictionaries: Vec<Option<DictionaryMeta>>,
-    /// Row group by row group, and column by column inside each.
+    /// Row group by row group, and column of the file by column inside each.
     pub(crate) chunks: Vec<ChunkMeta>,
 }
 
@@ -28,60 +32,10 @@ pub(crate) struct ShardFooter {
 pub(crate) struct DictionaryMeta {
     /// Number of values, at least one.
     pub(crate) entries: u32,
-    pub(crate) offsets: SegmentLocation,
-    pub(crate) bytes: SegmentLocation,
+    pub(crate) strings: StringSegments,
 }
 
-/// A column chunk.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ChunkMeta {
-    pub(crate) layout: Layout,
-    /// A bit per row that is 1 where the value is not NULL; there when some rows are NULL, but not all.
-    pub(crate) validity: Option<SegmentLocation>,
-    pub(crate) zone_map: ZoneMap,
-}
-
-/// Encoding of a chunk with its segments.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Layout {
-    AllNull,
-    Plain { values: SegmentLocation },
-    Bits { values: SegmentLocation },
-    Dictionary { codes: SegmentLocation },
-    Strings { offsets: SegmentLocation, bytes: SegmentLocation },
-}
-
-impl Layout {
-    pub(crate) const fn encoding(&self) -> Encoding {
-        match self {
-            Self::AllNull => Encoding::AllNull,
-            Self::Plain { .. } => Encoding::Plain,
-            Self::Bits { .. } => Encoding::Bits,
-            Self::Dictionary { .. } => Encoding::Dictionary,
-            Self::Strings { .. } => Encoding::Strings,
-        }
-    }
-
-    /// The segments in the order of the footer.
-    fn segments(&self) -> [Option<SegmentLocation>; 2] {
-        match self {
-            Self::AllNull => [None, None],
-            Self::Plain { values } | Self::Bits { values } => [Some(*values), None],
-            Self::Dictionary { codes } => [Some(*codes), None],
-            Self::Strings { offsets, bytes } => [Some(*offsets), Some(*bytes)],
-        }
-    }
-}
-
-/// Number of an encoding in the footer.
-const fn encoding_tag(encoding: Encoding) -> u8 {
-    match encoding {
-        Encoding::AllNull => 0,
-        Encoding::Plain => 1,
-        Encoding::Bits => 2,
-        Encoding::Dictionary => 3,
-        Encoding::Strings => 4,
-    }
+impl ChunkMeta {
 }
 
 impl ShardFooter {
@@ -95,27 +49,23 @@ impl ShardFooter {
         row_group_rows(self.row_count, row_group)
     }
 
-    /// What is known about each column.
+    /// What is known about each column of the schema.
     pub(crate) fn summaries(&self) -> Vec<ColumnSummary> {
-        let columns = self.dictionaries.len();
-        self.dictionaries
-            .iter()
-            .enumerate()
-            .map(|(column, dictionary)| {
-                let chunks = self.chunks.iter().skip(column).step_by(columns);
-                let entries = dictionary.as_ref().map(|dictionary| u64::from(dictionary.entries));
-                ColumnSummary::merge(chunks.map(|chunk| &chunk.zone_map), entries)
-            })
-            .collect()
+        let summary = |root: &usize| {
+            let chunks = self.chunks.iter().skip(*root).step_by(self.physical.len());
+            let dictionary = self.dictionaries.get(*root).and_then(Option::as_ref);
+            let entries = dictionary.map(|dictionary| u64::from(dictionary.entries));
+            ColumnSummary::merge(chunks.map(|chunk| &chunk.zone_map), entries)
+        };
+        self.physical.roots().iter().map(summary).collect()
     }
 
     /// All segments of the shard in the order of the file.
     pub(crate) fn segments(&self) -> Vec<SegmentLocation> {
         let dictionaries = self.dictionaries.iter().flatten();
-        let mut segments: Vec<_> = dictionaries.flat_map(|meta| [meta.offsets, meta.bytes]).collect();
+        let mut segments: Vec<_> = dictionaries.flat_map(|meta| meta.strings.segments()).collect();
         for chunk in &self.chunks {
-            segments.extend(chunk.layout.segments().into_iter().flatten());
-            segments.extend(chunk.validity);
+            chunk.segments(&mut segments);
         }
         segments.sort_unstable_by_key(|segment| (segment.offset, segment.bytes));
         segments
@@ -132,16 +82,11 @@ impl ShardFooter {
             out.push(u8::from(dictionary.is_some()));
             if let Some(dictionary) = dictionary {
                 out.extend_from_slice(&dictionary.entries.to_le_bytes());
-                dictionary.offsets.encode(&mut out);
-                dictionary.bytes.encode(&mut out);
+                dictionary.strings.encode(&mut out);
             }
         }
         for chunk in &self.chunks {
-            out.push(encoding_tag(chunk.layout.encoding()));
-            chunk.zone_map.encode(&mut out);
-            for segment in chunk.layout.segments().iter().chain([&chunk.validity]).flatten() {
-                segment.encode(&mut out);
-            }
+            chunk.encode(&mut out);
         }
         Ok(out)
     }
@@ -150,7 +95,7 @@ impl ShardFooter {
     ///
     /// # Errors
     /// [`StorageError::Malformed`](crate::StorageError::Malformed) when the bytes are no footer.
-    pub(crate) fn parse(bytes: &[u8], data_end: u64) -> Result<Self> {
+    pub(crate) fn parse(bytes: &[u8], data_end: u64, version: Version) -> Result<Self> {
         let mut decoder = Decoder::new(bytes);
         let identity = ShardIdentity {
             shard: ShardId(decoder.u64()?),
@@ -161,29 +106,35 @@ impl ShardFooter {
         if row_count > SHARD_ROWS_MAX {
             return Err(malformed(format!("{row_count} rows are too many")));
         }
-        let schema = Arc::new(decode_schema(&mut decoder)?);
-        let mut dictionaries = Vec::with_capacity(schema.fields.len());
-        for field in &schema.fields {
-            let dictionary =
-                if decoder.flag()? { Some(DictionaryMeta::decode(&mut decoder, data_end)?) } else { None };
-            if dictionary.is_some() && field.data_type() != &DataType::Utf8View {
-                return Err(malformed(format!("{} has a dictionary", field.data_type())));
+        let schema = Arc::new(decode_schema(&mut decoder, version)?);
+        let physical = PhysicalColumns::new(&schema);
+        let mut dictionaries = Vec::with_capacity(physical.len());
+        for column in physical.columns() {
+            let dictionary = if decoder.flag()? {
+                Some(DictionaryMeta::decode(&mut decoder, data_end, version)?)
+            } else {
+                None
+            };
+            let data_type = column.field.data_type();
+            if dictionary.is_some() && *data_type != DataType::Utf8View {
+                return Err(malformed(format!("{data_type} has a dictionary")));
             }
             dictionaries.push(dictionary);
         }
         let mut chunks = Vec::new();
-        if !schema.fields.is_empty() {
+        if physical.len() > 0 {
             for row_group in 0..row_group_count(row_count) {
-                let rows = row_group_rows(row_count, row_group);
-                for (field, dictionary) in schema.fields.iter().zip(&dictionaries) {
-                    let chunk = ChunkMeta::decode(&mut decoder, data_end, rows, field.data_type())?;
+                let rows = row_group_rows(row_count, row_group) as u64;
+                for (column, dictionary) in physical.columns().iter().zip(&dictionaries) {
+                    let field = &column.field;
+                    let chunk = ChunkMeta::decode(&mut decoder, data_end, rows, field, version)?;
                     chunk.check(dictionary.is_some(), field.is_nullable())?;
                     chunks.push(chunk);
                 }
             }
         }
         decoder.end()?;
-        let footer = Self { identity, schema, row_count, dictionaries, chunks };
+        let footer = Self { identity, schema, physical, row_count, dictionaries, chunks };
         footer.check_overlap()?;
         Ok(footer)
     }
@@ -201,86 +152,12 @@ impl ShardFooter {
 }
 
 impl DictionaryMeta {
-    fn decode(decoder: &mut Decoder<'_>, data_end: u64) -> Result<Self> {
+    fn decode(decoder: &mut Decoder<'_>, data_end: u64, version: Version) -> Result<Self> {
         let entries = decoder.u32()?;
         if entries == 0 {
             return Err(malformed("a dictionary is empty"));
         }
-        let offsets = SegmentLocation::decode(decoder, data_end)?;
-        check_offsets(offsets, u64::from(entries))?;
-        let bytes = SegmentLocation::decode(decoder, data_end)?;
-        Ok(Self { entries, offsets, bytes })
-    }
-}
-
-impl ChunkMeta {
-    fn decode(decoder: &mut Decoder<'_>, data_end: u64, rows: usize, data_type: &DataType) -> Result<Self> {
-        let encoding = decoder.u8()?;
-        let rows = rows as u64;
-        let zone_map = ZoneMap::decode(decoder, rows, data_type)?;
-        let mut exact = |bytes: u64| {
-            let segment = SegmentLocation::decode(decoder, data_end)?;
-            if segment.bytes == bytes {
-                Ok(segment)
-            } else {
-                Err(malformed(format!("{rows} rows have a segment of {} bytes, not {bytes}", segment.bytes)))
-            }
-        };
-        let is_bytes = matches!(data_type, DataType::Utf8View | DataType::BinaryView);
-        let layout = match (encoding, value_bytes(data_type)) {
-            (0, _) => Layout::AllNull,
-            (1, Some(width)) => Layout::Plain { values: exact(rows * width as u64)? },
-            (2, None) if *data_type == DataType::Boolean => Layout::Bits { values: exact(rows.div_ceil(8))? },
-            (3, None) if *data_type == DataType::Utf8View => {
-                Layout::Dictionary { codes: exact(rows * size_of::<u32>() as u64)? }
-            }
-            (4, None) if is_bytes => {
-                let offsets = SegmentLocation::decode(decoder, data_end)?;
-                check_offsets(offsets, rows)?;
-                Layout::Strings { offsets, bytes: SegmentLocation::decode(decoder, data_end)? }
-            }
-            (tag, _) => return Err(malformed(format!("{data_type} has the encoding {tag}"))),
-        };
-        let has_validity = zone_map.null_count > 0 && zone_map.null_count < rows;
-        let validity = if has_validity {
-            let segment = SegmentLocation::decode(decoder, data_end)?;
-            if segment.bytes != rows.div_ceil(8) {
-                return Err(malformed(format!("{rows} rows have a bitmap of {} bytes", segment.bytes)));
-            }
-            Some(segment)
-        } else {
-            None
-        };
-        Ok(Self { layout, validity, zone_map })
-    }
-
-    /// Checks what does not follow from the chunk alone.
-    fn check(&self, has_dictionary: bool, is_nullable: bool) -> Result<()> {
-        let ZoneMap { row_count, null_count, .. } = self.zone_map;
-        if null_count > 0 && !is_nullable {
-            return Err(malformed("a column that is NOT NULL has NULLs"));
-        }
-        if (self.layout == Layout::AllNull) != (null_count == row_count) {
-            return Err(malformed(format!(
-                "{null_count} of {row_count} rows are NULL in a chunk of encoding {:?}",
-                self.layout.encoding()
-            )));
-        }
-        match self.layout {
-            Layout::Dictionary { .. } if !has_dictionary => Err(malformed("codes have no dictionary")),
-            Layout::Strings { .. } if has_dictionary => Err(malformed("strings have a dictionary")),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Offsets are one more than there are strings, all of 4 or all of 8 bytes.
-fn check_offsets(segment: SegmentLocation, strings: u64) -> Result<()> {
-    let offsets = strings + 1;
-    if segment.bytes == offsets * 4 || segment.bytes == offsets * 8 {
-        Ok(())
-    } else {
-        Err(malformed(format!("{strings} strings have {} bytes of offsets", segment.bytes)))
+        Ok(Self { entries, strings: StringSegments::decode(decoder, data_end, entries.into(), version)? })
     }
 }
 
@@ -297,7 +174,8 @@ fn row_group_rows(row_count: u64, row_group: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Bound;
+    use crate::layout::Layout;
+    use crate::{Bound, ZoneMap};
     use arrow::datatypes::{Field, Schema};
     use proptest::prelude::*;
 
@@ -320,35 +198,60 @@ mod tests {
             field("plain", DataType::Utf8View, true),
             field("bool", DataType::Boolean, true),
             field("null", DataType::BinaryView, true),
+            field("list", DataType::new_list(DataType::Int16, false), false),
+            Field::new_struct(
+                "pair",
+                vec![field("a", DataType::Int64, false), field("b", DataType::Float64, false)],
+                true,
+            ),
         ]);
+        let constant = |offset| Layout::Constant { value: segment(offset, 2) };
         let text = |text: &str| Bound::Text(text.to_owned());
-        let coded = DictionaryMeta { entries: 2, offsets: segment(64, 12), bytes: segment(128, 2) };
+        let lengths = |lengths, bytes| StringSegments::Lengths { lengths, bytes, raw_bytes: None };
+        let coded = DictionaryMeta { entries: 2, strings: lengths(segment(64, 64), segment(128, 2)) };
         let ints = Layout::Plain { values: segment(192, 40) };
-        let texts = Layout::Dictionary { codes: segment(256, 40) };
-        let strings = Layout::Strings { offsets: segment(320, 88), bytes: segment(448, 0) };
+        let texts = Layout::PackedDictionary { codes: segment(256, 64) };
+        let strings = Layout::Strings(lengths(segment(320, 64), segment(448, 0)));
         let mut bits = chunk(Layout::Bits { values: segment(512, 2) }, 3, None);
         bits.validity = Some(segment(576, 2));
+        let child = ChunkMeta { zone_map: ZoneMap::new(3, 0, 0, None), ..chunk(constant(704), 0, None) };
+        let list = Layout::List { elements: 3, lengths: segment(640, 64), child: Box::new(child) };
+        let schema = Arc::new(schema);
         ShardFooter {
+            physical: PhysicalColumns::new(&schema),
             identity: ShardIdentity {
                 shard: ShardId(1),
                 table: TableId(2),
                 table_name: "public.example".to_owned(),
             },
-            schema: Arc::new(schema),
+            schema,
             row_count: 10,
-            dictionaries: vec![None, Some(coded), None, None, None],
+            dictionaries: vec![None, Some(coded), None, None, None, None, None, None, None],
             chunks: vec![
                 chunk(ints, 0, Some((Bound::Int(-1), Bound::Int(1)))),
                 chunk(texts, 0, Some((text("a"), text("b")))),
                 chunk(strings, 0, Some((text(""), text("")))),
                 bits,
                 chunk(Layout::AllNull, 10, None),
+                chunk(list, 0, None),
+                chunk(Layout::Struct { children: Vec::new() }, 0, None),
+                chunk(Layout::Packed { scale: 5, values: segment(768, 192) }, 0, None),
+                chunk(
+                    Layout::Scaled {
+                        exponent: 2,
+                        scale: 1,
+                        values: segment(960, 64),
+                        exceptions: Some(segment(1024, 24)),
+                    },
+                    0,
+                    None,
+                ),
             ],
         }
     }
 
     fn parse(footer: &ShardFooter) -> Result<ShardFooter> {
-        ShardFooter::parse(&footer.encode().unwrap(), DATA_END)
+        ShardFooter::parse(&footer.encode().unwrap(), DATA_END, Version::Two)
     }
 
     #[test]
@@ -356,6 +259,7 @@ mod tests {
         assert_eq!(parse(&example()).unwrap(), example());
         let empty = ShardFooter {
             schema: Arc::new(Schema::empty()),
+            physical: PhysicalColumns::new(&Schema::empty()),
             row_count: SHARD_ROWS_MAX,
             dictionaries: Vec::new(),
             chunks: Vec::new(),
@@ -368,7 +272,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_together_is_refused() {
         type Change = fn(&mut ShardFooter);
-        let refused: [(&str, Change); 16] = [
+        let refused: [(&str, Change); 22] = [
             ("segments overlap", |f| f.chunks[0].layout = Layout::Plain { values: segment(64, 40) }),
             ("cannot lie at 1048576", |f| {
                 f.chunks[0].layout = Layout::Plain { values: segment(DATA_END, 40) };
@@ -390,7 +294,26 @@ mod tests {
             ("Int32 has NaNs", |f| f.chunks[0].zone_map.nan_count = 1),
             ("Int32 has a dictionary", |f| f.dictionaries.swap(0, 1)),
             ("codes have no dictionary", |f| f.dictionaries[1] = None),
-            ("bytes of offsets", |f| f.dictionaries[1].as_mut().unwrap().entries = 3),
+            ("30000 packed values have 64 bytes", |f| f.dictionaries[1].as_mut().unwrap().entries = 30_000),
+            ("a dictionary is empty", |f| f.dictionaries[1].as_mut().unwrap().entries = 0),
+            ("elements are too many", |f| {
+                let Layout::List { elements, .. } = &mut f.chunks[5].layout else { panic!() };
+                *elements = u64::MAX;
+            }),
+            ("65537 elements have the encoding 5", |f| {
+                let Layout::List { elements, child, .. } = &mut f.chunks[5].layout else { panic!() };
+                *elements = 65_537;
+                child.zone_map.row_count = 65_537;
+            }),
+            ("scaled by 0", |f| f.chunks[7].layout = Layout::Packed { scale: 0, values: segment(768, 192) }),
+            ("divided by 10^18", |f| {
+                let Layout::Scaled { exponent, .. } = &mut f.chunks[8].layout else { panic!() };
+                *exponent = 18;
+            }),
+            ("exceptions have 132 bytes", |f| {
+                let Layout::Scaled { exceptions, .. } = &mut f.chunks[8].layout else { panic!() };
+                *exceptions = Some(segment(1024, 132));
+            }),
         ];
         for (expected, change) in refused {
             let mut footer = example();
@@ -404,15 +327,15 @@ mod tests {
     fn every_cut_is_refused() {
         let bytes = example().encode().unwrap();
         for cut in 0..bytes.len() {
-            assert!(ShardFooter::parse(&bytes[..cut], DATA_END).is_err(), "{cut} bytes");
+            assert!(ShardFooter::parse(&bytes[..cut], DATA_END, Version::Two).is_err(), "{cut} bytes");
         }
-        assert!(ShardFooter::parse(&[bytes.as_slice(), &[0]].concat(), DATA_END).is_err());
+        assert!(ShardFooter::parse(&[bytes.as_slice(), &[0]].concat(), DATA_END, Version::Two).is_err());
     }
 
     proptest! {
         #[test]
         fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-            let _ = ShardFooter::parse(&bytes, DATA_END);
+            let _ = ShardFooter::parse(&bytes, DATA_END, Version::Two);
         }
 
         #[test]
@@ -424,7 +347,7 @@ mod tests {
                 let position = position.index(bytes.len());
                 bytes[position] = *byte;
             }
-            if let Ok(footer) = ShardFooter::parse(&bytes, DATA_END) {
+            if let Ok(footer) = ShardFooter::parse(&bytes, DATA_END, Version::Two) {
                 prop_assert_eq!(parse(&footer)?, footer);
             }
         }

@@ -6,8 +6,34 @@ use crate::{Result, ShardId, TableId};
 /// First and last bytes of a shard file.
 pub(crate) const MAGIC: [u8; 8] = *b"QDBSHARD";
 
-/// Version of the format that this crate writes, and the only one that it reads.
-pub(crate) const VERSION: u32 = 1;
+/// Version of the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// Values, codes and offsets as they are; no lists and structures.
+    One,
+    /// What this crate writes.
+    Two,
+}
+
+impl Version {
+    /// The one that is written.
+    pub(crate) const WRITTEN: Self = Self::Two;
+
+    const fn number(self) -> u32 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+        }
+    }
+
+    fn parse(number: u32) -> Result<Self> {
+        match number {
+            1 => Ok(Self::One),
+            2 => Ok(Self::Two),
+            _ => Err(malformed(format!("its format version is {number}, not 1 or 2"))),
+        }
+    }
+}
 
 /// Segments begin at multiples of this: a cache line, and as wide as the widest vector register (AVX-512).
 pub(crate) const SEGMENT_ALIGNMENT_BYTES: u64 = 64;
@@ -36,7 +62,7 @@ const TRAILER_CHECKED_BYTES: usize = 20;
 pub(crate) fn encode_header(shard: ShardId, table: TableId) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER_BYTES);
     out.extend_from_slice(&MAGIC);
-    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&Version::WRITTEN.number().to_le_bytes());
     out.extend_from_slice(&shard.0.to_le_bytes());
     out.extend_from_slice(&table.0.to_le_bytes());
     out.resize(HEADER_CHECKED_BYTES, 0);
@@ -45,8 +71,8 @@ pub(crate) fn encode_header(shard: ShardId, table: TableId) -> Vec<u8> {
     out
 }
 
-/// Checks the header at the front of `file` and returns whose it is.
-pub(crate) fn parse_header(file: &[u8]) -> Result<(ShardId, TableId)> {
+/// Checks the header at the front of `file` and returns its version and whose it is.
+pub(crate) fn parse_header(file: &[u8]) -> Result<(Version, ShardId, TableId)> {
     let header = Decoder::new(file).bytes(HEADER_BYTES)?;
     let mut decoder = Decoder::new(header);
     if decoder.bytes(MAGIC.len())? != MAGIC {
@@ -61,14 +87,13 @@ pub(crate) fn parse_header(file: &[u8]) -> Result<(ShardId, TableId)> {
     if crc32.u32()? != crc32fast::hash(checked) {
         return Err(malformed("checksum of the header does not match"));
     }
-    if version != VERSION {
-        return Err(malformed(format!("its format version is {version}, not {VERSION}")));
-    }
-    Ok((shard, table))
+    Ok((Version::parse(version)?, shard, table))
 }
 
 /// The footer of a file whose trailer has been checked.
 pub(crate) struct FooterBytes<'a> {
+    /// Its version.
+    pub(crate) version: Version,
     /// Where the footer begins, which is where the segments end.
     pub(crate) offset: u64,
     /// The encoded footer.
@@ -82,7 +107,7 @@ pub(crate) fn encode_trailer(footer: &[u8], footer_offset: u64) -> (Vec<u8>, u32
     let mut out = Vec::with_capacity(TRAILER_BYTES);
     out.extend_from_slice(&footer_offset.to_le_bytes());
     out.extend_from_slice(&(footer.len() as u64).to_le_bytes());
-    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&Version::WRITTEN.number().to_le_bytes());
     let crc32 = footer_crc32(footer, &out);
     out.extend_from_slice(&crc32.to_le_bytes());
     out.extend_from_slice(&MAGIC);
@@ -113,10 +138,7 @@ pub(crate) fn parse_trailer(file: &[u8]) -> Result<FooterBytes<'_>> {
     if crc32 != footer_crc32(footer, checked) {
         return Err(malformed("checksum of the footer does not match"));
     }
-    if version != VERSION {
-        return Err(malformed(format!("its format version is {version}, not {VERSION}")));
-    }
-    Ok(FooterBytes { offset, bytes: footer, crc32 })
+    Ok(FooterBytes { version: Version::parse(version)?, offset, bytes: footer, crc32 })
 }
 
 fn footer_crc32(footer: &[u8], trailer: &[u8]) -> u32 {
@@ -138,7 +160,7 @@ mod tests {
         file.extend_from_slice(footer);
         file.extend(encode_trailer(footer, offset).0);
         let is_right = |file: &[u8]| {
-            parse_header(file).is_ok_and(|ids| ids == (ShardId(1), TableId(2)))
+            parse_header(file).is_ok_and(|ids| ids == (Version::WRITTEN, ShardId(1), TableId(2)))
                 && parse_trailer(file).is_ok_and(|found| found.bytes == footer && found.offset == offset)
         };
         assert!(is_right(&file));

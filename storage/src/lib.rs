@@ -22,8 +22,10 @@
 //!                                                                              mmap      Arrow arrays into the map
 //! ```
 //!
-//! A shard is read whole chunks at a time, without copying: fixed-width values, codes and bitmaps become Arrow arrays
-//! that point into the memory map. [`ZoneMap`]s say beforehand which row groups cannot matter. Damaged bytes give
+//! The writer picks an [`Encoding`] for each chunk: constants, two values, packed integers, floats that are decimals in
+//! disguise, dictionary codes, compressed strings, or values as they are. A shard is read whole chunks at a time: plain
+//! values and bitmaps become Arrow arrays that point into the memory map, all else stays packed in its [`ColumnChunk`]
+//! until some of its rows are asked for. [`ZoneMap`]s say beforehand which row groups cannot matter. Damaged bytes give
 //! [`StorageError::Corrupt`], never a wrong value. The format is specified in `FORMAT.md` beside this crate.
 //!
 //! ```
@@ -52,6 +54,9 @@
 mod bound;
 mod checked_set;
 mod chunk;
+mod chunk_reader;
+mod chunk_writer;
+mod codes;
 mod column_writer;
 mod decoder;
 mod deletions;
@@ -62,22 +67,35 @@ mod footer;
 mod format;
 mod identity;
 mod image;
+mod layout;
 mod mmap;
+mod packed;
+mod packed_chunk;
+mod physical;
 mod reader;
+mod receiver;
+mod repeated;
+mod scaled;
 mod schema;
 mod segment;
+mod string_hash;
+mod string_writer;
 mod verify;
 mod writer;
 mod zone_map;
 
 pub use bound::Bound;
 pub use chunk::{ColumnChunk, Encoding};
+pub use codes::Codes;
 pub use deletions::{Deletions, DeletionsId};
 pub use directory::ShardDirectory;
 pub use error::{Result, StorageError};
 pub use identity::{ShardId, ShardIdentity, TableId};
 pub use image::ShardImage;
+pub use packed_chunk::PackedChunk;
 pub use reader::Shard;
+pub use receiver::ShardReceiver;
+pub use repeated::{ConstantChunk, TwoValuesChunk};
 pub use roaring::RoaringBitmap;
 pub use schema::stored_type;
 pub use writer::{ShardReport, ShardWriter};

@@ -6,16 +6,19 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::types::{BinaryViewType, ByteViewType, StringViewType};
-use arrow::array::{Array, ArrayRef, GenericByteViewArray, StringViewArray, UInt32Array};
-use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
+use arrow::array::types::StringViewType;
+use arrow::array::{ArrayRef, StringViewArray};
+use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, SchemaRef};
+use arrow::error::ArrowError;
 
 use crate::checked_set::CheckedSet;
-use crate::chunk::{fixed_width_array, null_array};
-use crate::footer::{ChunkMeta, DictionaryMeta, Layout, ShardFooter};
+use crate::chunk_reader::{Segments, read_chunk, read_strings};
+use crate::footer::{DictionaryMeta, ShardFooter};
 use crate::format::{HEADER_BYTES, parse_header, parse_trailer};
+use crate::layout::{ChunkMeta, Layout};
 use crate::mmap::{MappedStrings, map_file};
+use crate::physical::{PhysicalColumn, assemble};
 use crate::segment::SegmentLocation;
 use crate::{ColumnChunk, ColumnSummary, Encoding, Result, ShardId, ShardIdentity, StorageError, ZoneMap};
 
@@ -32,16 +35,9 @@ pub struct Shard {
     checksum: u32,
     summaries: Vec<ColumnSummary>,
     checked: CheckedSet,
-    /// One per column.
+    /// One per column of the file.
     dictionaries: Box<[OnceLock<Arc<StringViewArray>>]>,
-    /// One per chunk, as the footer orders them.
-    texts: Box<[CheckedStrings<StringViewType>]>,
-    /// One per chunk, as the footer orders them.
-    binaries: Box<[CheckedStrings<BinaryViewType>]>,
 }
-
-/// Strings of a chunk from its first reading on.
-type CheckedStrings<T> = OnceLock<Box<MappedStrings<T>>>;
 
 /// Whether chunks that were checked before are checked again.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,7 +62,7 @@ impl Shard {
 
     /// A shard whose bytes are in memory; their start is aligned as Arrow's own buffers are.
     pub(crate) fn of_image(image: Buffer) -> Result<Self> {
-        let shard = parse_header(&image)?.0;
+        let (_, shard, _) = parse_header(&image)?;
         Self::parse(image, Path::new("memory"), shard).map_err(|error| corrupt(shard, None, error))
     }
 
@@ -77,9 +73,14 @@ impl Shard {
 
     /// Reads header and footer of the mapped `file`; malformed ones are not yet said to be corrupt.
     fn parse(file: Buffer, path: &Path, shard: ShardId) -> Result<Self> {
-        let (header_shard, header_table) = parse_header(&file)?;
+        let (version, header_shard, header_table) = parse_header(&file)?;
         let bytes = parse_trailer(&file)?;
-        let footer = ShardFooter::parse(bytes.bytes, bytes.offset)?;
+        if bytes.version != version {
+            let what =
+                format!("the header is of version {version:?}, the footer of version {:?}", bytes.version);
+            return Err(StorageError::Malformed { what });
+        }
+        let footer = ShardFooter::parse(bytes.bytes, bytes.offset, version)?;
         let identity = &footer.identity;
         if (header_shard, header_table) != (identity.shard, identity.table) || shard != identity.shard {
             return Err(StorageError::Malformed {
@@ -99,8 +100,6 @@ impl Shard {
             summaries: footer.summaries(),
             checked: CheckedSet::new(footer.chunks.len()),
             dictionaries: footer.dictionaries.iter().map(|_| OnceLock::new()).collect(),
-            texts: footer.chunks.iter().map(|_| OnceLock::new()).collect(),
-            binaries: footer.chunks.iter().map(|_| OnceLock::new()).collect(),
             footer,
             file,
         })
@@ -131,12 +130,12 @@ impl Shard {
         self.footer.row_group_rows(row_group)
     }
 
-    /// What is known about a chunk without reading it.
+    /// What is known about a chunk without reading it; of a structure only how many rows are NULL.
     ///
     /// # Panics
     /// When the row group or the column does not exist.
     pub fn zone_map(&self, row_group: usize, column: usize) -> &ZoneMap {
-        &self.chunk(row_group, column).1.zone_map
+        &self.chunk(row_group, self.footer.physical.root(column)).1.zone_map
     }
 
     /// What is known about a column without reading it.
@@ -158,7 +157,25 @@ impl Shard {
     /// # Panics
     /// When the row group or the column does not exist.
     pub fn encoding(&self, row_group: usize, column: usize) -> Encoding {
-        self.chunk(row_group, column).1.layout.encoding()
+        self.chunk(row_group, self.footer.physical.root(column)).1.layout.encoding()
+    }
+
+    /// Bytes of a column in the file, with its dictionary and, if it is a structure, its fields.
+    ///
+    /// # Panics
+    /// When the column does not exist.
+    pub fn column_bytes(&self, column: usize) -> u64 {
+        let physical = self.footer.physical.root(column);
+        let fields = physical..self.physical_column(physical).end;
+        let mut segments = Vec::new();
+        for physical in fields {
+            let dictionary = self.footer.dictionaries.get(physical).and_then(Option::as_ref);
+            segments.extend(dictionary.into_iter().flat_map(|meta| meta.strings.segments()));
+            for row_group in 0..self.row_group_count() {
+                self.chunk(row_group, physical).1.segments(&mut segments);
+            }
+        }
+        segments.iter().map(|segment| segment.bytes).sum()
     }
 
     /// Size of the file.
@@ -176,8 +193,9 @@ impl Shard {
         &self.path
     }
 
-    /// Reads a chunk: all rows of the row group. Nothing of fixed width is copied; strings without a dictionary get 16
-    /// new bytes per row.
+    /// Reads a chunk: all rows of the row group. Plain values are not copied, and packed ones are not decoded yet;
+    /// strings without a dictionary get 16 new bytes per row, besides their bytes where these are compressed. All fields
+    /// of a structure are read.
     ///
     /// # Errors
     /// [`StorageError::Corrupt`] when the bytes on disk are not what was written.
@@ -185,7 +203,31 @@ impl Shard {
     /// # Panics
     /// When the row group or the column does not exist.
     pub fn column(&self, row_group: usize, column: usize) -> Result<ColumnChunk> {
-        self.read(row_group, column, Check::Once)
+        self.read_column(row_group, self.footer.physical.root(column), Check::Once)
+    }
+
+    /// Reads one field of a structure, and no other: `path` says at each step which field of the structure. An empty
+    /// path is the column itself. The field is NULL also where a structure around it is.
+    ///
+    /// `None` when the path leads nowhere.
+    ///
+    /// # Errors
+    /// As [`column`](Self::column).
+    ///
+    /// # Panics
+    /// When the row group does not exist.
+    pub fn leaf(&self, row_group: usize, column: usize, path: &[usize]) -> Result<Option<ColumnChunk>> {
+        let physical = self.footer.physical.leaf(column, path);
+        physical.map(|physical| self.read_column(row_group, physical, Check::Once)).transpose()
+    }
+
+    /// What is known about one field of a structure without reading it; `None` when the path leads nowhere.
+    ///
+    /// # Panics
+    /// When the row group does not exist.
+    pub fn leaf_zone_map(&self, row_group: usize, column: usize, path: &[usize]) -> Option<&ZoneMap> {
+        let physical = self.footer.physical.leaf(column, path)?;
+        Some(&self.chunk(row_group, physical).1.zone_map)
     }
 
     /// The dictionary of a column: its different values without NULL, sorted by their bytes; `None` when the column has
@@ -196,16 +238,20 @@ impl Shard {
     ///
     /// # Panics
     /// When the column does not exist.
-    #[expect(clippy::indexing_slicing, reason = "documented to panic, as indexing does")]
     pub fn dictionary(&self, column: usize) -> Result<Option<Arc<StringViewArray>>> {
-        let Some(meta) = &self.footer.dictionaries[column] else {
+        self.physical_dictionary(self.footer.physical.root(column))
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "columns of the file are numbered by the footer")]
+    fn physical_dictionary(&self, physical: usize) -> Result<Option<Arc<StringViewArray>>> {
+        let Some(meta) = &self.footer.dictionaries[physical] else {
             return Ok(None);
         };
-        let cell = &self.dictionaries[column];
+        let cell = &self.dictionaries[physical];
         if let Some(dictionary) = cell.get() {
             return Ok(Some(Arc::clone(dictionary)));
         }
-        let dictionary = self.read_dictionary(meta).map_err(|error| self.corrupt_column(column, error))?;
+        let dictionary = self.read_dictionary(meta).map_err(|error| self.corrupt_column(physical, error))?;
         Ok(Some(Arc::clone(cell.get_or_init(|| Arc::new(dictionary)))))
     }
 
@@ -215,145 +261,114 @@ impl Shard {
     /// # Errors
     /// [`StorageError::Corrupt`] for the first damage found.
     pub fn verify(&self) -> Result<()> {
-        let shard = self.identity().shard;
+        self.damages().next().map_or(Ok(()), Err)
+    }
+
+    /// As [`Self::verify`], but tells the first damage outside of the columns and the first one in each.
+    pub fn damages(&self) -> impl Iterator<Item = StorageError> {
+        let columns = 0..self.footer.dictionaries.len();
+        let columns = columns.filter_map(|column| self.verify_physical(column).err());
+        let roots = self.footer.physical.roots().iter().filter_map(|root| self.verify_root(*root).err());
+        std::iter::once_with(|| self.verify_frame().err()).flatten().chain(columns).chain(roots)
+    }
+
+    fn verify_frame(&self) -> Result<()> {
         parse_header(&self.file)
             .and_then(|_| parse_trailer(&self.file).map(|_| ()))
             .and_then(|()| self.check_gaps())
-            .map_err(|error| corrupt(shard, None, error))?;
-        for (column, meta) in self.footer.dictionaries.iter().enumerate() {
-            if let Some(meta) = meta {
-                self.read_dictionary(meta).map_err(|error| self.corrupt_column(column, error))?;
-            }
-            for row_group in 0..self.row_group_count() {
-                let chunk = self.read(row_group, column, Check::Always)?;
-                let found = crate::verify::zone_map_of(&chunk);
-                let what = if found != *self.zone_map(row_group, column) {
-                    "zone map does not match the values"
-                } else if !crate::verify::nulls_are_zero(&chunk) {
-                    "a value under NULL is not zero"
-                } else {
-                    continue;
-                };
-                let what = format!("row group {row_group}: {what}");
-                return Err(self.corrupt_column(column, StorageError::Malformed { what }));
-            }
+            .map_err(|error| corrupt(self.identity().shard, None, error))
+    }
+
+    /// Checks a column of the file.
+    fn verify_physical(&self, physical: usize) -> Result<()> {
+        if let Some(Some(meta)) = self.footer.dictionaries.get(physical) {
+            self.read_dictionary(meta).map_err(|error| self.corrupt_column(physical, error))?;
+        }
+        for row_group in 0..self.row_group_count() {
+            let chunk = self.read(row_group, physical, Check::Always)?;
+            let found = crate::verify::zone_map_of(&chunk);
+            let what = if found != self.chunk(row_group, physical).1.zone_map {
+                "zone map does not match the values"
+            } else if !crate::verify::nulls_are_zero(&chunk) {
+                "a value under NULL is not zero"
+            } else {
+                continue;
+            };
+            let what = format!("row group {row_group}: {what}");
+            return Err(self.corrupt_column(physical, StorageError::Malformed { what }));
         }
         Ok(())
     }
 
-    /// Number of a chunk and the chunk.
+    /// Checks that the parts of a column fit together.
+    fn verify_root(&self, root: usize) -> Result<()> {
+        (0..self.row_group_count())
+            .try_for_each(|row_group| self.read_column(row_group, root, Check::Once).map(|_| ()))
+    }
+
+    /// Number of a chunk and the chunk, of a column of the file.
     #[expect(clippy::indexing_slicing, reason = "callers are documented to panic, as indexing does")]
-    fn chunk(&self, row_group: usize, column: usize) -> (usize, &ChunkMeta) {
-        let columns = self.footer.dictionaries.len();
-        assert!(column < columns, "column {column} of {columns}");
-        let number = row_group * columns + column;
+    fn chunk(&self, row_group: usize, physical: usize) -> (usize, &ChunkMeta) {
+        let number = row_group * self.footer.physical.len() + physical;
         (number, &self.footer.chunks[number])
     }
 
-    fn read(&self, row_group: usize, column: usize, check: Check) -> Result<ColumnChunk> {
-        let (number, chunk) = self.chunk(row_group, column);
+    #[expect(clippy::indexing_slicing, reason = "columns of the file are numbered by the footer")]
+    fn physical_column(&self, physical: usize) -> &PhysicalColumn {
+        &self.footer.physical.columns()[physical]
+    }
+
+    /// Reads a column of the file, with the fields that follow it if it is a structure.
+    fn read_column(&self, row_group: usize, physical: usize, check: Check) -> Result<ColumnChunk> {
+        let data_type = self.physical_column(physical).field.data_type();
+        if !matches!(data_type, DataType::Struct(_)) {
+            return self.read(row_group, physical, check);
+        }
+        let mut next = physical;
+        let mut read = || -> Result<ArrayRef, AssemblyError> {
+            let array = self.read(row_group, next, check).map_err(AssemblyError::Storage)?.into_array();
+            next += 1;
+            Ok(array)
+        };
+        match assemble(data_type, &mut read) {
+            Ok(array) => Ok(ColumnChunk::Array(array)),
+            Err(AssemblyError::Storage(error)) => Err(error),
+            Err(AssemblyError::Arrow(error)) => {
+                let what = format!("row group {row_group}: {error}");
+                Err(self.corrupt_column(physical, StorageError::Malformed { what }))
+            }
+        }
+    }
+
+    /// Reads a column of the file; of a structure one without fields.
+    fn read(&self, row_group: usize, physical: usize, check: Check) -> Result<ColumnChunk> {
+        let (number, chunk) = self.chunk(row_group, physical);
         // The dictionary names its own errors.
         let dictionary = match chunk.layout {
-            Layout::Dictionary { .. } => self.dictionary(column)?,
+            Layout::Dictionary { .. } | Layout::PackedDictionary { .. } => {
+                self.physical_dictionary(physical)?
+            }
             _ => None,
         };
         let is_checked = check == Check::Once && self.checked.contains(number);
         let rows = self.row_group_rows(row_group);
-        let data_type = self.footer.schema.field(column).data_type();
-        let read =
-            self.read_chunk(number, chunk, dictionary, rows, data_type, is_checked).map_err(|what| {
-                let what = format!("row group {row_group}: {what}");
-                self.corrupt_column(column, StorageError::Malformed { what })
-            })?;
+        let segments = ShardSegments { shard: self, is_checked };
+        let data_type = self.physical_column(physical).field.data_type();
+        let read = read_chunk(&segments, chunk, dictionary, rows, data_type).map_err(|what| {
+            let what = format!("row group {row_group}: {what}");
+            self.corrupt_column(physical, StorageError::Malformed { what })
+        })?;
         if !is_checked {
             self.checked.insert(number);
         }
         Ok(read)
     }
 
-    fn read_chunk(
-        &self,
-        number: usize,
-        chunk: &ChunkMeta,
-        dictionary: Option<Arc<StringViewArray>>,
-        rows: usize,
-        data_type: &DataType,
-        is_checked: bool,
-    ) -> Result<ColumnChunk, String> {
-        let segment = |location, what| self.segment(location, what, is_checked);
-        let nulls = match chunk.validity {
-            Some(location) => {
-                let nulls = NullBuffer::new(BooleanBuffer::new(segment(location, "null bitmap")?, 0, rows));
-                if nulls.null_count() as u64 != chunk.zone_map.null_count {
-                    return Err(format!("{} rows are NULL", nulls.null_count()));
-                }
-                Some(nulls)
-            }
-            None => None,
-        };
-        let unexpected = || format!("values of type {data_type}");
-        let array: ArrayRef = match &chunk.layout {
-            Layout::AllNull => null_array(data_type, rows).ok_or_else(unexpected)?,
-            Layout::Plain { values } | Layout::Bits { values } => {
-                let values = segment(*values, "values")?;
-                fixed_width_array(data_type, values, rows, nulls).ok_or_else(unexpected)?
-            }
-            Layout::Dictionary { codes } => {
-                let codes = ScalarBuffer::<u32>::new(segment(*codes, "codes")?, 0, rows);
-                let dictionary = dictionary.ok_or_else(|| "codes have no dictionary".to_owned())?;
-                let entries = dictionary.len();
-                if !is_checked && codes.iter().any(|code| *code as usize >= entries) {
-                    return Err(format!("a code is beyond the {entries} values of the dictionary"));
-                }
-                return Ok(ColumnChunk::Dictionary { codes: UInt32Array::new(codes, nulls), dictionary });
-            }
-            Layout::Strings { offsets, bytes } => {
-                let locations = [*offsets, *bytes];
-                if *data_type == DataType::Utf8View {
-                    Arc::new(self.strings(self.texts.get(number), locations, rows, nulls, is_checked)?)
-                } else {
-                    Arc::new(self.strings(self.binaries.get(number), locations, rows, nulls, is_checked)?)
-                }
-            }
-        };
-        Ok(ColumnChunk::Array(array))
-    }
-
-    /// Strings of a chunk, checked unless `cell` has them already.
-    fn strings<T: ByteViewType>(
-        &self,
-        cell: Option<&CheckedStrings<T>>,
-        locations: [SegmentLocation; 2],
-        rows: usize,
-        nulls: Option<NullBuffer>,
-        is_checked: bool,
-    ) -> Result<GenericByteViewArray<T>, String> {
-        if is_checked && let Some(strings) = cell.and_then(OnceLock::get) {
-            return Ok(strings.array(nulls));
-        }
-        let strings = self.check_strings(locations, rows)?;
-        let array = strings.array(nulls);
-        if let Some(cell) = cell {
-            cell.get_or_init(|| Box::new(strings));
-        }
-        Ok(array)
-    }
-
-    fn check_strings<T: ByteViewType>(
-        &self,
-        [offsets, bytes]: [SegmentLocation; 2],
-        count: usize,
-    ) -> Result<MappedStrings<T>, String> {
-        let offsets = self.segment(offsets, "offsets", false)?;
-        let bytes = self.segment(bytes, "strings", false)?;
-        MappedStrings::check(offsets, bytes, count)
-    }
-
     fn read_dictionary(&self, meta: &DictionaryMeta) -> Result<StringViewArray> {
         let malformed = |what| StorageError::Malformed { what: format!("dictionary: {what}") };
-        let strings = self
-            .check_strings::<StringViewType>([meta.offsets, meta.bytes], meta.entries as usize)
-            .map_err(malformed)?;
+        let segments = ShardSegments { shard: self, is_checked: false };
+        let strings: MappedStrings<StringViewType> =
+            read_strings(&segments, &meta.strings, meta.entries as usize).map_err(malformed)?;
         let dictionary = strings.array(None);
         if dictionary.iter().zip(dictionary.iter().skip(1)).any(|(value, next)| value >= next) {
             return Err(malformed("values are not sorted".to_owned()));
@@ -391,9 +406,37 @@ impl Shard {
         Ok(())
     }
 
-    fn corrupt_column(&self, column: usize, error: StorageError) -> StorageError {
-        let name = self.footer.schema.fields.get(column).map(|field| field.name().clone());
+    fn corrupt_column(&self, physical: usize, error: StorageError) -> StorageError {
+        let name = self.footer.physical.columns().get(physical).map(|column| column.path.clone());
         corrupt(self.identity().shard, name, error)
+    }
+}
+
+/// The segments of one chunk or dictionary.
+struct ShardSegments<'a> {
+    shard: &'a Shard,
+    is_checked: bool,
+}
+
+impl Segments for ShardSegments<'_> {
+    fn segment(&self, location: SegmentLocation, what: &str) -> Result<Buffer, String> {
+        self.shard.segment(location, what, self.is_checked)
+    }
+
+    fn is_checked(&self) -> bool {
+        self.is_checked
+    }
+}
+
+/// Why the columns of a structure do not make one.
+enum AssemblyError {
+    Storage(StorageError),
+    Arrow(ArrowError),
+}
+
+impl From<ArrowError> for AssemblyError {
+    fn from(error: ArrowError) -> Self {
+        Self::Arrow(error)
     }
 }
 

@@ -9,10 +9,11 @@ use crate::{Bound, ColumnChunk, ZoneMap};
 /// The zone map that the values of a chunk have.
 pub(crate) fn zone_map_of(chunk: &ColumnChunk) -> ZoneMap {
     match chunk {
-        ColumnChunk::Array(array) => ZoneMap::gather(array),
         ColumnChunk::Dictionary { codes, dictionary } => {
-            ZoneMap::new(codes.len() as u64, codes.null_count() as u64, 0, code_bounds(codes, dictionary))
+            let codes = codes.slice(0, codes.len());
+            ZoneMap::new(codes.len() as u64, codes.null_count() as u64, 0, code_bounds(&codes, dictionary))
         }
+        chunk => ZoneMap::gather(&chunk.slice(0, chunk.len())),
     }
 }
 
@@ -31,9 +32,10 @@ pub(crate) fn nulls_are_zero(chunk: &ColumnChunk) -> bool {
     };
     match chunk {
         ColumnChunk::Dictionary { codes, .. } => {
+            let codes = codes.slice(0, codes.len());
             zero_where_null(codes.values().iter().map(|code| *code == 0), nulls)
         }
-        ColumnChunk::Array(array) => array_nulls_are_zero(array, nulls),
+        chunk => array_nulls_are_zero(&chunk.slice(0, chunk.len()), nulls),
     }
 }
 
@@ -46,6 +48,12 @@ fn array_nulls_are_zero(array: &dyn Array, nulls: &NullBuffer) -> bool {
         DataType::BinaryView => {
             zero_where_null(array.as_binary_view().views().iter().map(|view| *view == 0), nulls)
         }
+        DataType::List(_) => {
+            let lists = array.as_list::<i32>();
+            zero_where_null((0..lists.len()).map(|row| lists.value_length(row) == 0), nulls)
+        }
+        // The fields of a structure that is NULL are NULL, and checked as such where they are columns.
+        DataType::Struct(_) => true,
         data_type => {
             let data = array.to_data();
             let width = data_type.primitive_width().unwrap_or(1);
@@ -67,6 +75,7 @@ fn zero_where_null(is_zero: impl Iterator<Item = bool>, nulls: &NullBuffer) -> b
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Codes;
     use arrow::array::{ArrayRef, Int32Array};
     use std::sync::Arc;
 
@@ -79,7 +88,7 @@ mod tests {
         assert!(nulls_are_zero(&chunk(vec![5, 0])));
         assert!(!nulls_are_zero(&chunk(vec![5, 1])));
         let codes = |values: Vec<u32>| ColumnChunk::Dictionary {
-            codes: UInt32Array::new(values.into(), Some(nulls.clone())),
+            codes: Codes::from(UInt32Array::new(values.into(), Some(nulls.clone()))),
             dictionary: Arc::new(StringViewArray::from(vec!["a", "b"])),
         };
         assert!(nulls_are_zero(&codes(vec![1, 0])));
@@ -91,7 +100,7 @@ mod tests {
         let dictionary = Arc::new(StringViewArray::from(vec!["a", "b", "c"]));
         for codes in [vec![Some(1), None, Some(2)], vec![Some(0)], vec![None]] {
             let chunk = ColumnChunk::Dictionary {
-                codes: UInt32Array::from(codes),
+                codes: Codes::from(UInt32Array::from(codes)),
                 dictionary: Arc::clone(&dictionary),
             };
             assert_eq!(zone_map_of(&chunk), ZoneMap::gather(&chunk.into_array()));

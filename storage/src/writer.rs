@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray};
 use arrow::buffer::Buffer;
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -14,7 +14,8 @@ use crate::column_writer::ColumnWriter;
 use crate::decoder::malformed;
 use crate::directory::sync_directory;
 use crate::footer::{ShardFooter, row_group_count};
-use crate::format::{SHARD_ROWS_MAX, encode_header, encode_trailer};
+use crate::format::{SHARD_ROWS_MAX, Version, encode_header, encode_trailer};
+use crate::physical::{PhysicalColumn, PhysicalColumns, flatten};
 use crate::segment::SegmentWriter;
 use crate::{
     ColumnSummary, ROW_GROUP_ROWS, Result, ShardDirectory, ShardIdentity, StorageError, stored_type,
@@ -30,6 +31,8 @@ use crate::{
 pub struct ShardWriter {
     identity: ShardIdentity,
     schema: SchemaRef,
+    physical: PhysicalColumns,
+    /// One per column of the file.
     columns: Vec<ColumnWriter>,
     row_count: u64,
     file: SegmentWriter,
@@ -99,8 +102,8 @@ impl Drop for UnfinishedFile {
 }
 
 impl ShardWriter {
-    /// Starts a shard. The columns of `schema` are stored in the types that [`stored_type`] gives; names, nullability
-    /// and metadata stay.
+    /// Starts a shard. The columns of `schema` are stored in the types that [`stored_type`] gives, the fields of structures
+    /// as columns of their own; names, nullability and metadata stay.
     ///
     /// # Errors
     /// [`StorageError::UnsupportedType`], [`StorageError::AlreadyExists`] when the shard is there or another writer is
@@ -137,10 +140,12 @@ impl ShardWriter {
         schema: SchemaRef,
     ) -> Result<Self> {
         file.write_raw(&encode_header(identity.shard, identity.table))?;
-        let column =
-            |field: &Arc<Field>| ColumnWriter::new(identity.shard, field.name().clone(), field.data_type());
-        let columns = schema.fields.iter().map(column).collect();
-        Ok(Self { identity, schema, columns, row_count: 0, file, place, has_failed: false })
+        let physical = PhysicalColumns::new(&schema);
+        let column = |column: &PhysicalColumn| {
+            ColumnWriter::new(identity.shard, column.path.clone(), column.field.data_type())
+        };
+        let columns = physical.columns().iter().map(column).collect();
+        Ok(Self { identity, schema, physical, columns, row_count: 0, file, place, has_failed: false })
     }
 
     /// The schema as it is stored.
@@ -184,7 +189,7 @@ impl ShardWriter {
         if !self.row_count.is_multiple_of(ROW_GROUP_ROWS as u64) {
             self.end_row_group()?;
         }
-        let Self { identity, schema, columns, row_count, mut file, place, .. } = self;
+        let Self { identity, schema, physical, columns, row_count, mut file, place, .. } = self;
         let mut dictionaries = Vec::with_capacity(columns.len());
         let mut columns_chunks = Vec::with_capacity(columns.len());
         for column in columns {
@@ -196,11 +201,11 @@ impl ShardWriter {
         for _ in 0..row_group_count(row_count) {
             chunks.extend(columns_chunks.iter_mut().filter_map(Iterator::next));
         }
-        let footer = ShardFooter { identity, schema, row_count, dictionaries, chunks };
+        let footer = ShardFooter { identity, schema, physical, row_count, dictionaries, chunks };
         let footer_offset = file.position();
         let footer_bytes = footer.encode()?;
         // Readers must accept it, better tell now than when the data is needed.
-        if ShardFooter::parse(&footer_bytes, footer_offset)? != footer {
+        if ShardFooter::parse(&footer_bytes, footer_offset, Version::WRITTEN)? != footer {
             return Err(malformed("the footer does not survive its encoding"));
         }
         let (trailer, checksum) = encode_trailer(&footer_bytes, footer_offset);
@@ -219,7 +224,7 @@ impl ShardWriter {
         if self.has_failed { Err(StorageError::WriteFailed { shard: self.identity.shard }) } else { Ok(()) }
     }
 
-    /// The columns of a batch in the types of the schema.
+    /// The columns of a batch in the types of the schema, with the fields of structures behind them.
     fn stored_columns(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
         let mismatch = |what| StorageError::SchemaMismatch { shard: self.identity.shard, what };
         let (expected, found) = (self.schema.fields.len(), batch.num_columns());
@@ -231,7 +236,7 @@ impl ShardWriter {
             let what = format!("{rows} rows are more than {SHARD_ROWS_MAX}");
             return Err(StorageError::LimitExceeded { shard: self.identity.shard, what });
         }
-        let mut columns = Vec::with_capacity(found);
+        let mut columns = Vec::with_capacity(self.columns.len());
         for (field, values) in self.schema.fields.iter().zip(batch.columns()) {
             if !is_stored_as(values.data_type(), field.data_type()) {
                 let (name, expected, found) = (field.name(), field.data_type(), values.data_type());
@@ -241,7 +246,9 @@ impl ShardWriter {
             if values.null_count() > 0 && !field.is_nullable() {
                 return Err(mismatch(format!("column \"{}\" has NULLs", field.name())));
             }
-            columns.push(values);
+            check_elements(&values, field.data_type(), field.name()).map_err(mismatch)?;
+            flatten(&values, &mut columns)
+                .map_err(|source| StorageError::Convert { column: field.name().clone(), source })?;
         }
         Ok(columns)
     }
@@ -285,8 +292,44 @@ fn is_stored_as(found: &DataType, stored: &DataType) -> bool {
     match (stored_type(found), stored) {
         // Instants do not depend on the zone in which they are shown.
         (Some(DataType::Timestamp(_, Some(_))), DataType::Timestamp(_, Some(_))) => true,
+        // What elements are called does not matter.
+        (Some(DataType::List(found)), DataType::List(stored)) => {
+            is_stored_as(found.data_type(), stored.data_type())
+        }
+        (Some(DataType::Struct(found)), DataType::Struct(stored)) => {
+            found.len() == stored.len()
+                && found.iter().zip(stored).all(|(found, stored)| {
+                    found.name() == stored.name() && is_stored_as(found.data_type(), stored.data_type())
+                })
+        }
         (Some(found), stored) => found == *stored,
         (None, _) => *found == DataType::Null,
+    }
+}
+
+/// Whether elements of lists and fields of structures are NULL only where they may be. The error says where not.
+fn check_elements(values: &dyn Array, data_type: &DataType, name: &str) -> Result<(), String> {
+    let check = |values: &dyn Array, field: &Field, name: &str| {
+        if values.null_count() > 0 && !field.is_nullable() {
+            return Err(format!("column \"{name}\" has NULLs"));
+        }
+        check_elements(values, field.data_type(), name)
+    };
+    match data_type {
+        DataType::List(field) => match values.as_list_opt::<i32>() {
+            Some(lists) => check(lists.values(), field, name),
+            None => Ok(()),
+        },
+        DataType::Struct(fields) => {
+            let structure = values.as_struct_opt();
+            let columns = structure.map(StructArray::columns).unwrap_or_default();
+            columns.iter().zip(fields).try_for_each(|(values, field)| {
+                let name = format!("{name}.{}", field.name());
+                // Arrow has checked fields that are not nullable against the NULLs of their structure.
+                check_elements(values, field.data_type(), &name)
+            })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -365,7 +408,7 @@ mod tests {
     fn types_without_representation_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let directory = ShardDirectory::open(folder.path()).unwrap();
-        let created = ShardWriter::create(&directory, identity(), schema(DataType::UInt64, true));
+        let created = ShardWriter::create(&directory, identity(), schema(DataType::Null, true));
         assert!(matches!(created, Err(StorageError::UnsupportedType { column, .. }) if column == "a"));
         assert!(names(&directory).is_empty());
     }
@@ -385,7 +428,9 @@ mod tests {
             directory: folder.path().to_path_buf(),
         };
         let mut writer = ShardWriter::start(file, Some(place), identity(), schema).unwrap();
-        let rows = batch(Arc::new(Int64Array::from(vec![7; ROW_GROUP_ROWS])));
+        // Values that cannot be packed.
+        let rows = (0..ROW_GROUP_ROWS as i64).map(|row| row.wrapping_mul(0x1234_5678_9abc_def1));
+        let rows = batch(Arc::new(Int64Array::from_iter_values(rows)));
         assert!(matches!(writer.write(&rows), Err(StorageError::DiskFull { .. })));
         assert!(!path.exists());
         assert!(matches!(writer.write(&rows), Err(StorageError::WriteFailed { .. })));

@@ -1,10 +1,12 @@
 //! What is known about the values of a chunk or a column without reading them.
 
 use arrow::array::{Array, ArrowPrimitiveType, AsArray, PrimitiveArray};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
     Time64MicrosecondType, TimestampMicrosecondType,
 };
+use quickdb_kernels::packing;
 
 use crate::decoder::{Decoder, malformed};
 use crate::{Bound, Result, TEXT_BOUND_BYTES_MAX};
@@ -230,22 +232,23 @@ fn bool_bounds(array: &dyn Array) -> Option<(Bound, Bound)> {
     (has_true || has_false).then_some((Bound::Bool(!has_false), Bound::Bool(has_true)))
 }
 
+/// The values that are not NULL, in as few slices as they make.
+fn valid_slices<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> impl Iterator<Item = &[T::Native]> {
+    let values: &[T::Native] = array.values();
+    let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
+    let whole = nulls.is_none().then_some(values);
+    let slices = nulls.into_iter().flat_map(NullBuffer::valid_slices);
+    whole.into_iter().chain(slices.filter_map(|(start, end)| values.get(start..end)))
+}
+
 /// Smallest and largest value that is not NULL.
 fn min_max<T>(array: &PrimitiveArray<T>) -> Option<(T::Native, T::Native)>
 where
     T: ArrowPrimitiveType,
     T::Native: Ord,
 {
-    let widen = |bounds: Option<(T::Native, T::Native)>, value: T::Native| match bounds {
-        Some((min, max)) => Some((min.min(value), max.max(value))),
-        None => Some((value, value)),
-    };
-    if array.null_count() == 0 {
-        let (first, rest) = array.values().split_first()?;
-        Some(rest.iter().fold((*first, *first), |(min, max), value| (min.min(*value), max.max(*value))))
-    } else {
-        array.iter().flatten().fold(None, widen)
-    }
+    let ranges = valid_slices(array).filter_map(packing::range);
+    ranges.reduce(|(min, max), (low, high)| (min.min(low), max.max(high)))
 }
 
 fn int_bounds<T>(array: &dyn Array) -> Option<(Bound, Bound)>
@@ -265,21 +268,43 @@ where
 {
     let mut nan_count = 0;
     let mut bounds: Option<(f64, f64)> = None;
-    for value in array.as_primitive::<T>().iter().flatten() {
-        let value: f64 = value.into();
-        if value.is_nan() {
-            nan_count += 1;
-            continue;
+    for values in valid_slices(array.as_primitive::<T>()) {
+        let (nans, range) = float_range(values);
+        nan_count += nans;
+        let Some((low, high)) = range else { continue };
+        let (min, max) = bounds.get_or_insert((low, high));
+        if low.total_cmp(min).is_lt() {
+            *min = low;
         }
-        let (min, max) = bounds.get_or_insert((value, value));
-        if value.total_cmp(min).is_lt() {
-            *min = value;
-        }
-        if value.total_cmp(max).is_gt() {
-            *max = value;
+        if high.total_cmp(max).is_gt() {
+            *max = high;
         }
     }
     (nan_count, bounds.map(|(min, max)| (Bound::Float(min), Bound::Float(max))))
+}
+
+/// Number of NaNs, and the least and the greatest of the rest; -0 lies below 0.
+fn float_range<T: Copy + Into<f64>>(values: &[T]) -> (u64, Option<(f64, f64)>) {
+    let (mut nans, mut min, mut max) = (0_u64, f64::INFINITY, f64::NEG_INFINITY);
+    for value in values {
+        let value: f64 = (*value).into();
+        nans += u64::from(value.is_nan());
+        // NaN is neither.
+        min = if value < min { value } else { min };
+        max = if value > max { value } else { max };
+    }
+    if nans == values.len() as u64 {
+        return (nans, None);
+    }
+    // Comparing does not tell the zeros apart.
+    let has = |zero: f64| values.iter().any(|value| (*value).into().to_bits() == zero.to_bits());
+    if min == 0.0 {
+        min = if has(-0.0) { -0.0 } else { 0.0 };
+    }
+    if max == 0.0 {
+        max = if has(0.0) { 0.0 } else { -0.0 };
+    }
+    (nans, Some((min, max)))
 }
 
 fn text_bounds(array: &dyn Array) -> Option<(Bound, Bound)> {

@@ -1,6 +1,8 @@
 //! What each command does.
 
 pub(crate) mod demo;
+pub(crate) mod generate;
+pub(crate) mod load;
 pub(crate) mod master;
 pub(crate) mod start;
 pub(crate) mod worker;
@@ -30,6 +32,10 @@ pub(crate) struct Surroundings {
     pub(crate) program: PathBuf,
     /// The wish to stop.
     pub(crate) shutdown: Shutdown,
+    /// The password of clients, from the environment.
+    pub(crate) password: Option<String>,
+    /// Whether standard error is a terminal.
+    pub(crate) stderr_is_terminal: bool,
     /// The level of the log on the command line.
     pub(crate) log_level: Option<String>,
 }

@@ -5,6 +5,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use quickdb_kernels::bitmap::{indices, words_for};
+use quickdb_kernels::packing::{BLOCK_VALUES, PackWord, pack, packed_words, scaled_doubles, unpack};
 use quickdb_kernels::{Comparison, KeyTable, compare, extreme, grouped, sum};
 
 /// Rows of one chunk, as the executor hands them over.
@@ -35,6 +36,59 @@ fn show(name: &str, kernel: Duration, naive: Duration) {
     );
 }
 
+/// What unpacking costs beside a copy of the plain values, for some widths.
+fn show_packing(random: &mut impl FnMut() -> u64) {
+    for width in [1, 4, 9, 17, 24, 32] {
+        let values: Vec<u32> = (0..ROWS).map(|_| random() as u32 & u32::mask(width)).collect();
+        let words = packed_words::<u32>(width);
+        let mut packed = vec![0_u32; words * (ROWS / BLOCK_VALUES)];
+        for (values, packed) in values.chunks(BLOCK_VALUES).zip(packed.chunks_mut(words)) {
+            pack(values, 0, width, packed);
+        }
+        let mut out = vec![0_u32; ROWS];
+        let kernel = least(|| {
+            for (packed, out) in black_box(&packed).chunks(words).zip(out.chunks_mut(BLOCK_VALUES)) {
+                unpack(packed, width, 7, out);
+            }
+            black_box(&out);
+        });
+        let copy = least(|| {
+            out.copy_from_slice(black_box(&values));
+            black_box(&out);
+        });
+        show(&format!("unpack u32 of {width} bits, against a copy"), kernel, copy);
+    }
+    for width in [1, 17, 33, 51] {
+        let values: Vec<u64> = (0..ROWS).map(|_| random() & u64::mask(width)).collect();
+        let words = packed_words::<u64>(width);
+        let mut packed = vec![0_u64; words * (ROWS / BLOCK_VALUES)];
+        for (values, packed) in values.chunks(BLOCK_VALUES).zip(packed.chunks_mut(words)) {
+            pack(values, 0, width, packed);
+        }
+        let (mut out, mut doubles) = (vec![0_u64; ROWS], vec![0_f64; ROWS]);
+        let unpacked = |out: &mut Vec<u64>| {
+            for (packed, out) in black_box(&packed).chunks(words).zip(out.chunks_mut(BLOCK_VALUES)) {
+                unpack(packed, width, 7, out);
+            }
+        };
+        let kernel = least(|| {
+            unpacked(&mut out);
+            black_box(&out);
+        });
+        let copy = least(|| {
+            out.copy_from_slice(black_box(&values));
+            black_box(&out);
+        });
+        show(&format!("unpack u64 of {width} bits, against a copy"), kernel, copy);
+        let scaled = least(|| {
+            unpacked(&mut out);
+            scaled_doubles(&out, 100.0, &mut doubles);
+            black_box(&doubles);
+        });
+        show(&format!("f64 of {width} bits / 100, against a copy"), scaled, copy);
+    }
+}
+
 fn main() {
     let mut state = 1u64;
     let mut next = || {
@@ -45,6 +99,7 @@ fn main() {
     let singles: Vec<f32> = doubles.iter().map(|&value| value as f32).collect();
     let ints: Vec<i32> = (0..ROWS).map(|_| (next() % 1_000) as i32).collect();
     let keys: Vec<u64> = (0..ROWS).map(|_| next() % 5_000).collect();
+    show_packing(&mut next);
     let middle = 1_073.0;
     let mut words = vec![0u64; words_for(ROWS)];
 

@@ -30,6 +30,7 @@ pub mod gather;
 pub mod grouped;
 pub mod key_table;
 pub mod number;
+pub mod packing;
 pub mod sum;
 
 pub use compare::Comparison;

@@ -13,7 +13,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::error::{ErrorKind, ExecError};
-use crate::functions::type_names::pg_type_name;
+use crate::functions::type_names::{PG_TYPE_KEY, pg_type_name};
 
 /// Chooses the types that the arguments are cast to, or `None` when no variant of the function takes them.
 pub(crate) type Coerce = fn(&[DataType]) -> Option<Vec<DataType>>;
@@ -31,6 +31,8 @@ pub(crate) struct Function {
     /// Written between two arguments, or before one, where expressions are shown to people.
     operator: Option<&'static str>,
     transparent: bool,
+    /// The result is of the type that arrow does not know by itself, but the first argument's field names.
+    same_type: bool,
     /// Gives NULL for arguments of which none is NULL.
     nullable: bool,
     /// The type that a cast gives, in words.
@@ -51,6 +53,7 @@ impl Function {
             aliases: Vec::new(),
             operator: None,
             transparent: false,
+            same_type: false,
             nullable: false,
             cast_to: None,
             describe: None,
@@ -83,6 +86,12 @@ impl Function {
     /// The result's field carries the metadata that `describe` chooses.
     pub(crate) fn describe(mut self, describe: Describe) -> Self {
         self.describe = Some(describe);
+        self
+    }
+
+    /// The result's PostgreSQL type is the first argument's.
+    pub(crate) fn same_type(mut self) -> Self {
+        self.same_type = true;
         self
     }
 
@@ -156,6 +165,11 @@ impl ScalarUDFImpl for Function {
         let data_type = (self.returns)(&types, args.scalar_arguments)?;
         let nullable = self.nullable || args.arg_fields.iter().any(|field| field.is_nullable());
         let field = Field::new(self.name, data_type, nullable);
+        if self.same_type
+            && let Some(name) = args.arg_fields.first().and_then(|field| field.metadata().get(PG_TYPE_KEY))
+        {
+            return Ok(Arc::new(field.with_metadata([(PG_TYPE_KEY.to_owned(), name.clone())].into())));
+        }
         Ok(Arc::new(match self.describe.and_then(|describe| describe(&args, field.data_type())) {
             Some((key, value)) => field.with_metadata([(key.to_owned(), value.to_owned())].into()),
             None => field,

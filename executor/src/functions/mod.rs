@@ -28,20 +28,26 @@ mod date_format;
 mod date_parse;
 pub mod datetime_input;
 pub mod decimal;
+mod format;
 mod function;
 pub mod input;
 pub mod interval_input;
 pub mod intervals;
 mod introspection;
+mod json_build;
 mod letters;
+mod like_escape;
 mod moments;
 pub mod numeric_display;
 mod ordered_set;
 pub mod output;
 mod powers;
+pub mod quoting;
 mod regular_expressions;
 mod rounding;
+mod series;
 pub mod single_value;
+mod subscripts;
 mod temporal;
 pub mod text_of;
 mod texts;
@@ -70,6 +76,12 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     functions.extend(regular_expressions::functions());
     functions.extend(rounding::functions());
     functions.extend(whole_numbers::functions());
+    functions.push(Arc::new(ScalarUDF::from(format::Format::new())));
+    functions.extend(json_build::JsonBuild::all().map(|function| Arc::new(ScalarUDF::from(function))));
+    functions.extend(like_escape::functions());
+    functions.extend(quoting::functions());
+    functions.push(Arc::new(ScalarUDF::from(series::Series::new())));
+    functions.extend(subscripts::functions());
     functions.extend([
         average::average_udf(),
         variance::exact_variance_udf(),

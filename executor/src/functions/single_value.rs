@@ -19,6 +19,7 @@ use datafusion::logical_expr::{
 
 use crate::error::ErrorKind;
 use crate::functions::function::{Function, arg, error, internal, over_arrays};
+use crate::functions::type_names::PG_TYPE_KEY;
 
 /// Values kept: one for the answer, one to know that there was more.
 const VALUES_MAX: usize = 2;
@@ -67,6 +68,7 @@ pub fn single_row_udf() -> Arc<ScalarUDF> {
         },
     )
     .nullable()
+    .same_type()
     .udf()
 }
 
@@ -135,6 +137,17 @@ impl AggregateUDFImpl for SingleValue {
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
         let item = arg_types.first().cloned().unwrap_or(DataType::Null);
         Ok(DataType::List(Arc::new(Field::new_list_field(item, true))))
+    }
+
+    /// The list says which type PostgreSQL has for its values, for `single_row` to hand on.
+    fn return_field(&self, arg_fields: &[FieldRef]) -> Result<FieldRef> {
+        let types: Vec<DataType> = arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let field = Field::new(self.name(), self.return_type(&types)?, true);
+        let name = arg_fields.first().and_then(|field| field.metadata().get(PG_TYPE_KEY));
+        Ok(Arc::new(match name {
+            Some(name) => field.with_metadata([(PG_TYPE_KEY.to_owned(), name.clone())].into()),
+            None => field,
+        }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, UInt32Array, new_null_array};
+use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array, new_null_array};
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Schema};
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
@@ -33,12 +34,10 @@ impl Argument {
             Self::Column(column) => Ok((rows.whole(*column)?, false)),
             Self::Ids(column, dictionary) => Ok((Arc::new(ids(rows, *column, dictionary)?), false)),
             Self::Presence(column) => {
-                let array = match rows.row_group.chunk(*column)? {
-                    ColumnChunk::Array(array) => array.slice(rows.start, rows.selection.rows()),
-                    ColumnChunk::Dictionary { codes, .. } => {
-                        Arc::new(codes.slice(rows.start, rows.selection.rows()))
-                    }
-                };
+                let count = rows.selection.rows();
+                let nulls = rows.row_group.chunk(*column)?.nulls();
+                let nulls = nulls.map(|nulls| nulls.slice(rows.start, count));
+                let array = Arc::new(BooleanArray::new(BooleanBuffer::new_unset(count), nulls));
                 Ok((array, false))
             }
             Self::Expr(expr) => Ok((rows.evaluate(expr)?, true)),

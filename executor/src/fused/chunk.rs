@@ -41,7 +41,7 @@ impl<'a> ChunkRows<'a> {
 
     /// A column of all rows of the chunk.
     pub(super) fn whole(&self, column: usize) -> Result<ArrayRef> {
-        Ok(self.row_group.array(column)?.slice(self.start, self.selection.rows()))
+        self.row_group.slice(column, self.start, self.selection.rows())
     }
 
     /// An array over all rows of the chunk, of the selected rows only.

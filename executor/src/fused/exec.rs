@@ -8,10 +8,10 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{internal_datafusion_err, plan_err};
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::coop::make_cooperative;
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
 };
@@ -21,7 +21,7 @@ use futures::{TryStreamExt, stream};
 
 use super::driver;
 use super::program::ProgramMetrics;
-use crate::scan::{ScanPart, ShardScanExec};
+use crate::scan::{ScanPart, ShardScanExec, leaf_properties};
 
 /// A partial aggregate over the rows that a [`ShardScanExec`] would read.
 ///
@@ -50,20 +50,8 @@ impl ShardAggregateExec {
         if scan.limit.is_some() {
             return plan_err!("a scan with a limit cannot be fused with an aggregate");
         }
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(Arc::clone(&schema)),
-            Partitioning::UnknownPartitioning(scan.target.partitions),
-            EmissionType::Final,
-            Boundedness::Bounded,
-        )
-        .with_scheduling_type(SchedulingType::Cooperative);
-        Ok(Self {
-            scan,
-            aggregate,
-            schema,
-            properties: Arc::new(properties),
-            metrics: ExecutionPlanMetricsSet::new(),
-        })
+        let properties = leaf_properties(Arc::clone(&schema), scan.target.partitions, EmissionType::Final);
+        Ok(Self { scan, aggregate, schema, properties, metrics: ExecutionPlanMetricsSet::new() })
     }
 
     /// The same aggregate over a part of the rows, for one worker: schema and partition count stay.

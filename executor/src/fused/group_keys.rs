@@ -213,12 +213,14 @@ impl Dimension {
                 }
             }
             Source::Test { test } => {
-                let array = rows.whole(test.column())?;
-                let mut words = vec![0; bitmap::words_for(array.len())];
-                test.run(&array, &mut words);
-                let mut bytes = vec![0; array.len()];
+                let count = rows.selection.rows();
+                let mut words = vec![0; bitmap::words_for(count)];
+                test.select(rows.row_group, rows.start, count, &mut words)?;
+                let mut bytes = vec![0; count];
                 bitmap::to_bytes(&words, &mut bytes);
-                self.push_codes(&bytes, array.nulls(), indices, keys, u64::from);
+                let nulls = rows.row_group.chunk(test.column())?.nulls();
+                let nulls = nulls.map(|nulls| nulls.slice(rows.start, count));
+                self.push_codes(&bytes, nulls.as_ref(), indices, keys, u64::from);
             }
             Source::Flag { argument } => {
                 let (array, packed) = argument.resolve(rows)?;

@@ -141,7 +141,9 @@ pub struct TestCluster {
     pub cluster: Arc<Cluster>,
     pub owners: Arc<HashMap<ShardId, Vec<WorkerId>>>,
     pub tls: ClusterTls,
-    context: SessionContext,
+    pub context: SessionContext,
+    /// The sharded tables as they were registered.
+    pub tables: Vec<ShardTable>,
     _directory: tempfile::TempDir,
 }
 
@@ -178,6 +180,7 @@ impl TestCluster {
         context.register_table("label", label()).unwrap();
         let mut owners = HashMap::new();
         let mut next_shard = 1;
+        let mut registered = vec![];
         for (index, made) in tables.into_iter().enumerate() {
             let TestTable { name, schema, shards, tail, .. } = made;
             let table = TableId(index as u64 + 1);
@@ -217,18 +220,37 @@ impl TestCluster {
                 shards: Arc::new(placements),
                 partitions: 2,
             };
+            registered.push(provider.clone());
             let with_ids = ShardTable { row_ids: true, ..provider.clone() };
             context.register_table(format!("{name}_ids"), Arc::new(with_ids)).unwrap();
             context.register_table(name, Arc::new(provider)).unwrap();
         }
-        Self { workers, cluster, owners: Arc::new(owners), tls, context, _directory: directory }
+        Self {
+            workers,
+            cluster,
+            owners: Arc::new(owners),
+            tls,
+            context,
+            tables: registered,
+            _directory: directory,
+        }
     }
 
     /// The distributed plan of a query, and the session it runs in.
     pub async fn plan(&self, sql: &str, metrics: bool) -> Result<(SessionState, Arc<dyn ExecutionPlan>)> {
+        self.plan_avoiding(sql, metrics, &[]).await
+    }
+
+    async fn plan_avoiding(
+        &self,
+        sql: &str,
+        metrics: bool,
+        avoided: &[WorkerId],
+    ) -> Result<(SessionState, Arc<dyn ExecutionPlan>)> {
         let mut state = self.context.state();
         let logical = state.create_logical_plan(sql).await?;
-        let placement = QueryPlacement::new(Arc::clone(&self.cluster), Arc::clone(&self.owners));
+        let placement =
+            QueryPlacement::new(Arc::clone(&self.cluster), Arc::clone(&self.owners)).avoiding(avoided);
         pinning::with_placement(&mut state, placement, metrics)?;
         let plan = pinning::plan(&state, &logical).await?;
         Ok((state, plan))
@@ -236,8 +258,24 @@ impl TestCluster {
 
     /// The rows of a query.
     pub async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>> {
-        let (state, plan) = self.plan(sql, false).await?;
+        self.query_avoiding(sql, &[]).await
+    }
+
+    /// The rows of a query that leaves out some workers where it can.
+    pub async fn query_avoiding(&self, sql: &str, avoided: &[WorkerId]) -> Result<Vec<RecordBatch>> {
+        let (state, plan) = self.plan_avoiding(sql, false, avoided).await?;
         collect(plan, state.task_ctx()).await
+    }
+
+    /// The handle of a worker.
+    pub fn host(&self, worker: usize) -> ShardHost {
+        ShardHost::remote(&self.cluster, worker).unwrap()
+    }
+
+    /// Puts `table` in the place of the one of its name.
+    pub fn replace(&self, name: &str, table: ShardTable) {
+        self.context.deregister_table(name).unwrap();
+        self.context.register_table(name, Arc::new(table)).unwrap();
     }
 }
 

@@ -129,6 +129,16 @@ fn changed() -> (Harness, ShardTable) {
     .harness()
 }
 
+/// Two small shards, one with deleted rows, and a tail.
+pub fn small() -> Harness {
+    let shard = |first: u64, every: Option<u64>| {
+        let rows = data::rows(first, 1_500);
+        (rows.clone(), every, rows)
+    };
+    let shards = vec![shard(0, Some(5)), shard(1_500, None)];
+    Parts { schema: data::schema(), shards, tail: Some(vec![data::rows(3_000, 100)]) }.harness().0
+}
+
 const STATEMENTS: &[&str] = &[
     "select count(*) from t",
     "select count(*), count(nlarge), count(nword), count(name) from t",

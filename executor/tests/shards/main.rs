@@ -3,6 +3,7 @@
 mod changes;
 mod codec;
 mod data;
+mod faults;
 mod fused;
 mod harness;
 #[path = "../common/junk.rs"]

@@ -105,6 +105,12 @@ impl Decoder {
         if self.ended && matches!(self.source, Source::Text(_)) {
             return Ok(batches);
         }
+        if self.pending.is_empty() && bytes.len() >= self.wanted && !self.latin1 {
+            let mut at = 0;
+            self.process(bytes, &mut at, false, &mut batches)?;
+            self.pending.extend_from_slice(bytes.get(at..).unwrap_or_default());
+            return Ok(batches);
+        }
         if self.latin1 {
             let mut text = String::with_capacity(bytes.len());
             text.extend(bytes.iter().map(|byte| char::from(*byte)));
@@ -113,7 +119,7 @@ impl Decoder {
             self.pending.extend_from_slice(bytes);
         }
         if self.pending.len() >= self.wanted {
-            self.process(false, &mut batches)?;
+            self.process_pending(false, &mut batches)?;
         }
         Ok(batches)
     }
@@ -124,27 +130,41 @@ impl Decoder {
     /// [`Fault`], also for data that ends too early.
     pub fn finish(&mut self) -> Result<Vec<Batch>, Fault> {
         let mut batches = Vec::new();
-        self.process(true, &mut batches)?;
+        self.process_pending(true, &mut batches)?;
         if self.batch_rows > 0 {
             batches.push(self.take_batch()?);
         }
         Ok(batches)
     }
 
-    fn process(&mut self, at_end: bool, batches: &mut Vec<Batch>) -> Result<(), Fault> {
+    fn process_pending(&mut self, at_end: bool, batches: &mut Vec<Batch>) -> Result<(), Fault> {
         let mut pending = std::mem::take(&mut self.pending);
         let mut at = 0;
-        let result = match &self.source {
-            Source::Text(_) if self.ended => Ok(()),
-            Source::Text(_) => self.process_text(&pending, &mut at, at_end, batches),
-            Source::Binary(_) => self.steps("", &pending, &mut at, at_end, batches).map(|_| ()),
-        };
+        self.process(&pending, &mut at, at_end, batches)?;
         pending.drain(..at.min(pending.len()));
-        // A record that is longer than the chunk is read from its start each time: wait for twice as much.
-        self.wanted = (pending.len() * 2).max(CHUNK_BYTES);
         self.pending = pending;
-        result?;
-        if self.pending.len() > FIELD_BYTES_MAX {
+        Ok(())
+    }
+
+    /// Reads the whole rows of a chunk; `at` moves behind them.
+    fn process(
+        &mut self,
+        chunk: &[u8],
+        at: &mut usize,
+        at_end: bool,
+        batches: &mut Vec<Batch>,
+    ) -> Result<(), Fault> {
+        match &self.source {
+            Source::Text(_) if self.ended => {}
+            Source::Text(_) => self.process_text(chunk, at, at_end, batches)?,
+            Source::Binary(_) => {
+                self.steps("", chunk, at, at_end, batches)?;
+            }
+        }
+        let left = chunk.len().saturating_sub(*at);
+        // A record that is longer than the chunk is read from its start each time: wait for twice as much.
+        self.wanted = (left * 2).max(CHUNK_BYTES);
+        if left > FIELD_BYTES_MAX {
             let line = match &self.source {
                 Source::Text(splitter) => splitter.next_line(),
                 Source::Binary(_) => self.total_rows + 1,

@@ -12,6 +12,29 @@ const POWERS: [f64; 23] = [
     1e19, 1e20, 1e21, 1e22,
 ];
 
+/// 10^0 to 10^18.
+const SCALES: [u64; 19] = [
+    1,
+    10,
+    100,
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    100_000_000,
+    1_000_000_000,
+    10_000_000_000,
+    100_000_000_000,
+    1_000_000_000_000,
+    10_000_000_000_000,
+    100_000_000_000_000,
+    1_000_000_000_000_000,
+    10_000_000_000_000_000,
+    100_000_000_000_000_000,
+    1_000_000_000_000_000_000,
+];
+
 #[inline]
 fn digit(byte: u8) -> Option<u64> {
     let digit = byte.wrapping_sub(b'0');
@@ -77,7 +100,8 @@ pub(crate) fn decimal(bytes: &[u8], scale: u32, limit: i128) -> Option<i128> {
     let (value, behind) = fixed_point(digits)?;
     // More digits than the column keeps are rounded by the reader.
     let missing = scale.checked_sub(u32::try_from(behind).ok()?)?;
-    let value = i128::from(value).checked_mul(10_i128.checked_pow(missing)?)?;
+    // Both are below 10^18.
+    let value = i128::from(value) * i128::from(*SCALES.get(missing as usize)?);
     (value < limit).then_some(if negative { -value } else { value })
 }
 

@@ -23,6 +23,7 @@ mod fault;
 mod layout;
 mod list;
 mod rows;
+mod scanner;
 mod split;
 mod unescape;
 

@@ -3,11 +3,12 @@
 //! Two ways give the same rows: [`Splitter::quick`] jumps from one special character to the next, where lines end with
 //! a bare newline and nothing unusual is met; [`Splitter::careful`] takes every record.
 
-use memchr::{memchr, memchr2, memchr3};
+use memchr::{memchr, memchr2};
 
 use crate::fault::LineFault;
 use crate::layout::{Header, Layout};
 use crate::rows::{FIELD_BYTES_MAX, Rows, Span};
+use crate::scanner::Scanner;
 use crate::unescape;
 
 /// How the first line ended, which all others have to do too.
@@ -362,11 +363,14 @@ impl Splitter {
         rows_max: usize,
         rows: &mut Rows,
     ) -> Result<(), BadLine> {
+        let Layout { csv, delimiter, quote, .. } = self.layout;
+        let third = if csv { quote } else { b'\\' };
+        let mut scanner = Scanner::new(chunk.as_bytes(), *at, [delimiter, b'\n', third]);
         while rows.len() < rows_max {
             let first = rows.spans.len();
             let side = rows.side.len();
             let mut embedded = 0;
-            let end = self.quick_record(chunk, *at, first, &mut embedded, rows);
+            let end = self.quick_record(chunk, *at, &mut scanner, first, &mut embedded, rows);
             let Ok(Some(end)) = end else {
                 // The careful way reads it again and says what is wrong.
                 rows.spans.truncate(first);
@@ -375,7 +379,9 @@ impl Splitter {
             };
             let number = self.lines + 1 + embedded;
             let line = Span::chunk(*at, end);
-            rows.spans.resize(first + self.names.len(), Span::MISSING);
+            if rows.spans.len() - first < self.names.len() {
+                rows.spans.resize(first + self.names.len(), Span::MISSING);
+            }
             rows.lines.push(line);
             rows.numbers.push(number);
             self.lines = number;
@@ -385,36 +391,32 @@ impl Splitter {
     }
 
     /// The fields of the record at `start`; its end, or `None` where the careful way has to read it.
+    #[inline]
     fn quick_record(
         &self,
         chunk: &str,
         start: usize,
+        scanner: &mut Scanner<'_>,
         first: usize,
         embedded: &mut u64,
         rows: &mut Rows,
     ) -> Result<Option<usize>, LineFault> {
         let bytes = chunk.as_bytes();
         let Layout { csv, delimiter, quote, .. } = self.layout;
-        let third = if csv { quote } else { b'\\' };
         if csv && bytes.get(start) == Some(&b'\\') {
             return Ok(None);
         }
         let mut field_start = start;
-        let mut at = start;
         let mut special = false;
         loop {
-            let Some(found) = memchr3(delimiter, b'\n', third, bytes.get(at..).unwrap_or_default()) else {
-                return Ok(None);
-            };
-            at += found;
+            let Some(at) = scanner.next() else { return Ok(None) };
             let byte = bytes.get(at).copied().unwrap_or(b'\n');
             if byte == delimiter || byte == b'\n' {
                 self.push_field(chunk, field_start, at, special, first, rows)?;
                 if byte == b'\n' {
                     return Ok(Some(at));
                 }
-                at += 1;
-                field_start = at;
+                field_start = at + 1;
                 special = false;
             } else if csv {
                 if at > field_start {
@@ -435,17 +437,17 @@ impl Splitter {
                 } else {
                     rows.spans.push(Span::chunk(at + 1, end));
                 }
+                scanner.skip_to(end + 2);
                 if closes == Some(b'\n') {
                     return Ok(Some(end + 1));
                 }
-                at = end + 2;
-                field_start = at;
+                field_start = end + 2;
             } else {
                 if bytes.get(at + 1) == Some(&b'.') {
                     return Ok(None);
                 }
                 special = true;
-                at = (at + 2).min(bytes.len());
+                scanner.skip_to(at + 2);
             }
         }
     }

@@ -287,7 +287,8 @@ impl CatalogueSnapshot {
     }
 
     fn create_schema(&mut self, schema: &Schema) -> CatalogueResult<()> {
-        if schema.name.is_empty() || schema.name.starts_with("pg_") || schema.name == "information_schema" {
+        let reserved = ["information_schema", "quickdb", ""].contains(&schema.name.as_str());
+        if reserved || schema.name.starts_with("pg_") {
             return Err(CatalogueError::ReservedName(schema.name.clone()));
         }
         if self.schema(&schema.name).is_some() {

@@ -25,6 +25,7 @@ mod numbers;
 mod persist;
 mod pg_type;
 mod roles;
+mod secrets;
 mod snapshot;
 mod summary_codec;
 mod tables;
@@ -48,8 +49,8 @@ pub(crate) use pg_type::with_modifier;
 pub use pg_type::{PG_TYPE_KEY, PG_TYPMOD_KEY, PgType};
 pub use roles::RoleOptions;
 pub use snapshot::{
-    CatalogueSnapshot, Column, Constraint, ConstraintKind, Database, Role, Schema, Shard, StoredSetting, Table,
-    TableDefinition, TableOptions, View, Worker,
+    CatalogueSnapshot, Column, Constraint, ConstraintKind, Database, Role, Schema, Shard, StoredSetting,
+    Table, TableDefinition, TableOptions, View, Worker,
 };
 pub use tables::{NewTable, check_columns};
 

@@ -3,7 +3,7 @@
 //! A superuser may do everything, an owner everything with what it owns, everybody what PostgreSQL grants to `PUBLIC`
 //! from the start.
 
-use super::builtin::{INFORMATION_SCHEMA_OID, PG_CATALOG_OID, PG_TOAST_OID};
+use super::builtin::{INFORMATION_SCHEMA_OID, PG_CATALOG_OID, PG_TOAST_OID, QUICKDB_SCHEMA_OID};
 use super::relation;
 use super::session::SessionView;
 use crate::catalogue::Role;
@@ -127,7 +127,7 @@ impl SessionView {
     /// A schema as the object of privileges.
     pub(super) fn securable_schema(&self, oid: u32) -> Option<Securable> {
         match oid {
-            PG_CATALOG_OID | INFORMATION_SCHEMA_OID => {
+            PG_CATALOG_OID | INFORMATION_SCHEMA_OID | QUICKDB_SCHEMA_OID => {
                 Some(Securable { owner: SYSTEM_OWNER, public: &["USAGE"] })
             }
             PG_TOAST_OID => Some(Securable { owner: SYSTEM_OWNER, public: &[] }),

@@ -15,6 +15,9 @@ pub(super) const PG_TOAST_OID: u32 = 99;
 /// The OID of the namespace `information_schema`: PostgreSQL gives it one when a cluster is made.
 pub(super) const INFORMATION_SCHEMA_OID: u32 = 13_207;
 
+/// The OID of the schema `quickdb`, beyond those that PostgreSQL gives out itself.
+pub(super) const QUICKDB_SCHEMA_OID: u32 = 15_000;
+
 /// A row of `pg_type`.
 #[derive(Debug)]
 pub(super) struct BuiltinType {

@@ -24,8 +24,8 @@ pub enum Mistake {
     AmbiguousFunction,
     /// 22023: an argument with a value that the function does not take.
     InvalidParameter,
-    /// 22004: a NULL where none may be.
-    NullNotAllowed,
+    /// 42501: a right that the user has not.
+    InsufficientPrivilege,
     /// 42602: a name that cannot be one.
     InvalidName,
     /// 0A000: a reference to another database.
@@ -43,7 +43,10 @@ impl Mistake {
             Self::AmbiguousFunction => ErrorKind::AmbiguousFunction,
             Self::InvalidParameter => ErrorKind::InvalidParameter,
             Self::Unsupported => ErrorKind::Unsupported,
-            Self::UndefinedDatabase | Self::WrongObjectType | Self::NullNotAllowed | Self::InvalidName => {
+            Self::UndefinedDatabase
+            | Self::WrongObjectType
+            | Self::InvalidName
+            | Self::InsufficientPrivilege => {
                 return None;
             }
         })
@@ -61,7 +64,7 @@ impl Mistake {
             Self::WrongObjectType => "42809",
             Self::AmbiguousFunction => "42725",
             Self::InvalidParameter => "22023",
-            Self::NullNotAllowed => "22004",
+            Self::InsufficientPrivilege => "42501",
             Self::InvalidName => "42602",
             Self::Unsupported => "0A000",
         }

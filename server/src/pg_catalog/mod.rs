@@ -10,7 +10,7 @@
 //! A session has one [`PgCatalog`], registers it once, and gives it the newest snapshot before each statement.
 //!
 //! **Values.** `oid`, `xid` and the `reg...` types are `Int64`, so that they compare and join with numbers, and the
-//! field's metadata `pg_type` names them; [`PgCatalog::reg_output`] says which function prints a `reg...` value. `name`,
+//! field's metadata `pg_type` names them; [`RegNames`] prints `reg...` values when they leave. `name`,
 //! `"char"` and other texts are `Utf8View` with their name in `pg_type`; `int2vector` and `oidvector` are lists.
 //!
 //! **Invariant:** no secret leaves the catalogue: password verifiers have no column here.
@@ -31,7 +31,6 @@ mod type_name;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use arrow::datatypes::{DataType, Field};
 use datafusion::catalog::{CatalogProvider, SchemaProvider};
 use datafusion::error::Result;
 use datafusion::execution::FunctionRegistry;
@@ -50,7 +49,9 @@ pub use session::{
     CursorFacts, LiveFacts, NothingLive, PreparedStatementFacts, SessionActivity, SessionFacts,
 };
 
-use crate::catalogue::{CatalogueSnapshot, PG_TYPE_KEY};
+use crate::catalogue::CatalogueSnapshot;
+use crate::wire::RegNames;
+use crate::wire::types::base_type;
 
 /// Where rows come from, for the relations that have any.
 const SOURCES: &[&[((&str, &str), RowSource)]] = &[
@@ -59,9 +60,13 @@ const SOURCES: &[&[((&str, &str), RowSource)]] = &[
     relations::information_schema::SOURCES,
     relations::live::SOURCES,
     relations::routines::SOURCES,
+    relations::state::SOURCES,
     relations::statistics::SOURCES,
     relations::types::SOURCES,
 ];
+
+/// The schemas that no user makes.
+pub(crate) const SYSTEM_SCHEMAS: [&str; 3] = ["pg_catalog", "information_schema", "quickdb"];
 
 /// The catalogue of one session. A clone is the same catalogue.
 #[derive(Debug, Clone)]
@@ -111,7 +116,7 @@ impl PgCatalog {
     /// # Errors
     /// When it takes no schemas.
     pub fn register_schemas(&self, catalog: &dyn CatalogProvider) -> Result<()> {
-        for name in ["pg_catalog", "information_schema"] {
+        for name in SYSTEM_SCHEMAS {
             catalog.register_schema(name, self.system_schema(name))?;
         }
         Ok(())
@@ -159,23 +164,6 @@ impl PgCatalog {
         self.view().search_path(false)
     }
 
-    /// The function that turns the values of a `reg...` column into what they print as; `None` for other columns.
-    pub fn reg_output(field: &Field) -> Option<&'static str> {
-        if field.data_type() != &DataType::Int64 {
-            return None;
-        }
-        Some(match field.metadata().get(PG_TYPE_KEY)?.as_str() {
-            "regclass" => "pg_regclass",
-            "regtype" => "pg_regtype",
-            "regproc" => "pg_regproc",
-            "regprocedure" => "pg_regprocedure",
-            "regrole" => "pg_regrole",
-            "regnamespace" => "pg_regnamespace",
-            "regcollation" => "pg_regcollation",
-            _ => return None,
-        })
-    }
-
     fn view(&self) -> Arc<SessionView> {
         // The lock is held for a clone of an `Arc` only, so that a poisoned one still holds a whole view.
         Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
@@ -189,5 +177,16 @@ impl PgCatalog {
 
     fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.view, &other.view)
+    }
+}
+
+/// What the values of the `reg...` types are called, for clients.
+impl RegNames for PgCatalog {
+    fn name_of(&self, reg_type_oid: u32, oid: u32) -> Option<String> {
+        let reg = base_type(reg_type_oid)?.name;
+        if oid == 0 {
+            return Some("-".to_owned());
+        }
+        functions::reg_text(&self.view(), reg, oid)
     }
 }

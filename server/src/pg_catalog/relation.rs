@@ -47,7 +47,11 @@ pub(super) struct RelationColumn {
 
 impl Relation {
     pub(super) fn namespace(&self) -> u32 {
-        if self.schema == "pg_catalog" { builtin::PG_CATALOG_OID } else { builtin::INFORMATION_SCHEMA_OID }
+        match self.schema {
+            "pg_catalog" => builtin::PG_CATALOG_OID,
+            "quickdb" => builtin::QUICKDB_SCHEMA_OID,
+            _ => builtin::INFORMATION_SCHEMA_OID,
+        }
     }
 }
 
@@ -147,8 +151,8 @@ fn data_type(of: &BuiltinType) -> (DataType, bool) {
         "timestamptz" => (DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
         "interval" => (DataType::Interval(IntervalUnit::MonthDayNano), true),
         // Numbers, so that they compare with numbers and join with `oid` columns as in PostgreSQL.
-        "oid" | "xid" | "regproc" | "regprocedure" | "regtype" | "regclass" | "regrole" | "regnamespace"
-        | "regcollation" => (DataType::Int64, false),
+        "oid" | "xid" | "regproc" | "regprocedure" | "regoper" | "regoperator" | "regtype" | "regclass"
+        | "regrole" | "regnamespace" | "regcollation" => (DataType::Int64, false),
         "int2vector" => (list(DataType::Int16), false),
         "oidvector" => (list(DataType::Int64), false),
         _ => (DataType::Utf8View, false),

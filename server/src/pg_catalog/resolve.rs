@@ -11,6 +11,10 @@ impl SessionView {
     /// # Errors
     /// [`Mistake::InvalidName`] for what cannot be a name, [`Mistake::Unsupported`] for another database's.
     pub(super) fn relation_oid(&self, name: &str) -> FunctionResult<Option<u32>> {
+        // A number is an OID, of whatever it may be.
+        if let Ok(oid) = name.parse() {
+            return Ok(Some(oid));
+        }
         let parts = identifier::split_qualified(name)?;
         Ok(match parts.as_slice() {
             [name] => self.search_path(true).iter().find_map(|schema| self.relation_in(schema, name)),

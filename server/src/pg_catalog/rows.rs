@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, BinaryViewBuilder, BooleanBuilder, Decimal128Builder, Float32Builder, Float64Builder,
     Int16Builder, Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, ListArray, RecordBatch,
-    RecordBatchOptions, StringViewBuilder, TimestampMicrosecondBuilder, new_null_array,
+    RecordBatchOptions, StringViewBuilder, StructArray, TimestampMicrosecondBuilder, new_null_array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, FieldRef, IntervalMonthDayNano, SchemaRef};
@@ -274,6 +274,23 @@ pub(super) fn array(field: &FieldRef, values: &[Datum]) -> Result<ArrayRef> {
                 flat,
                 Some(nulls),
             )?)
+        }
+        // A record is the list of its fields.
+        DataType::Struct(fields) => {
+            let mut columns = vec![Vec::with_capacity(values.len()); fields.len()];
+            for value in values {
+                let items = value.as_list().unwrap_or_default();
+                for (index, column) in columns.iter_mut().enumerate() {
+                    column.push(items.get(index).cloned().unwrap_or(Datum::Null));
+                }
+            }
+            let columns = fields
+                .iter()
+                .zip(&columns)
+                .map(|(field, values)| array(field, values))
+                .collect::<Result<_>>()?;
+            let nulls = values.iter().map(|value| !matches!(value, Datum::Null)).collect::<Vec<_>>();
+            Arc::new(StructArray::try_new(fields.clone(), columns, Some(NullBuffer::from(nulls)))?)
         }
         data_type if values.iter().all(|value| matches!(value, Datum::Null)) => {
             new_null_array(data_type, values.len())

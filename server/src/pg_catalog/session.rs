@@ -68,6 +68,16 @@ pub trait LiveFacts: Debug + Send + Sync {
     fn cursors(&self) -> Vec<CursorFacts> {
         Vec::new()
     }
+
+    /// Stops the statement of the session with that process id; whether there is such a session.
+    fn cancel(&self, _pid: i32) -> bool {
+        false
+    }
+
+    /// Ends the session with that process id; whether there is one.
+    fn terminate(&self, _pid: i32) -> bool {
+        false
+    }
 }
 
 /// A session about which nothing is known.
@@ -89,6 +99,8 @@ pub struct SessionActivity {
     pub application_name: String,
     /// The client's address; `None` for a local one.
     pub client_address: Option<(String, u16)>,
+    /// Whether TLS protects the connection.
+    pub is_encrypted: bool,
     /// When the session began.
     pub started_us: i64,
     /// When its transaction began.
@@ -173,6 +185,7 @@ impl SessionView {
         match name {
             "pg_catalog" => Some(builtin::PG_CATALOG_OID),
             "information_schema" => Some(builtin::INFORMATION_SCHEMA_OID),
+            "quickdb" => Some(builtin::QUICKDB_SCHEMA_OID),
             "pg_toast" => Some(builtin::PG_TOAST_OID),
             name => self.snapshot.schema(name).map(|schema| schema.oid),
         }
@@ -183,6 +196,7 @@ impl SessionView {
         match oid {
             builtin::PG_CATALOG_OID => Some("pg_catalog"),
             builtin::INFORMATION_SCHEMA_OID => Some("information_schema"),
+            builtin::QUICKDB_SCHEMA_OID => Some("quickdb"),
             builtin::PG_TOAST_OID => Some("pg_toast"),
             oid => self.snapshot.schemas.iter().find(|schema| schema.oid == oid).map(|schema| &*schema.name),
         }

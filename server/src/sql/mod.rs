@@ -105,6 +105,8 @@ pub fn configure(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     options.sql_parser.map_string_types_to_utf8view = true;
     // Outer joins make columns nullable that the logical plan took for more; values are as they are.
     options.execution.skip_physical_aggregate_schema_check = true;
+    // No table has records, and what the catalogue has of them loses its qualifiers when it is moved about.
+    options.optimizer.enable_leaf_expression_pushdown = false;
     quickdb_executor::functions::add_to(builder)
 }
 
@@ -186,7 +188,7 @@ async fn plan_with(
     let plan = planner.sql_statement_to_plan_with_context(Statement::Query(query), &mut context)?;
     let plan = analyze::LiteralTypes.analyze(plan, state.config_options())?;
     let plan = with_typed_parameters(plan)?;
-    let plan = analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+    let plan = analyzer(state).execute_and_check(plan, state.config_options(), |_, _| {})?;
     let parameters = parameter_types(&plan, parameters)?;
     let output = plan
         .schema()
@@ -197,8 +199,8 @@ async fn plan_with(
     Ok(PlannedQuery { plan, output, parameters })
 }
 
-fn analyzer() -> Analyzer {
-    Analyzer::with_rules(analyze::rules())
+fn analyzer(state: &SessionState) -> Analyzer {
+    Analyzer::with_rules(analyze::rules(state))
 }
 
 fn parser_options() -> ParserOptions {

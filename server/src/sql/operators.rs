@@ -10,13 +10,13 @@ use crate::wire::types::column_type;
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{BinaryExpr, Cast, Placeholder, ScalarFunction};
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable, Operator, ScalarUDF};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
+use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, Operator, ScalarUDF, lit};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use quickdb_executor::error::{ErrorKind, ExecError};
 use quickdb_executor::functions::arithmetic::{self, Arithmetic};
 use quickdb_executor::functions::input::numeric_literal_type;
-use quickdb_executor::functions::type_names::{pg_type_name, timestamptz};
+use quickdb_executor::functions::type_names::{PG_TYPE_KEY, pg_type_name, timestamptz};
 use quickdb_executor::functions::{scalar_functions, undefined_operator};
 
 static ARITHMETIC: LazyLock<Vec<(Arithmetic, Arc<ScalarUDF>)>> =
@@ -25,11 +25,36 @@ static ARITHMETIC: LazyLock<Vec<(Arithmetic, Arc<ScalarUDF>)>> =
 static POWER: LazyLock<Option<Arc<ScalarUDF>>> =
     LazyLock::new(|| scalar_functions().into_iter().find(|function| function.name() == "power"));
 
+static SUBSCRIPT: LazyLock<Option<Arc<ScalarUDF>>> =
+    LazyLock::new(|| scalar_functions().into_iter().find(|function| function.name() == "array_subscript"));
+
 /// Plans operators.
 #[derive(Debug)]
 pub struct Operators;
 
 impl ExprPlanner for Operators {
+    /// `array[n]`: NULL for a place that is not there. What `int2vector` and `oidvector` hold is counted from 0, where
+    /// arrays are counted from 1.
+    fn plan_field_access(
+        &self,
+        access: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        let RawFieldAccessExpr { field_access, expr } = access;
+        match (field_access, SUBSCRIPT.as_ref()) {
+            (GetFieldAccess::ListIndex { key }, Some(function)) if is_list(&expr.get_type(schema)?) => {
+                let key = if is_vector(&expr, schema)? {
+                    cast(*key, &DataType::Null, &DataType::Int64) + lit(1_i64)
+                } else {
+                    *key
+                };
+                let subscript = ScalarFunction::new_udf(Arc::clone(function), vec![expr, key]);
+                Ok(PlannerResult::Planned(Expr::ScalarFunction(subscript)))
+            }
+            (field_access, _) => Ok(PlannerResult::Original(RawFieldAccessExpr { field_access, expr })),
+        }
+    }
+
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         let RawBinaryExpr { op, left, right } = expr;
         if let Some(arithmetic) = arithmetic_of(&op) {
@@ -392,6 +417,11 @@ fn adopt_each_other(left: Expr, right: Expr, schema: &DFSchema) -> Result<(Expr,
 /// A cast, unless the type is there already.
 pub fn cast(expr: Expr, from: &DataType, to: &DataType) -> Expr {
     if from == to { expr } else { Expr::Cast(Cast::new(Box::new(expr), to.clone())) }
+}
+
+fn is_vector(expr: &Expr, schema: &DFSchema) -> Result<bool> {
+    let (_, field) = expr.to_field(schema)?;
+    Ok(matches!(field.metadata().get(PG_TYPE_KEY).map(String::as_str), Some("int2vector" | "oidvector")))
 }
 
 fn is_text(data_type: &DataType) -> bool {

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::sql::sqlparser::ast::{Ident, Statement, TableFactor, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{DescribeAlias, Ident, Statement, TableFactor, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError, ParserOptions};
@@ -78,7 +78,7 @@ fn parse_one(
         .with_recursion_limit(NESTING_MAX)
         .with_tokens_with_locations(respelled);
     let ends_here = |parser: &Parser| syntax_error(sql, parser.peek_token_ref(), end);
-    let parsed = parser.parse_statement();
+    let parsed = if begins(Keyword::CHECK) { parse_check_table(&mut parser) } else { parser.parse_statement() };
     let mut statement = match parsed {
         Ok(statement) => statement,
         Err(ParserError::RecursionLimitExceeded) => return Err(too_deep()),
@@ -105,6 +105,18 @@ fn parse_one(
             .at(Some(position_of_byte(sql, from))));
     }
     Ok(statement)
+}
+
+/// `CHECK TABLE name`, which no parser knows: it travels as a DESCRIBE, which PostgreSQL does not know.
+fn parse_check_table(parser: &mut Parser<'_>) -> Result<Statement, ParserError> {
+    parser.expect_keyword(Keyword::CHECK)?;
+    parser.expect_keyword(Keyword::TABLE)?;
+    Ok(Statement::ExplainTable {
+        describe_alias: DescribeAlias::Describe,
+        hive_format: None,
+        has_table_keyword: true,
+        table_name: parser.parse_object_name(false)?,
+    })
 }
 
 /// Words that PostgreSQL never takes for a name unless they are quoted, and the parser does.

@@ -103,7 +103,11 @@ impl ViewRelation {
 
     /// The view's query as a relation with the view's columns. It is planned where the view was created: with the
     /// search path of then.
-    async fn expand(&self, state: &SessionState, facts: &SessionFacts) -> Result<Arc<dyn TableProvider>, PgError> {
+    async fn expand(
+        &self,
+        state: &SessionState,
+        facts: &SessionFacts,
+    ) -> Result<Arc<dyn TableProvider>, PgError> {
         let wrong = |error| PgError::from_datafusion(error, None);
         let view = &self.view;
         let facts = SessionFacts { search_path: view.search_path.clone(), ..facts.clone() };
@@ -113,7 +117,10 @@ impl ViewRelation {
         };
         let planned = super::plan_query(state, &facts, &statement, &[]).await?;
         let columns = planned.plan.schema().columns();
-        let named = columns.into_iter().zip(&view.columns).map(|(column, (name, _))| Expr::Column(column).alias(name));
+        let named = columns
+            .into_iter()
+            .zip(&view.columns)
+            .map(|(column, (name, _))| Expr::Column(column).alias(name));
         let plan = LogicalPlanBuilder::from(planned.plan.clone()).project(named).map_err(wrong)?;
         let plan = plan.build().map_err(wrong)?;
         Ok(Arc::new(ViewTable::new(plan, Some(view.query.clone()))))
@@ -174,6 +181,7 @@ impl ContextProvider for Relations<'_> {
         let args = args
             .into_iter()
             .map(|arg| simplifier.coerce(arg, &schema).and_then(|arg| simplifier.simplify(arg)))
+            .map(|arg| arg.map(widened))
             .collect::<Result<Vec<_>>>()?;
         let session: &dyn Session = self.state;
         Ok(provider_as_source(
@@ -246,6 +254,18 @@ impl ContextProvider for Relations<'_> {
 
     fn udwf_names(&self) -> Vec<String> {
         self.state.window_functions().keys().cloned().collect()
+    }
+}
+
+/// A whole number as a bigint, in which DataFusion's table functions count.
+fn widened(expr: Expr) -> Expr {
+    match &expr {
+        Expr::Literal(value, None) if value.data_type().is_integer() => match value.cast_to(&DataType::Int64)
+        {
+            Ok(value) => Expr::Literal(value, None),
+            Err(_) => expr,
+        },
+        _ => expr,
     }
 }
 

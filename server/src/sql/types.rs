@@ -14,6 +14,19 @@ use quickdb_executor::functions::type_names::{PG_TYPE_KEY, timestamp, timestampt
 
 use super::rewrite::folded;
 
+/// Types whose values are OIDs and print as the names of what they identify.
+pub const REG_TYPES: [&str; 9] = [
+    "regclass",
+    "regtype",
+    "regproc",
+    "regprocedure",
+    "regoper",
+    "regoperator",
+    "regrole",
+    "regnamespace",
+    "regcollation",
+];
+
 /// Plans type names.
 #[derive(Debug)]
 pub struct PgTypes;
@@ -59,8 +72,13 @@ fn plan(sql_type: &SqlType) -> Result<Option<FieldRef>> {
             | ArrayElemTypeDef::Parenthesis(element),
         ) => {
             let Some(element) = plan(element)? else { return Ok(None) };
-            plain(DataType::List(Arc::new(Field::new_list_field(element.data_type().clone(), true))))
+            let list = DataType::List(Arc::new(Field::new_list_field(element.data_type().clone(), true)));
+            match element.metadata().get(PG_TYPE_KEY) {
+                Some(name) => named(&format!("{name}[]"), list),
+                None => plain(list),
+            }
         }
+        SqlType::Regclass => named("regclass", DataType::Int64),
         SqlType::Custom(name, _) => custom(&custom_name(name)),
         _ => Ok(None),
     }
@@ -120,6 +138,7 @@ fn custom(name: &str) -> Result<Option<FieldRef>> {
         "bytea" => plain(DataType::BinaryView),
         "numeric" => plain(DataType::Decimal128(38, 16)),
         "oid" | "xid" | "cid" => named(name, DataType::Int64),
+        reg if REG_TYPES.contains(&reg) => named(reg, DataType::Int64),
         "name" | "char" | "varchar" | "bpchar" | "json" | "jsonb" | "uuid" | "cstring" | "aclitem"
         | "int2vector" | "oidvector" | "unknown" | "pg_node_tree" | "xid8" | "pg_lsn" => {
             named(name, DataType::Utf8View)

@@ -75,17 +75,17 @@ impl EncodeError {
     }
 }
 
-/// Finds the OID that a `regclass`, `regtype` or `regproc` text stands for, where the binary form is asked for.
-pub trait OidLookup: Send + Sync + fmt::Debug {
-    /// The OID of `text` as a value of the type `reg_type_oid`; `None` where there is no such object.
-    fn oid_of(&self, reg_type_oid: u32, text: &str) -> Option<u32>;
+/// Finds what the values of `regclass`, `regtype` and their like, which are OIDs, are called in text.
+pub trait RegNames: Send + Sync + fmt::Debug {
+    /// The name of the object `oid` as a value of the type `reg_type_oid`; `None` where there is no such object.
+    fn name_of(&self, reg_type_oid: u32, oid: u32) -> Option<String>;
 }
 
 /// What writers need to know besides the column.
 #[derive(Debug, Clone)]
 pub(super) struct WriterContext {
     pub(super) settings: Arc<OutputSettings>,
-    pub(super) lookup: Option<Arc<dyn OidLookup>>,
+    pub(super) names: Option<Arc<dyn RegNames>>,
 }
 
 /// Writes the values of one column of one batch.
@@ -185,7 +185,7 @@ pub(crate) fn text_value(
     settings: &Arc<OutputSettings>,
     out: &mut BytesMut,
 ) -> Result<bool, EncodeError> {
-    let context = WriterContext { settings: Arc::clone(settings), lookup: None };
+    let context = WriterContext { settings: Arc::clone(settings), names: None };
     let writer = column_writer(field, array, FieldFormat::Text, &context)?;
     if writer.is_null(row_idx) {
         return Ok(false);

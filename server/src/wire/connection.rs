@@ -25,7 +25,7 @@ use pgwire::messages::response::EmptyQueryResponse;
 use tokio_util::sync::CancellationToken;
 
 use super::copy_out::CopyEncoder;
-use super::interrupt::{ConnectionGuard, Connections, Interrupts};
+use super::interrupt::{ConnectionGuard, Connections, Interrupts, terminated};
 use super::params;
 use super::row::{RowEncoder, field_infos};
 use super::socket::{Client, ClientGone, Messages};
@@ -188,6 +188,7 @@ impl Connection {
                 let message = "terminating connection due to administrator command";
                 return Err(End::Server(PgError::with_state(SqlState::ADMIN_SHUTDOWN, message)));
             }
+            () = self.interrupts.terminated.cancelled() => return Err(End::Server(terminated())),
             next = self.messages.next() => next,
             () = expired => return Err(End::Server(PgError::with_state(code, message))),
         };
@@ -195,19 +196,31 @@ impl Connection {
     }
 
     async fn ready(&mut self) -> Result<(), ClientGone> {
+        if self.interrupts.terminated.is_cancelled() {
+            return Ok(());
+        }
         for (name, value) in self.session.take_changed() {
             self.client.parameter(&name, &value).await?;
         }
         let status = self.session.status();
+        self.session.activity().end(status);
         self.client.ready(status).await
+    }
+
+    /// Tells of a failed statement; of the end that another session has made of this one it is told once, later.
+    async fn failed(&mut self, error: PgError) -> Result<(), ClientGone> {
+        self.session.fail();
+        if self.interrupts.terminated.is_cancelled() {
+            return Ok(());
+        }
+        self.client.error(error).await
     }
 
     /// Tells of a failed message of the extended protocol, and skips to the next Sync.
     async fn extended(&mut self, result: Result<(), PgError>) -> Result<(), End> {
         if let Err(error) = result {
-            self.session.fail();
             self.skipping = true;
-            self.client.error(error).await?;
+            self.failed(error).await?;
         }
         Ok(())
     }
@@ -217,12 +230,12 @@ impl Connection {
     }
 
     async fn simple_query(&mut self, text: &str) -> Result<(), ClientGone> {
+        self.session.activity().begin(text);
         let interrupts = Arc::clone(&self.interrupts);
         let timeout = self.statement_timeout();
         let result = interrupts.guard(timeout, self.simple_statements(text)).await;
         if let Err(error) = result {
-            self.session.fail();
-            self.client.error(error).await?;
+            self.failed(error).await?;
         }
         Ok(())
     }
@@ -282,7 +295,8 @@ impl Connection {
 
     fn row_encoder(&self, description: &Description, formats: &[FieldFormat]) -> Result<RowEncoder, PgError> {
         let formats = one_each(formats, description.names.len());
-        Ok(RowEncoder::new(&description.schema, &formats, self.session.output_settings())?)
+        let encoder = RowEncoder::new(&description.schema, &formats, self.session.output_settings())?;
+        Ok(encoder.with_names(self.session.reg_names()))
     }
 
     async fn row_description(
@@ -364,8 +378,13 @@ impl Connection {
         options: CopyOptions,
         prepared: &Prepared,
     ) -> Result<usize, PgError> {
-        let mut encoder =
-            CopyEncoder::with_names(&description.schema, description.names, options, self.session.output_settings())?;
+        let mut encoder = CopyEncoder::with_names(
+            &description.schema,
+            description.names,
+            options,
+            self.session.output_settings(),
+        )?
+        .printing_by(self.session.reg_names());
         let columns = i16::try_from(encoder.column_count()).map_err(|_| {
             PgError::with_state(SqlState::PROGRAM_LIMIT_EXCEEDED, "too many columns for COPY")
         })?;
@@ -382,9 +401,7 @@ impl Connection {
                 batch.map_err(|error| PgError::from_datafusion(error, Some(&prepared.statement.source)))?;
             let Some(batch) = batch else { break };
             rows += batch.num_rows();
-            // Clients take each message for one row.
-            for row in 0..batch.num_rows() {
-                let data = encoder.encode_batch(&batch.slice(row, 1))?;
+            for data in encoder.encode_batch(&batch)? {
                 self.client.feed(Backend::CopyData(CopyData::new(data))).await?;
             }
         }
@@ -401,6 +418,7 @@ impl Connection {
             let text = format!("prepared statement \"{name}\" already exists");
             return Err(PgError::with_state(SqlState::DUPLICATE_PREPARED_STATEMENT, text));
         }
+        self.session.activity().begin(&message.query);
         let declared: Vec<_> = message.type_oids.iter().map(|oid| declared_type(*oid)).collect();
         let mut statements = sql::parse(&message.query)?;
         let statement = match statements.len() {
@@ -487,6 +505,7 @@ impl Connection {
         let name = message.name.unwrap_or_default();
         let limit = usize::try_from(message.max_rows).ok().filter(|rows| *rows > 0).unwrap_or(usize::MAX);
         let mut portal = self.session.portals.remove(&name).ok_or_else(|| no_such_portal(&name))?;
+        self.session.activity().begin(&portal.prepared.statement.source);
         let interrupts = Arc::clone(&self.interrupts);
         let timeout = self.statement_timeout();
         interrupts.guard(timeout, self.execute_portal(&mut portal, limit)).await?;

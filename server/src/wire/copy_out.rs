@@ -1,6 +1,6 @@
 //! Record batches to the data of `COPY ... TO STDOUT`, many rows to a message.
 
-use super::column::{BoxedWriter, EncodeError, WriterContext, column_writer};
+use super::column::{BoxedWriter, EncodeError, RegNames, WriterContext, column_writer};
 use super::copy_options::{CopyEncoding, CopyError, CopyFormat, CopyOptions};
 use super::settings::OutputSettings;
 use super::types::column_type;
@@ -81,8 +81,15 @@ impl CopyEncoder {
             }
         }
         let forced = options.forced_columns(&names)?;
-        let context = WriterContext { settings, lookup: None };
+        let context = WriterContext { settings, names: None };
         Ok(Self { fields: schema.fields().to_vec(), names, forced, options, context })
+    }
+
+    /// Prints `regclass` and its like by their names.
+    #[must_use]
+    pub fn printing_by(mut self, names: Arc<dyn RegNames>) -> Self {
+        self.context.names = Some(names);
+        self
     }
 
     /// Number of columns, for `CopyOutResponse`.
@@ -119,11 +126,11 @@ impl CopyEncoder {
         Ok(Some(self.encoded(out)?))
     }
 
-    /// The rows of a batch.
+    /// The rows of a batch, written into one buffer and cut from it.
     ///
     /// # Errors
     /// [`CopyOutError`] for a batch that does not fit the schema or a character that the encoding lacks.
-    pub fn encode_batch(&mut self, batch: &RecordBatch) -> Result<Bytes, CopyOutError> {
+    pub fn encode_batch(&mut self, batch: &RecordBatch) -> Result<CopyRows, CopyOutError> {
         if batch.num_columns() != self.fields.len() {
             let (expected, found) = (self.fields.len(), batch.num_columns());
             return Err(EncodeError::ColumnCount { expected, found }.into());
@@ -137,6 +144,7 @@ impl CopyEncoder {
             .map(|(field, array)| column_writer(field, array, format, &self.context))
             .collect::<Result<Vec<_>, _>>()?;
         let mut out = BytesMut::with_capacity(batch.num_rows() * (8 * writers.len() + 1));
+        let mut ends = Vec::with_capacity(batch.num_rows());
         for row_idx in 0..batch.num_rows() {
             let start = out.len();
             if binary {
@@ -149,8 +157,14 @@ impl CopyEncoder {
             if row_bytes > super::column::ROW_BYTES_MAX {
                 return Err(EncodeError::RowTooLong { row_bytes }.into());
             }
+            if !binary && self.options.encoding == CopyEncoding::Latin1 {
+                let row = to_latin1(out.get(start..).unwrap_or_default())?;
+                out.truncate(start);
+                out.extend_from_slice(&row);
+            }
+            ends.push(out.len());
         }
-        if binary { Ok(out.freeze()) } else { self.encoded(out) }
+        Ok(CopyRows { data: out.freeze(), ends: ends.into_iter(), start: 0 })
     }
 
     /// What goes after the last row: the binary trailer.
@@ -199,6 +213,25 @@ impl CopyEncoder {
             CopyEncoding::Utf8 => Ok(out.freeze()),
             CopyEncoding::Latin1 => Ok(to_latin1(&out)?),
         }
+    }
+}
+
+/// The rows of one batch, each of which is a message of its own: clients take each message for one row.
+#[derive(Debug)]
+pub struct CopyRows {
+    data: Bytes,
+    ends: std::vec::IntoIter<usize>,
+    start: usize,
+}
+
+impl Iterator for CopyRows {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let end = self.ends.next()?;
+        let row = self.data.slice(self.start..end);
+        self.start = end;
+        Some(row)
     }
 }
 
@@ -280,7 +313,7 @@ mod tests {
         let mut encoder =
             CopyEncoder::new(&batch.schema(), options, Arc::new(OutputSettings::default())).unwrap();
         let mut all = encoder.header().unwrap().unwrap_or_default().to_vec();
-        all.extend_from_slice(&encoder.encode_batch(&batch).unwrap());
+        all.extend(encoder.encode_batch(&batch).unwrap().flatten());
         all.extend_from_slice(&encoder.trailer().unwrap_or_default());
         String::from_utf8(all).unwrap()
     }
@@ -338,8 +371,8 @@ mod tests {
             CopyEncoder::new(&batch.schema(), options, Arc::new(OutputSettings::default())).unwrap();
         assert_eq!(encoder.format_code(), 1);
         assert_eq!(encoder.header().unwrap().unwrap().len(), 19);
-        let rows = encoder.encode_batch(&batch).unwrap();
-        assert_eq!(&rows[..], b"\0\x01\0\0\0\x04\0\0\0\x07\0\x01\xff\xff\xff\xff");
+        let rows: Vec<Bytes> = encoder.encode_batch(&batch).unwrap().collect();
+        assert_eq!(rows, [&b"\0\x01\0\0\0\x04\0\0\0\x07"[..], b"\0\x01\xff\xff\xff\xff"]);
         assert_eq!(encoder.trailer().unwrap(), &b"\xff\xff"[..]);
     }
 
@@ -353,7 +386,7 @@ mod tests {
         let good = batch("é");
         let mut encoder =
             CopyEncoder::new(&good.schema(), options, Arc::new(OutputSettings::default())).unwrap();
-        assert_eq!(&encoder.encode_batch(&good).unwrap()[..], b"\xe9\n");
+        assert_eq!(encoder.encode_batch(&good).unwrap().collect::<Vec<_>>(), [&b"\xe9\n"[..]]);
         let error = encoder.encode_batch(&batch("€")).unwrap_err();
         assert_eq!(error.sqlstate(), "22P05");
         assert_eq!(

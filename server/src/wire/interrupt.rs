@@ -8,7 +8,9 @@ use std::time::Duration;
 use pgwire::messages::startup::SecretKey;
 use tokio_util::sync::CancellationToken;
 
+use crate::activity::Activity;
 use crate::error::{PgError, SqlState};
+use crate::pg_catalog::SessionActivity;
 
 /// The switch of one connection. Cancelling stops the statement that runs and no later one.
 #[derive(Debug, Default)]
@@ -16,6 +18,8 @@ pub(crate) struct Interrupts {
     statement: Mutex<Option<CancellationToken>>,
     /// The client has closed its end.
     pub(crate) gone: CancellationToken,
+    /// Another session has ended this one.
+    pub(crate) terminated: CancellationToken,
 }
 
 impl Interrupts {
@@ -40,6 +44,7 @@ impl Interrupts {
             biased;
             () = cancelled.cancelled() => Err(cancelled_by("user request")),
             () = self.gone.cancelled() => Err(PgError::with_state(SqlState::CONNECTION_FAILURE, "connection to client lost")),
+            () = self.terminated.cancelled() => Err(terminated()),
             () = expired => Err(cancelled_by("statement timeout")),
             result = statement => result,
         };
@@ -53,6 +58,11 @@ impl Interrupts {
             statement.cancel();
         }
     }
+}
+
+/// What a client is told whose session somebody ends.
+pub(crate) fn terminated() -> PgError {
+    PgError::with_state(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
 }
 
 fn cancelled_by(what: &str) -> PgError {
@@ -69,17 +79,23 @@ pub(crate) struct Connections {
 struct Entry {
     secret: SecretKey,
     interrupts: Arc<Interrupts>,
+    activity: Arc<Activity>,
 }
 
 impl Connections {
     /// Enters a connection under a process id of its own; it leaves when the guard is dropped.
-    pub(crate) fn enter(self: &Arc<Self>, secret: SecretKey, interrupts: Arc<Interrupts>) -> ConnectionGuard {
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        secret: SecretKey,
+        interrupts: Arc<Interrupts>,
+        activity: Arc<Activity>,
+    ) -> ConnectionGuard {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let mut pid = rand::random_range(1000..i32::MAX);
         while open.contains_key(&pid) {
             pid = rand::random_range(1000..i32::MAX);
         }
-        open.insert(pid, Entry { secret, interrupts });
+        open.insert(pid, Entry { secret, interrupts, activity });
         ConnectionGuard { pid, connections: Arc::clone(self) }
     }
 
@@ -98,6 +114,21 @@ impl Connections {
     pub(crate) fn cancel_backend(&self, pid: i32) -> bool {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.get(&pid).map(|entry| entry.interrupts.cancel()).is_some()
+    }
+
+    /// Ends a connection, and the statement it runs, on behalf of another session.
+    pub(crate) fn terminate_backend(&self, pid: i32) -> bool {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get(&pid).map(|entry| entry.interrupts.terminated.cancel()).is_some()
+    }
+
+    /// What every connection is doing, the oldest first.
+    pub(crate) fn sessions(&self) -> Vec<SessionActivity> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions: Vec<SessionActivity> =
+            open.iter().map(|(pid, entry)| SessionActivity { pid: *pid, ..entry.activity.now() }).collect();
+        sessions.sort_by_key(|session| (session.started_us, session.pid));
+        sessions
     }
 }
 

@@ -44,7 +44,7 @@ pub mod types;
 mod zone_abbreviations;
 
 pub(crate) use column::text_value;
-pub use column::{EncodeError, OidLookup, ROW_BYTES_MAX};
+pub use column::{EncodeError, ROW_BYTES_MAX, RegNames};
 pub use interval_text::Interval;
 
 use crate::error::{PgError, SqlState};

@@ -6,7 +6,7 @@
 //!
 //! Rows are cut from shared 64 KiB buffers, so that a row costs no allocation of its own.
 
-use super::column::{BoxedWriter, EncodeError, OidLookup, ROW_BYTES_MAX, WriterContext, column_writer};
+use super::column::{BoxedWriter, EncodeError, ROW_BYTES_MAX, RegNames, WriterContext, column_writer};
 use super::settings::OutputSettings;
 use super::types::{PgColumnType, column_type};
 use arrow::datatypes::{Field, Schema};
@@ -43,14 +43,14 @@ impl RowEncoder {
             return Err(EncodeError::ColumnCount { expected: schema.fields().len(), found: formats.len() });
         }
         schema.fields().iter().try_for_each(|field| described_type(field).map(|_| ()))?;
-        let context = WriterContext { settings, lookup: None };
+        let context = WriterContext { settings, names: None };
         Ok(Self { fields: schema.fields().to_vec(), formats: formats.to_vec(), context })
     }
 
-    /// Resolves `regclass` and its like in binary columns through `lookup`.
+    /// Prints `regclass` and its like by their `names`.
     #[must_use]
-    pub fn with_oid_lookup(mut self, lookup: Arc<dyn OidLookup>) -> Self {
-        self.context.lookup = Some(lookup);
+    pub fn with_names(mut self, names: Arc<dyn RegNames>) -> Self {
+        self.context.names = Some(names);
         self
     }
 

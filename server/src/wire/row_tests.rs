@@ -1,6 +1,6 @@
 //! Rows of every arrow layout: records, lists, dictionaries, slices, columns that metadata declares.
 
-use super::column::{EncodeError, OidLookup};
+use super::column::{EncodeError, RegNames};
 use super::recorded::hex;
 use super::row::{RowEncoder, field_infos};
 use super::settings::OutputSettings;
@@ -212,25 +212,37 @@ fn internal_types_have_the_nearest_postgresql_form() {
 #[derive(Debug)]
 struct OneTable;
 
-impl OidLookup for OneTable {
-    fn oid_of(&self, reg_type_oid: u32, text: &str) -> Option<u32> {
-        (reg_type_oid == 2205 && text == "flights").then_some(16_400)
+impl RegNames for OneTable {
+    fn name_of(&self, reg_type_oid: u32, oid: u32) -> Option<String> {
+        (reg_type_oid == 2205 && oid == 16_400).then(|| "flights".to_owned())
     }
 }
 
 #[test]
-fn object_names_become_oids_in_binary() {
-    let names = array(StringViewArray::from(vec!["flights", "1259", "gone"]));
-    let schema = Arc::new(Schema::new(vec![declared(&names, "regclass")]));
-    let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::clone(&names)]).unwrap();
-    let encoder =
-        RowEncoder::new(&schema, &[FieldFormat::Binary], Arc::new(OutputSettings::default())).unwrap();
-    let rows = encoder.with_oid_lookup(Arc::new(OneTable)).encode_batch(&batch).unwrap();
-    let sent: Vec<String> = rows.map(|row| hex(&row.unwrap().data[4..])).collect();
-    assert_eq!(sent, ["00004010", "000004eb", "00000000"]);
-    assert_eq!(text(&names, "regclass"), some(&["flights", "1259", "gone"]));
-    let types = array(StringViewArray::from(vec!["integer", "text[]"]));
-    assert_eq!(binary(&types, "regtype"), some(&["00000017", "000003f1"]));
+fn oids_of_objects_print_as_names() {
+    let oids = array(Int64Array::from(vec![16_400, 1_259]));
+    let schema = Arc::new(Schema::new(vec![declared(&oids, "regclass")]));
+    let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::clone(&oids)]).unwrap();
+    let rows = |format| {
+        let encoder = RowEncoder::new(&schema, &[format], Arc::new(OutputSettings::default())).unwrap();
+        let rows = encoder.with_names(Arc::new(OneTable)).encode_batch(&batch).unwrap();
+        rows.map(|row| row.unwrap().data[4..].to_vec()).collect::<Vec<_>>()
+    };
+    assert_eq!(rows(FieldFormat::Text), [b"flights".to_vec(), b"1259".to_vec()]);
+    assert_eq!(
+        rows(FieldFormat::Binary),
+        [16_400_u32.to_be_bytes().to_vec(), 1_259_u32.to_be_bytes().to_vec()]
+    );
+}
+
+#[test]
+fn addresses_have_a_binary_form() {
+    let addresses = array(StringViewArray::from(vec!["127.0.0.1", "::1"]));
+    assert_eq!(
+        binary(&addresses, "inet"),
+        some(&["022000047f000001", "0380001000000000000000000000000000000001"])
+    );
+    assert_eq!(text(&addresses, "inet"), some(&["127.0.0.1", "::1"]));
 }
 
 #[test]

@@ -23,6 +23,7 @@ use arrow::datatypes::{
 use bytes::{BufMut, BytesMut};
 use pgwire::api::results::FieldFormat;
 use quickdb_executor::functions::numeric_display::format_numeric_as;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// An array with what to do with each of its values.
@@ -132,6 +133,24 @@ fn is_reg(type_oid: u32) -> bool {
     ) || base_type(type_oid).is_some_and(|info| info.name.starts_with("reg"))
 }
 
+/// The OID of `inet`, which only the catalogue has.
+const INET: u32 = 869;
+
+/// An address as `inet_send` writes it: family, bits of the network, not a `cidr`, length, bytes.
+fn write_inet_binary(text: &str, out: &mut BytesMut) {
+    let address = text.parse::<IpAddr>();
+    let bytes = match &address {
+        Ok(IpAddr::V4(address)) => address.octets().to_vec(),
+        Ok(IpAddr::V6(address)) => address.octets().to_vec(),
+        // The catalogue has addresses only.
+        Err(_) => Vec::new(),
+    };
+    let family = if bytes.len() == 16 { 3 } else { 2 };
+    let length = u8::try_from(bytes.len()).unwrap_or(0);
+    out.extend_from_slice(&[family, length.saturating_mul(8), 0, length]);
+    out.extend_from_slice(&bytes);
+}
+
 /// Writers of the pairs of types that need no conversion.
 pub(super) fn scalar_writer(
     type_oid: u32,
@@ -189,6 +208,7 @@ pub(super) fn scalar_writer(
             out.extend_from_slice(text.as_bytes());
         }),
         oid::UUID => uuids(array, binary),
+        INET if binary => strings(array, write_inet_binary),
         oid::DATE if binary => primitives::<Date32Type>(array, write_date_binary),
         oid::DATE => {
             let style = context.settings.date_style;
@@ -409,18 +429,28 @@ fn intervals(
     }
 }
 
-/// Object names, whose binary form is the object's OID.
+/// OIDs that print as the names of their objects, or as they are where there is none.
 fn regs(type_oid: u32, array: &ArrayRef, binary: bool, context: &WriterContext) -> Option<BoxedWriter> {
-    if let Some(writer) = integers(oid::OID, array, binary) {
-        return Some(writer);
+    match &context.names {
+        Some(names) if !binary && array.data_type() == &DataType::Int64 => {
+            let names = Arc::clone(names);
+            primitives::<Int64Type>(array, move |value, out| {
+                let name = u32::try_from(value).ok().and_then(|oid| names.name_of(type_oid, oid));
+                let name = name.unwrap_or_else(|| value.to_string());
+                out.extend_from_slice(name.as_bytes());
+            })
+        }
+        _ => integers(oid::OID, array, binary).or_else(|| named_types(type_oid, array, binary)),
     }
+}
+
+/// Names of types, which some functions give instead of their OIDs.
+fn named_types(type_oid: u32, array: &ArrayRef, binary: bool) -> Option<BoxedWriter> {
     if !binary {
         return strings(array, |text, out| out.extend_from_slice(text.as_bytes()));
     }
-    let lookup = context.lookup.clone();
     strings(array, move |text, out| {
-        let found = text.parse().ok().or_else(|| lookup.as_ref()?.oid_of(type_oid, text));
-        let built_in = || type_by_name(text).filter(|_| type_oid == oid::REGTYPE).map(|(found, _)| found);
-        out.put_u32(found.or_else(built_in).unwrap_or(0));
+        let found = type_by_name(text).filter(|_| type_oid == oid::REGTYPE);
+        out.put_u32(found.map_or(0, |(found, _)| found));
     })
 }

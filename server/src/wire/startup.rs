@@ -13,10 +13,12 @@ use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage, ProtocolVers
 use super::connection::Connection;
 use super::interrupt::{Connections, Interrupts};
 use super::socket::{Socket, error_info, split};
+use crate::activity::{Activity, Live};
 use crate::auth::channel_binding::ChannelBinding;
 use crate::auth::scram::{AuthError, Credential, Mechanism, MockSecret, ServerExchange};
 use crate::engine::Engine;
 use crate::error::{PgError, Severity, SqlState};
+use crate::pg_catalog::SessionActivity;
 use crate::session::Session;
 use crate::settings::Settings;
 
@@ -293,7 +295,15 @@ async fn open(
         _ => SecretKey::Bytes(rand::random::<[u8; 32]>().to_vec().into()),
     };
     let address = socket.socket_addr();
-    let guard = door.connections.enter(secret.clone(), Arc::clone(&interrupts));
+    let activity = Activity::new(SessionActivity {
+        database: greeting.database.clone(),
+        user: greeting.user.clone(),
+        application_name: settings.value("application_name").to_owned(),
+        client_address: Some((address.ip().to_string(), address.port())),
+        is_encrypted: socket.is_secure(),
+        ..SessionActivity::default()
+    });
+    let guard = door.connections.enter(secret.clone(), Arc::clone(&interrupts), Arc::clone(&activity));
     let session = Session::new(
         Arc::clone(&door.engine),
         greeting.user,
@@ -301,6 +311,7 @@ async fn open(
         guard.pid,
         address,
         settings,
+        Live::new(Arc::clone(&door.connections), activity),
     );
     socket.set_state(PgWireConnectionState::ReadyForQuery);
     let (mut client, messages) = split(socket, Arc::clone(&interrupts));

@@ -12,13 +12,16 @@
 
 pub(crate) mod alter;
 pub(crate) mod cells;
+pub(crate) mod check_table;
 pub(crate) mod checks;
+pub(crate) mod compaction;
 pub(crate) mod copy_from;
 pub(crate) mod create_as;
 pub(crate) mod defaults;
 pub(crate) mod insert;
 pub(crate) mod modify;
 pub(crate) mod names;
+pub(crate) mod placement;
 pub(crate) mod returning;
 pub(crate) mod rows;
 pub(crate) mod schemas;

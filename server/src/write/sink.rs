@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::checks::Checks;
+use super::placement::Placement;
 use super::rows::conform;
 use crate::catalogue::{Change, LogEntry, Shard, TableDefinition};
 use crate::engine::Engine;
@@ -24,7 +25,7 @@ const LOG_ROWS_MAX: usize = 4_096;
 const LOG_BYTES_MAX: usize = 1 << 20;
 
 /// Rows of a shard after which the next one begins.
-const SHARD_ROWS: u64 = 4 << 20;
+pub(crate) const SHARD_ROWS: u64 = 4 << 20;
 
 /// Rows that are handed to one shard before the next one has its turn.
 const RUN_ROWS: usize = 65_536;
@@ -52,6 +53,7 @@ pub(crate) struct RowSink {
     held: Vec<RecordBatch>,
     held_rows: usize,
     held_bytes: usize,
+    placement: Placement,
     /// Empty until then.
     lanes: Vec<Lane>,
     /// The lane whose turn it is, and the rows that it has had in this turn.
@@ -84,6 +86,7 @@ impl RowSink {
             held: Vec::new(),
             held_rows: 0,
             held_bytes: 0,
+            placement: Placement::RoundRobin,
             lanes: Vec::new(),
             turn: 0,
             turn_rows: 0,
@@ -163,13 +166,17 @@ impl RowSink {
 
     fn open_lanes(&mut self) -> Result<(), PgError> {
         let hosts = self.engine.hosts().map_err(wrong)?;
-        let copies = match self.table.options.distribute_by.as_deref() {
-            Some("all") => hosts.len(),
+        self.placement = Placement::of(&self.table);
+        let copies = match self.placement {
+            Placement::All => hosts.len(),
             _ => usize::try_from(self.table.options.replicas).unwrap_or(1).clamp(1, hosts.len().max(1)),
         };
         // A lone worker writes with all its threads, each of several with its own.
-        let lanes = if hosts.len() == 1 { self.engine.writers() } else { hosts.len() };
-        let lanes = if copies == hosts.len() && hosts.len() > 1 { 1 } else { lanes };
+        let lanes = match self.placement {
+            Placement::All if hosts.len() > 1 => 1,
+            _ if hosts.len() == 1 => self.engine.writers(),
+            _ => hosts.len(),
+        };
         self.lanes = (0..lanes)
             .map(|lane| {
                 let hosts = (0..copies).filter_map(|copy| hosts.get((lane + copy) % hosts.len().max(1)));
@@ -180,6 +187,12 @@ impl RowSink {
     }
 
     async fn send(&mut self, batch: RecordBatch) -> Result<(), PgError> {
+        if let Some(parts) = self.placement.split(&batch, self.lanes.len())? {
+            for (lane, part) in parts.into_iter().enumerate().filter(|(_, part)| part.num_rows() > 0) {
+                self.send_to(lane, part).await?;
+            }
+            return Ok(());
+        }
         let mut batch = batch;
         while batch.num_rows() > 0 {
             let room = RUN_ROWS - self.turn_rows.min(RUN_ROWS);
@@ -216,6 +229,7 @@ impl RowSink {
     /// Opens a shard on a lane that has none open.
     fn begin(&mut self, lane: usize) -> Result<(), PgError> {
         let schema = Arc::clone(self.table.arrow_schema());
+        let sort_by = sort_columns(&self.table);
         if self.lanes.get(lane).is_none_or(|lane| lane.writing.is_some()) {
             return Ok(());
         }
@@ -228,7 +242,10 @@ impl RowSink {
         let copies = lane.hosts.iter().map(|(_, host)| {
             let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
             let (host, identity, schema) = (host.clone(), identity.clone(), Arc::clone(&schema));
-            let put = async move { host.put(identity, schema, ReceiverStream::new(batches).boxed()).await };
+            let sort_by = sort_by.clone();
+            let put = async move {
+                host.put_sorted(identity, schema, sort_by, ReceiverStream::new(batches).boxed()).await
+            };
             (sender, self.engine.plans.spawn(put))
         });
         lane.writing = Some(Writing { rows: 0, copies: copies.collect() });
@@ -281,6 +298,12 @@ impl Drop for RowSink {
             }
         }
     }
+}
+
+/// Positions of the columns that a table's shards are sorted by; those that were dropped since are left out.
+pub(crate) fn sort_columns(table: &TableDefinition) -> Vec<usize> {
+    let names = table.options.sort_by.as_deref().unwrap_or_default().split(',').map(str::trim);
+    names.filter_map(|name| table.columns.iter().position(|column| column.name == name)).collect()
 }
 
 fn joined(task: Result<DfResult<ShardReport>, tokio::task::JoinError>) -> DfResult<ShardReport> {

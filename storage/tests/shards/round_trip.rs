@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, DictionaryArray, Int8Array, LargeStringArray,
-    RecordBatch, RecordBatchOptions, StringArray, StringViewArray, TimestampMillisecondArray, UInt32Array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, DictionaryArray, Int8Array, Int64Array,
+    LargeStringArray, ListArray, RecordBatch, RecordBatchOptions, StringArray, StringViewArray,
+    TimestampMillisecondArray, UInt32Array,
 };
+use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, Schema,
@@ -78,11 +80,13 @@ fn check_null_slots(chunk: &ColumnChunk) {
     match chunk {
         ColumnChunk::Dictionary { codes, dictionary } => {
             assert!(!dictionary.is_empty());
+            let codes = codes.slice(0, codes.len());
             for row in (0..codes.len()).filter(|row| codes.is_null(*row)) {
                 assert_eq!(codes.values()[row], 0);
             }
         }
-        ColumnChunk::Array(array) => {
+        chunk => {
+            let array = chunk.slice(0, chunk.len());
             let Some(width) = array.data_type().primitive_width() else {
                 return;
             };
@@ -115,6 +119,16 @@ fn check(directory: &ShardDirectory, report: &ShardReport, batch: &RecordBatch) 
                 && shard.encoding(row_group, column) == Encoding::Plain
             {
                 assert_eq!(array.to_data().buffers()[0].as_ptr() as usize % 64, 0, "aligned in the map");
+            }
+            for start in [0, 1, 1024, 8192, 60_000] {
+                let rows = expected.len().saturating_sub(start).min(8192);
+                if rows > 0 {
+                    assert_eq!(
+                        &chunk.slice(start, rows),
+                        &expected.slice(start, rows),
+                        "column {column} from {start}"
+                    );
+                }
             }
             assert_eq!(&chunk.into_array(), &expected, "row group {row_group}, column {column}");
         }
@@ -188,7 +202,23 @@ fn encodings_follow_the_values() {
         assert_eq!(encoding(0, name), Encoding::AllNull);
     }
     assert_eq!(encoding(1, "bool"), Encoding::Bits);
-    assert_eq!(encoding(1, "interval"), Encoding::Plain);
+    for name in ["int8", "float8", "numeric", "interval"] {
+        assert_eq!(encoding(1, name), Encoding::Plain, "{name}");
+    }
+    for name in ["constant", "yes"] {
+        assert_eq!(encoding(1, name), Encoding::Constant, "{name}");
+    }
+    for name in ["two values", "two intervals"] {
+        assert_eq!(encoding(1, name), Encoding::TwoValues, "{name}");
+    }
+    for name in ["small", "short", "code", "seconds", "price", "time"] {
+        assert_eq!(encoding(1, name), Encoding::Packed, "{name}");
+    }
+    for name in ["cents", "tenths"] {
+        assert_eq!(encoding(1, name), Encoding::Scaled, "{name}");
+    }
+    assert_eq!(encoding(1, "matrix"), Encoding::List);
+    assert_eq!(encoding(1, "forced"), Encoding::Struct);
     assert_eq!(encoding(1, "few"), Encoding::Dictionary);
     assert_eq!(encoding(1, "many"), Encoding::Strings);
     assert_eq!(encoding(1, "bytea"), Encoding::Strings);
@@ -304,4 +334,65 @@ fn every_chunk_can_be_read_alone() {
             assert_eq!(&arrow::compute::concat(&found).unwrap(), expected);
         }
     }
+}
+
+#[test]
+fn fields_of_structures_are_read_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = ShardDirectory::open(folder.path()).unwrap();
+    let batch = every_type(7, ROW_GROUP_ROWS + 100, Nulls::Some);
+    write(&directory, 1, &batch, 7);
+    let shard = directory.shard(ShardId(1)).unwrap();
+    let column = batch.schema().index_of("forced").unwrap();
+    let forced = batch.column(column).as_struct();
+    let inner = forced.column(0).as_struct();
+    let flux = inner.column(0);
+    for row_group in 0..shard.row_group_count() {
+        let found = shard.leaf(row_group, column, &[0, 0]).unwrap().unwrap().into_array();
+        let start = row_group * ROW_GROUP_ROWS;
+        for row in 0..found.len() {
+            let is_null = forced.is_null(start + row) || inner.is_null(start + row);
+            assert_eq!(found.is_null(row), is_null);
+            if !is_null {
+                assert_eq!(&found.slice(row, 1), &flux.slice(start + row, 1));
+            }
+        }
+        let zone_map = shard.leaf_zone_map(row_group, column, &[0, 0]).unwrap();
+        assert_eq!(zone_map.null_count, found.null_count() as u64);
+        assert!(zone_map.min.is_some());
+    }
+    let band = shard.leaf(0, column, &[0, 1]).unwrap().unwrap();
+    assert!(matches!(band, ColumnChunk::Dictionary { .. }), "texts of fields have dictionaries");
+    assert!(shard.leaf(0, column, &[3]).unwrap().is_none());
+    assert!(shard.leaf(0, 0, &[0]).unwrap().is_none());
+    assert_eq!(
+        &shard.column(0, column).unwrap().into_array(),
+        &batch.column(column).slice(0, ROW_GROUP_ROWS)
+    );
+}
+
+#[test]
+fn lists_of_many_equal_elements_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = ShardDirectory::open(folder.path()).unwrap();
+    // More elements than a chunk may hold without storing them, all NULL or all the same.
+    for (shard, element) in [(1, None), (2, Some(5)), (3, Some(0))] {
+        let rows = (0..1000).map(|row| Some(vec![element; if row % 2 == 0 { 200 } else { 0 }]));
+        write_column(&directory, shard, Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(rows)));
+    }
+}
+
+#[test]
+fn values_under_null_are_not_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = ShardDirectory::open(folder.path()).unwrap();
+    let rows = 5000;
+    let nulls = Some(NullBuffer::from_iter((0..rows).map(|row| row % 3 > 0)));
+    // What lies under NULL would widen the range.
+    let values: Vec<i64> = (0..rows).map(|row| if row % 3 > 0 { 1 << 40 | row } else { row }).collect();
+    let report = write_column(&directory, 1, Arc::new(Int64Array::new(values.into(), nulls.clone())));
+    assert!(report.bytes < 9000, "{} bytes", report.bytes);
+    let texts: Vec<_> = (0..rows).map(|row| format!("value {}", row * row)).collect();
+    let (views, buffers, _) = StringViewArray::from_iter_values(texts).into_parts();
+    write_column(&directory, 2, Arc::new(StringViewArray::new(views, buffers, nulls)));
 }

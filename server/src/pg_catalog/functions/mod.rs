@@ -3,18 +3,18 @@
 //! A group is a table of [`CatalogueFunction`]s: a name, the forms of arguments it takes, the type it returns, and a
 //! Rust function from values to a value. [`udf`] wraps each in a [`ScalarUDF`].
 
-mod arrays;
 mod comments;
 mod definitions;
-mod format;
-mod json;
 mod names;
 mod privileges;
 mod session;
+mod sets;
 mod sizes;
 mod udf;
 
 use datafusion::logical_expr::ScalarUDF;
+
+pub(super) use names::reg_text;
 
 use super::PgCatalog;
 use super::error::FunctionResult;
@@ -44,10 +44,12 @@ pub(super) struct CatalogueFunction {
     pub(super) name: &'static str,
     /// The argument lists that it takes.
     pub(super) forms: &'static [&'static [Kind]],
-    /// The name of the type it returns, in `pg_type`.
+    /// The name of the type it returns, in `pg_type`; `{name:type,..}` for an array of records, each a list of fields.
     pub(super) returns: &'static str,
     /// Whether a NULL argument gives NULL without a call.
     pub(super) strict: bool,
+    /// Whether it does something, so that it is called for every row and never when planning.
+    pub(super) volatile: bool,
     pub(super) call: fn(&SessionView, &[Datum]) -> FunctionResult<Datum>,
 }
 
@@ -58,7 +60,17 @@ const fn strict(
     returns: &'static str,
     call: fn(&SessionView, &[Datum]) -> FunctionResult<Datum>,
 ) -> CatalogueFunction {
-    CatalogueFunction { name, forms, returns, strict: true, call }
+    CatalogueFunction { name, forms, returns, strict: true, volatile: false, call }
+}
+
+/// A strict function that does something.
+const fn volatile(
+    name: &'static str,
+    forms: &'static [&'static [Kind]],
+    returns: &'static str,
+    call: fn(&SessionView, &[Datum]) -> FunctionResult<Datum>,
+) -> CatalogueFunction {
+    CatalogueFunction { name, forms, returns, strict: true, volatile: true, call }
 }
 
 /// A function that sees NULL arguments.
@@ -68,7 +80,7 @@ const fn lenient(
     returns: &'static str,
     call: fn(&SessionView, &[Datum]) -> FunctionResult<Datum>,
 ) -> CatalogueFunction {
-    CatalogueFunction { name, forms, returns, strict: false, call }
+    CatalogueFunction { name, forms, returns, strict: false, volatile: false, call }
 }
 
 /// All functions, by group.
@@ -78,20 +90,14 @@ pub(super) const GROUPS: &[&[CatalogueFunction]] = &[
     definitions::FUNCTIONS,
     privileges::FUNCTIONS,
     session::FUNCTIONS,
+    sets::FUNCTIONS,
     sizes::FUNCTIONS,
-    arrays::FUNCTIONS,
 ];
 
 /// The functions as DataFusion calls them. They look at `catalog` when they are called.
 pub(super) fn udfs(catalog: &PgCatalog) -> Vec<ScalarUDF> {
     let functions = GROUPS.iter().flat_map(|group| group.iter());
-    let mut udfs = functions
-        .map(|function| ScalarUDF::from(udf::CatalogueUdf::new(function, catalog.clone())))
-        .collect::<Vec<_>>();
-    udfs.push(ScalarUDF::from(arrays::ExpandArray::new()));
-    udfs.push(ScalarUDF::from(format::Format::new()));
-    udfs.extend(json::JsonBuild::all().map(ScalarUDF::from));
-    udfs
+    functions.map(|function| ScalarUDF::from(udf::CatalogueUdf::new(function, catalog.clone()))).collect()
 }
 
 /// The argument at `index`, NULL where it was left out.

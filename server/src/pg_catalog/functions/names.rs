@@ -1,6 +1,6 @@
 //! Functions about names: types, `reg...` values, quoting, visibility.
 
-use super::Kind::{Any, Int, Text};
+use super::Kind::{Int, Text};
 use super::{CatalogueFunction, argument, lenient, oid, strict, text};
 use crate::pg_catalog::builtin::{self, PG_CATALOG_OID};
 use crate::pg_catalog::error::{FunctionError, FunctionResult, Mistake};
@@ -24,6 +24,10 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
     strict("regprocedurein", &[&[Text], &[Int]], "regprocedure", |view, arguments| {
         by_name(arguments, |name| view.procedure_oid(name)?.ok_or_else(|| no_function(name)))
     }),
+    strict("regoperin", &[&[Text], &[Int]], "regoper", |_, arguments| by_name(arguments, operator_oid)),
+    strict("regoperatorin", &[&[Text], &[Int]], "regoperator", |view, arguments| {
+        by_name(arguments, |text| typed_operator_oid(view, text))
+    }),
     strict("regrolein", &[&[Text], &[Int]], "regrole", |view, arguments| {
         by_name(arguments, |name| view.existing_role_oid(&one_part(name)?))
     }),
@@ -40,39 +44,31 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
     }),
     // From an OID to a name: what a `reg...` value prints as.
     strict("pg_regclass", &[&[Int], &[Text]], "text", |view, arguments| {
-        by_oid(arguments, |oid| view.format_relation(oid))
+        by_oid(arguments, |oid| reg_text(view, "regclass", oid))
     }),
     strict("pg_regtype", &[&[Int], &[Text]], "text", |view, arguments| {
-        by_oid(arguments, |oid| view.format_type(oid, None))
+        by_oid(arguments, |oid| reg_text(view, "regtype", oid))
     }),
     strict("pg_regproc", &[&[Int], &[Text]], "text", |view, arguments| {
-        by_oid(arguments, |oid| {
-            let function = view.functions.by_oid(oid)?;
-            let name = identifier::quote(&function.name);
-            // A name that several functions have is no longer one function's without its schema.
-            let is_one = view.functions.by_name(&function.name).count() < 2;
-            let is_visible = function.namespace == PG_CATALOG_OID && is_one;
-            let schema = view.schema_name(function.namespace).unwrap_or("pg_catalog");
-            Some(if is_visible { name } else { format!("{}.{name}", identifier::quote(schema)) })
-        })
+        by_oid(arguments, |oid| reg_text(view, "regproc", oid))
     }),
     strict("pg_regprocedure", &[&[Int], &[Text]], "text", |view, arguments| {
-        by_oid(arguments, |oid| {
-            let function = view.functions.by_oid(oid)?;
-            let types = function.arguments.iter().map(|oid| view.format_type(*oid, None).unwrap_or_default());
-            Some(format!("{}({})", identifier::quote(&function.name), types.collect::<Vec<_>>().join(",")))
-        })
+        by_oid(arguments, |oid| reg_text(view, "regprocedure", oid))
+    }),
+    strict("pg_regoper", &[&[Int], &[Text]], "text", |view, arguments| {
+        by_oid(arguments, |oid| reg_text(view, "regoper", oid))
+    }),
+    strict("pg_regoperator", &[&[Int], &[Text]], "text", |view, arguments| {
+        by_oid(arguments, |oid| reg_text(view, "regoperator", oid))
     }),
     strict("pg_regrole", &[&[Int], &[Text]], "text", |view, arguments| {
-        by_oid(arguments, |oid| view.role_name(oid).map(identifier::quote))
+        by_oid(arguments, |oid| reg_text(view, "regrole", oid))
     }),
     strict("pg_regnamespace", &[&[Int], &[Text]], "text", |view, arguments| {
-        by_oid(arguments, |oid| view.schema_name(oid).map(identifier::quote))
+        by_oid(arguments, |oid| reg_text(view, "regnamespace", oid))
     }),
-    strict("pg_regcollation", &[&[Int], &[Text]], "text", |_, arguments| {
-        by_oid(arguments, |oid| {
-            COLLATIONS.iter().find(|(known, _)| *known == oid).map(|(_, name)| identifier::quote(name))
-        })
+    strict("pg_regcollation", &[&[Int], &[Text]], "text", |view, arguments| {
+        by_oid(arguments, |oid| reg_text(view, "regcollation", oid))
     }),
     // The same from a name, but NULL where there is nothing of that name.
     strict("to_regclass", &[&[Text]], "regclass", |view, arguments| {
@@ -97,21 +93,6 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
     strict("to_regcollation", &[&[Text]], "regcollation", |_, arguments| {
         let parts = identifier::split_qualified(text(arguments, 0))?;
         Ok(parts.last().and_then(|name| collation_oid(name)).into())
-    }),
-    strict(
-        "quote_ident",
-        &[&[Text]],
-        "text",
-        |_, arguments| Ok(identifier::quote(text(arguments, 0)).into()),
-    ),
-    strict("quote_literal", &[&[Any]], "text", |_, arguments| {
-        Ok(quote_literal(argument(arguments, 0)).into())
-    }),
-    lenient("quote_nullable", &[&[Any]], "text", |_, arguments| {
-        Ok(match argument(arguments, 0) {
-            Datum::Null => "NULL".into(),
-            value => quote_literal(value).into(),
-        })
     }),
     strict("parse_ident", &[&[Text], &[Text, super::Kind::Bool]], "_text", |_, arguments| {
         Ok(Datum::list(parse_ident(text(arguments, 0))?))
@@ -196,22 +177,91 @@ fn by_oid(arguments: &[Datum], find: impl FnOnce(u32) -> Option<String>) -> Func
     })
 }
 
+/// What an OID prints as when it is a value of that type; `None` where there is no such object.
+pub(in crate::pg_catalog) fn reg_text(view: &SessionView, reg: &str, oid: u32) -> Option<String> {
+    match reg {
+        "regclass" => view.format_relation(oid),
+        "regtype" => view.format_type(oid, None),
+        "regproc" => {
+            let function = view.functions.by_oid(oid)?;
+            let name = identifier::quote(&function.name);
+            // A name that several functions have is no longer one function's without its schema.
+            let is_one = view.functions.by_name(&function.name).count() < 2;
+            let is_visible = function.namespace == PG_CATALOG_OID && is_one;
+            let schema = view.schema_name(function.namespace).unwrap_or("pg_catalog");
+            Some(if is_visible { name } else { format!("{}.{name}", identifier::quote(schema)) })
+        }
+        "regprocedure" => {
+            let function = view.functions.by_oid(oid)?;
+            let types = function.arguments.iter().map(|oid| view.format_type(*oid, None).unwrap_or_default());
+            Some(format!("{}({})", identifier::quote(&function.name), types.collect::<Vec<_>>().join(",")))
+        }
+        "regoper" => {
+            let operator = builtin::OPERATORS.iter().find(|found| found.oid == oid)?;
+            let is_one = builtin::OPERATORS.iter().filter(|found| found.name == operator.name).count() < 2;
+            Some(if is_one { operator.name.to_owned() } else { format!("pg_catalog.{}", operator.name) })
+        }
+        "regoperator" => {
+            let operator = builtin::OPERATORS.iter().find(|found| found.oid == oid)?;
+            let operand = |oid: u32| match oid {
+                0 => "NONE".to_owned(),
+                oid => view.format_type(oid, None).unwrap_or_else(|| oid.to_string()),
+            };
+            Some(format!("{}({},{})", operator.name, operand(operator.left), operand(operator.right)))
+        }
+        "regrole" => view.role_name(oid).map(identifier::quote),
+        "regnamespace" => view.schema_name(oid).map(identifier::quote),
+        "regcollation" => {
+            COLLATIONS.iter().find(|(known, _)| *known == oid).map(|(_, name)| identifier::quote(name))
+        }
+        _ => None,
+    }
+}
+
+/// The OID of the one operator of that name.
+fn operator_oid(name: &str) -> FunctionResult<u32> {
+    let bare = name.trim().trim_start_matches("pg_catalog.");
+    let mut found = builtin::OPERATORS.iter().filter(|operator| operator.name == bare);
+    match (found.next(), found.next()) {
+        (Some(operator), None) => Ok(operator.oid),
+        (None, _) => {
+            let message = format!("operator does not exist: {name}");
+            Err(FunctionError::new(Mistake::UndefinedFunction, message))
+        }
+        (Some(_), Some(_)) => {
+            let message = format!("more than one operator named {name}");
+            Err(FunctionError::new(Mistake::AmbiguousFunction, message))
+        }
+    }
+}
+
+/// The OID of the operator with those operands: `=(integer,integer)`.
+fn typed_operator_oid(view: &SessionView, text: &str) -> FunctionResult<u32> {
+    let missing = || {
+        let message = format!("operator does not exist: {text}");
+        FunctionError::new(Mistake::UndefinedFunction, message)
+    };
+    let invalid = || FunctionError::new(Mistake::InvalidName, "expected a left parenthesis");
+    let (name, operands) =
+        text.trim().strip_suffix(')').and_then(|text| text.split_once('(')).ok_or_else(invalid)?;
+    let name = name.trim().trim_start_matches("pg_catalog.");
+    let operand = |text: &str| match text.trim() {
+        none if none.eq_ignore_ascii_case("none") => Ok(0),
+        name => view.existing_type_oid(name),
+    };
+    let (left, right) = operands.split_once(',').ok_or_else(missing)?;
+    let (left, right) = (operand(left)?, operand(right)?);
+    let mut operators = builtin::OPERATORS.iter();
+    let found = operators.find(|found| found.name == name && found.left == left && found.right == right);
+    found.map(|operator| operator.oid).ok_or_else(missing)
+}
+
 /// The only part of a name that cannot have a schema.
 fn one_part(name: &str) -> FunctionResult<String> {
     let mut parts = identifier::split_qualified(name)?;
     match (parts.pop(), parts.is_empty()) {
         (Some(part), true) => Ok(part),
         _ => Err(FunctionError::new(Mistake::InvalidName, "invalid name syntax")),
-    }
-}
-
-fn quote_literal(value: &Datum) -> String {
-    match value {
-        Datum::Text(text) => identifier::quote_literal(text),
-        Datum::Int(number) => format!("'{number}'"),
-        Datum::Bool(flag) => format!("'{flag}'"),
-        Datum::Float(number) => format!("'{number}'"),
-        Datum::Null | Datum::List(_) => "NULL".into(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Functions that give the facts of the session and the server.
 
 use super::Kind::{Bool, Int, Text};
-use super::{CatalogueFunction, argument, lenient, strict, text};
+use super::{CatalogueFunction, argument, lenient, strict, text, volatile};
 use crate::pg_catalog::error::{FunctionError, FunctionResult, Mistake};
 use crate::pg_catalog::rows::Datum;
 use crate::pg_catalog::session::SessionView;
@@ -72,6 +72,12 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
         let target = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
         Ok(format!("PostgreSQL 15.0 (quickdb {version}) on {target}, 64-bit").into())
     }),
+    volatile("pg_cancel_backend", &[&[Int]], "bool", |view, arguments| {
+        signal(view, arguments, "cancel", "query", "canceled", |pid| view.facts.live.cancel(pid))
+    }),
+    volatile("pg_terminate_backend", &[&[Int], &[Int, Int]], "bool", |view, arguments| {
+        signal(view, arguments, "terminate", "process", "terminated", |pid| view.facts.live.terminate(pid))
+    }),
     strict("pg_backend_pid", NONE, "int4", |view, _| Ok(view.facts.backend_pid.into())),
     strict("pg_is_in_recovery", NONE, "bool", |_, _| Ok(false.into())),
     strict("pg_is_wal_replay_paused", NONE, "bool", |_, _| Ok(false.into())),
@@ -103,6 +109,33 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
     lenient("pg_last_wal_replay_lsn", NONE, "pg_lsn", |_, _| Ok(Datum::Null)),
     lenient("pg_last_wal_receive_lsn", NONE, "pg_lsn", |_, _| Ok(Datum::Null)),
 ];
+
+/// Does something to another session, where the user may: with its own, and as a superuser with all.
+fn signal(
+    view: &SessionView,
+    arguments: &[Datum],
+    verb: &str,
+    what: &str,
+    done: &str,
+    act: impl FnOnce(i32) -> bool,
+) -> FunctionResult<Datum> {
+    let pid = argument(arguments, 0).as_int().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
+    let user = view.current_user();
+    let target = view.facts.live.sessions().into_iter().find(|session| session.pid == pid);
+    let Some(target) = target else { return Ok(false.into()) };
+    let role = view.grantee(&target.user);
+    if !user.superuser && !role.is_some_and(|role| role.oid == user.oid) {
+        let message = if role.is_some_and(|role| role.superuser) {
+            format!("must be a superuser to {verb} superuser {what}")
+        } else {
+            format!(
+                "must be a member of the role whose {what} is being {done} or member of pg_signal_backend"
+            )
+        };
+        return Err(FunctionError::new(Mistake::InsufficientPrivilege, message));
+    }
+    Ok(act(pid).into())
+}
 
 fn current_setting(view: &SessionView, arguments: &[Datum]) -> FunctionResult<Datum> {
     let name = text(arguments, 0);

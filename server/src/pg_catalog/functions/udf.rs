@@ -30,15 +30,29 @@ pub(super) struct CatalogueUdf {
 impl CatalogueUdf {
     pub(super) fn new(function: &'static CatalogueFunction, catalog: PgCatalog) -> Self {
         // Stable: the same within a statement, so that a call with constants is made once, when planning.
-        Self { function, catalog, signature: Signature::user_defined(Volatility::Stable) }
+        let volatility = if function.volatile { Volatility::Volatile } else { Volatility::Stable };
+        Self { function, catalog, signature: Signature::user_defined(volatility) }
     }
 
     fn return_field(&self) -> Field {
+        if let Some(columns) = self.function.returns.strip_prefix('{') {
+            return records(self.function.name, columns.trim_end_matches('}'));
+        }
         match builtin::type_by_name(self.function.returns) {
             Some(of) => relation::field(self.function.name, of, true),
             None => Field::new(self.function.name, DataType::Utf8View, true),
         }
     }
+}
+
+/// An array of records with the columns `name:type,..`.
+fn records(name: &str, columns: &str) -> Field {
+    let columns = columns.split(',').filter_map(|column| {
+        let (name, type_name) = column.split_once(':')?;
+        Some(relation::field(name, builtin::type_by_name(type_name)?, true))
+    });
+    let record = DataType::Struct(columns.collect());
+    Field::new(name, DataType::List(Arc::new(Field::new_list_field(record, true))), true)
 }
 
 /// Two of them are the same when they are one function of one session.

@@ -2,7 +2,9 @@
 
 use crate::catalogue::Table;
 use crate::pg_catalog::acl::{DATABASE_OWNER, SYSTEM_OWNER};
-use crate::pg_catalog::builtin::{self, INFORMATION_SCHEMA_OID, PG_CATALOG_OID, PG_TOAST_OID};
+use crate::pg_catalog::builtin::{
+    self, INFORMATION_SCHEMA_OID, PG_CATALOG_OID, PG_TOAST_OID, QUICKDB_SCHEMA_OID,
+};
 use crate::pg_catalog::relation::{self, RELATIONS, RowSource};
 use crate::pg_catalog::rows::{Datum, Rows};
 use crate::pg_catalog::session::SessionView;
@@ -40,6 +42,7 @@ fn namespaces(view: &SessionView, rows: &mut Rows) {
         (PG_TOAST_OID, "pg_toast", Datum::Null),
         (PG_CATALOG_OID, "pg_catalog", system_acl()),
         (INFORMATION_SCHEMA_OID, "information_schema", system_acl()),
+        (QUICKDB_SCHEMA_OID, "quickdb", system_acl()),
     ] {
         rows.push([
             ("oid", oid.into()),

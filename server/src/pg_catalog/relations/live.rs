@@ -10,6 +10,8 @@ use crate::pg_catalog::session::SessionView;
 pub(in crate::pg_catalog) const SOURCES: &[((&str, &str), RowSource)] = &[
     (("pg_catalog", "pg_settings"), settings),
     (("pg_catalog", "pg_stat_activity"), activity),
+    (("pg_catalog", "pg_stat_ssl"), encryption),
+    (("pg_catalog", "pg_stat_gssapi"), kerberos),
     (("pg_catalog", "pg_prepared_statements"), prepared_statements),
     (("pg_catalog", "pg_cursors"), cursors),
     (("pg_catalog", "pg_timezone_names"), timezone_names),
@@ -87,6 +89,24 @@ fn in_unit(shown: &str, unit: &str) -> String {
     match (scale(suffix), scale(unit)) {
         (Some(from), Some(to)) => (number.saturating_mul(from) / to).to_string(),
         _ => shown.to_owned(),
+    }
+}
+
+/// What TLS protects; which version and cipher the client knows.
+fn encryption(view: &SessionView, rows: &mut Rows) {
+    for session in view.facts.live.sessions() {
+        rows.push([("pid", session.pid.into()), ("ssl", session.is_encrypted.into())]);
+    }
+}
+
+/// Nobody comes by GSSAPI.
+fn kerberos(view: &SessionView, rows: &mut Rows) {
+    for session in view.facts.live.sessions() {
+        rows.push([
+            ("pid", session.pid.into()),
+            ("gss_authenticated", false.into()),
+            ("encrypted", false.into()),
+        ]);
     }
 }
 

@@ -5,5 +5,6 @@ pub(super) mod cluster;
 pub(super) mod information_schema;
 pub(super) mod live;
 pub(super) mod routines;
+pub(super) mod state;
 pub(super) mod statistics;
 pub(super) mod types;

@@ -1,13 +1,15 @@
 //! String literals take the type that their context has, where the planner's operators did not see them: IN lists,
 //! BETWEEN, CASE, IS DISTINCT FROM, and the functions whose arguments share one type.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, InList, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 use quickdb_executor::error::{ErrorKind, ExecError};
 use quickdb_executor::functions::arithmetic::common_number_types;
@@ -100,8 +102,29 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let args = one_type(args, schema, together)?;
             Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })))
         }
+        // `x = ANY (array)`: an array of no type is one of the other side's, and the other way round.
+        Expr::ScalarFunction(ScalarFunction { func, args })
+            if func.name() == "array_has" && args.len() == 2 =>
+        {
+            element_types(func, args, schema).map(Transformed::yes)
+        }
         other => Ok(Transformed::no(other)),
     }
+}
+
+fn element_types(func: Arc<ScalarUDF>, mut args: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
+    if let [list, item] = args.as_mut_slice() {
+        let taken = |expr: &mut Expr| std::mem::replace(expr, Expr::Literal(ScalarValue::Null, None));
+        if is_unknown(list) {
+            let element = if is_unknown(item) { DataType::Utf8View } else { item.get_type(schema)? };
+            *list = adopt(taken(list), &DataType::new_list(element, true), schema)?;
+        } else if is_unknown(item)
+            && let DataType::List(element) = list.get_type(schema)?
+        {
+            *item = adopt(taken(item), element.data_type(), schema)?;
+        }
+    }
+    Ok(Expr::ScalarFunction(ScalarFunction { func, args }))
 }
 
 fn case_types(case: Case, schema: &DFSchema) -> Result<Expr> {

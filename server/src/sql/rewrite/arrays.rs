@@ -1,8 +1,12 @@
 //! Arrays that are written as constants, as `ARRAY[...]` or in a text.
 
-use datafusion::sql::sqlparser::ast::{Array, ArrayElemTypeDef, DataType, Expr, Value};
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{Array, ArrayElemTypeDef, DataType, Expr, Value, VisitorMut};
 
 use super::expressions::{literal_text, plain_cast, text};
+use super::sets::has_columns;
+use super::subqueries::call;
 use super::unnested;
 
 /// The elements of an array that is written as a constant: `ARRAY['a', 'b']` or `'{a,b}'`.
@@ -25,6 +29,24 @@ pub(super) fn array_elements(array: &Expr) -> Option<Vec<Expr>> {
             }
             Some(body.split(',').map(|item| text(item.trim())).collect())
         }
+    }
+}
+
+/// `ARRAY[x, y]` of anything but constants as a call: the planner takes the elements of a literal out of their query,
+/// so that they find no columns of the queries around it.
+pub(super) struct ArrayCalls;
+
+impl VisitorMut for ArrayCalls {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Array(array) = expr
+            && array.elem.iter().any(has_columns)
+        {
+            let elements = std::mem::take(&mut array.elem);
+            *expr = call("make_array", elements, Vec::new());
+        }
+        ControlFlow::Continue(())
     }
 }
 

@@ -8,9 +8,9 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::arrays::array_elements;
 use super::expressions::plain_cast;
-use super::folded;
 use super::operators::binary;
 use super::subqueries::call;
+use super::{folded, sets};
 
 /// A call whose result DataFusion gives in another integer type than PostgreSQL, or as a list instead of a set.
 pub(super) fn result_type(name: &str, function: Function) -> Expr {
@@ -24,9 +24,6 @@ pub(super) fn result_type(name: &str, function: Function) -> Expr {
             plain_cast(Expr::Function(function), DataType::Int4(None))
         }
         "row_number" | "rank" | "dense_rank" => plain_cast(Expr::Function(function), DataType::Int8(None)),
-        "regexp_matches" => set_of("regexp_matches_all", function),
-        "regexp_split_to_table" => set_of("regexp_split_to_array", function),
-        "string_to_table" => set_of("string_to_array", function),
         "make_timestamptz" => make_timestamptz(function),
         "generate_series" => {
             let small = match &function.args {
@@ -40,7 +37,16 @@ pub(super) fn result_type(name: &str, function: Function) -> Expr {
                 }),
                 _ => false,
             };
-            let series = Expr::Function(function);
+            let series = match (&function.args, small) {
+                (FunctionArguments::List(list), false) => {
+                    let args = list.args.iter().filter_map(|arg| match arg {
+                        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some(value.clone()),
+                        _ => None,
+                    });
+                    call("series_list", args.collect(), Vec::new())
+                }
+                _ => Expr::Function(function),
+            };
             let element = if small { DataType::Int4(None) } else { DataType::Int8(None) };
             let list = if small {
                 plain_cast(series, DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(element), None)))
@@ -49,14 +55,8 @@ pub(super) fn result_type(name: &str, function: Function) -> Expr {
             };
             call("unnest", vec![list], Vec::new())
         }
-        _ => Expr::Function(function),
+        _ => set(name, function),
     }
-}
-
-/// A function that gives the elements of another's arrays as rows.
-fn set_of(arrays: &str, mut function: Function) -> Expr {
-    function.name = ObjectName::from(vec![Ident::new(arrays)]);
-    call("unnest", vec![Expr::Function(function)], Vec::new())
 }
 
 /// `make_timestamptz(year, .., second [, zone])`: a timestamp in the session's zone or the given one.
@@ -139,6 +139,17 @@ pub(super) fn type_call(name: &str, function: &Function) -> Option<(Expr, DataTy
         _ => return None,
     };
     Some((argument.clone(), data_type))
+}
+
+/// A call in a select list of a function that returns a set.
+fn set(name: &str, function: Function) -> Expr {
+    let FunctionArguments::List(list) = &function.args else { return Expr::Function(function) };
+    let args = list.args.iter().map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some(value.clone()),
+        _ => None,
+    });
+    let Some(args) = args.collect::<Option<Vec<_>>>() else { return Expr::Function(function) };
+    sets::in_select_list(name, args).unwrap_or(Expr::Function(function))
 }
 
 /// `make_interval` by names or places: all seven arguments, zero where not given.

@@ -5,9 +5,9 @@
 //! | written | becomes | gives |
 //! |---|---|---|
 //! | `'t'::regclass`, `x::text::regclass`, `$1::regclass` | `regclassin(text)` | oid of the relation |
-//! | `expr::regclass` | `pg_regclass(expr)` | its name as text |
-//! | `'t'::regclass::text` | `pg_regclass(regclassin('t'))` | its name as text |
-//! | likewise `regtype`, `regproc`, `regprocedure`, `regrole`, `regnamespace` | `regtypein`, `pg_regtype`, ... | |
+//! | likewise `regtype`, `regproc`, `regprocedure`, `regoper`, `regoperator`, `regrole`, `regnamespace`, `regcollation` | `regtypein`, ... | |
+//!
+//! Other casts from and to these types are the analyzer's, which knows what is cast.
 
 use std::ops::ControlFlow;
 
@@ -31,7 +31,6 @@ use crate::error::PgError;
 use crate::sql::position::char_position;
 use crate::sql::{SessionFacts, patterns, types};
 
-const REG_TYPES: [&str; 6] = ["regclass", "regtype", "regproc", "regprocedure", "regrole", "regnamespace"];
 /// Collations that order as the server does: by bytes.
 const COLLATIONS: [&str; 8] =
     ["default", "c", "posix", "ucs_basic", "c.utf8", "c.utf-8", "en_us.utf8", "en_us.utf-8"];
@@ -198,6 +197,7 @@ impl Expressions<'_> {
             {
                 access_chain.into_iter().fold(*root, subscripted)
             }
+            Expr::CompoundFieldAccess { root, access_chain } => field_access(*root, access_chain),
             Expr::Between { expr, negated, low, high } if is_marked(&low) => {
                 let low = Box::new(unmarked(*low));
                 // The bounds in the order that makes a range of them.
@@ -245,14 +245,10 @@ impl Expressions<'_> {
     }
 
     fn cast(&mut self, expr: Expr, data_type: DataType) -> Expr {
-        if let Some(reg) = reg_type(&data_type) {
-            return reg_cast(expr, reg);
-        }
-        if is_text_type(&data_type)
-            && let Expr::Function(function) = &expr
-            && let Some(reg) = REG_TYPES.iter().find(|reg| function.name.to_string() == format!("{reg}in"))
+        if let Some(reg) = reg_type(&data_type)
+            && is_read_from_text(&expr)
         {
-            return call(&format!("pg_{reg}"), vec![expr], Vec::new());
+            return call(&format!("{reg}in"), vec![expr], Vec::new());
         }
         if let DataType::Custom(name, _) = &data_type
             && !types::is_known_custom(name)
@@ -339,7 +335,7 @@ impl Expressions<'_> {
     fn function(&mut self, mut function: Function) -> Expr {
         if let [ObjectNamePart::Identifier(schema), ObjectNamePart::Identifier(name)] =
             function.name.0.as_slice()
-            && folded(schema) == "pg_catalog"
+            && matches!(folded(schema).as_str(), "pg_catalog" | "information_schema")
         {
             function.name = ObjectName::from(vec![name.clone()]);
         }
@@ -506,25 +502,16 @@ fn reg_type(data_type: &DataType) -> Option<&'static str> {
         DataType::Custom(name, _) => types::custom_name(name),
         _ => return None,
     };
-    REG_TYPES.into_iter().find(|known| *known == name)
+    types::REG_TYPES.into_iter().find(|known| *known == name)
 }
 
-fn reg_cast(expr: Expr, reg: &str) -> Expr {
-    let from_text = match unnested(&expr) {
+/// Whether a value of such a type is given as a text: a literal, a parameter, a cast to text.
+fn is_read_from_text(expr: &Expr) -> bool {
+    match unnested(expr) {
         Expr::Value(ValueWithSpan { value, .. }) => !matches!(value, Value::Number(..) | Value::Null),
         Expr::Cast { data_type, .. } => is_text_type(data_type),
         _ => false,
-    };
-    if from_text {
-        let function = format!("{reg}in");
-        return call(&function, vec![expr], Vec::new());
     }
-    if let Expr::Function(function) = &expr
-        && function.name.to_string() == format!("{reg}in")
-    {
-        return expr;
-    }
-    call(&format!("pg_{reg}"), vec![expr], Vec::new())
 }
 
 fn is_text_type(data_type: &DataType) -> bool {
@@ -560,6 +547,20 @@ fn interval_literal(interval: Interval) -> Expr {
     call("cast_interval", arguments, Vec::new())
 }
 
+/// `(record).field`, of a record that is not a column.
+fn field_access(root: Expr, access_chain: Vec<AccessExpr>) -> Expr {
+    let name = |access: &AccessExpr| match access {
+        AccessExpr::Dot(Expr::Identifier(name)) => Some(folded(name)),
+        _ => None,
+    };
+    match access_chain.iter().map(name).collect::<Option<Vec<_>>>() {
+        Some(names) => {
+            names.iter().fold(root, |record, name| call("get_field", vec![record, text(name)], Vec::new()))
+        }
+        None => Expr::CompoundFieldAccess { root: Box::new(root), access_chain },
+    }
+}
+
 fn escape_of(escape: &ValueWithSpan) -> Option<Option<char>> {
     match &escape.value {
         Value::SingleQuotedString(text) => {
@@ -578,7 +579,7 @@ fn escaped_pattern(pattern: Expr, escape: &ValueWithSpan) -> (Expr, Option<Value
     match (literal_text(&pattern), escape_of(escape)) {
         (Some(literal), Some(escape)) => (text(&patterns::like_with_backslash(literal, escape)), None),
         (None, Some(Some('\\'))) => (pattern, None),
-        _ => (pattern, Some(escape.clone())),
+        _ => (call("like_escape", vec![pattern, Expr::Value(escape.clone())], Vec::new()), None),
     }
 }
 
@@ -612,8 +613,7 @@ mod tests {
     #[test]
     fn catalogue_casts_become_functions() {
         check("SELECT 't'::regclass", "SELECT regclassin('t')");
-        check("SELECT c.oid::pg_catalog.regclass", "SELECT pg_regclass(c.oid)");
-        check("SELECT 't'::regclass::text", "SELECT pg_regclass(regclassin('t'))");
+        check("SELECT 't'::regclass::text", "SELECT CAST(regclassin('t') AS TEXT)");
     }
 
     #[test]

@@ -221,7 +221,7 @@ fn and(left: Expr, right: Expr) -> Expr {
 }
 
 /// The names under which the FROM items can be referred to.
-fn relation_names(from: &[TableWithJoins]) -> Vec<String> {
+pub(super) fn relation_names(from: &[TableWithJoins]) -> Vec<String> {
     fn name(factor: &TableFactor, names: &mut Vec<String>) {
         match factor {
             TableFactor::Table { alias: Some(alias), .. }

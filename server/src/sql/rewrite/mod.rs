@@ -1,7 +1,8 @@
 //! The syntax tree in PostgreSQL's meaning, before DataFusion plans it.
 //!
 //! ```text
-//! names ─▶ joins with USING ─▶ relations ─▶ laterals ─▶ subqueries ─▶ expressions and literals
+//! names ─▶ system columns ─▶ joins with USING ─▶ sets ─▶ relations ─▶ laterals ─▶ subqueries
+//!   ─▶ expressions and literals
 //! ```
 //!
 //! Each pass is general and looks at shapes, never at a statement's text.
@@ -18,7 +19,9 @@ mod operators;
 pub mod relations;
 mod row_membership;
 mod rows;
+pub mod sets;
 pub mod subqueries;
+pub mod system_columns;
 mod ties;
 pub mod using;
 mod windows;
@@ -61,7 +64,9 @@ pub fn rewrite(
     let mut names = names::OutputNames::new(uniqueness);
     let _ = VisitMut::visit(statement, &mut names);
     let _ = VisitMut::visit(statement, &mut ties::Ties);
+    let _ = VisitMut::visit(statement, &mut system_columns::SystemColumns::default());
     using::rewrite(statement)?;
+    let _ = VisitMut::visit(statement, &mut sets::SetsInFrom);
     let _ = VisitMut::visit(statement, &mut relations::Relations);
     let _ = VisitMut::visit(statement, &mut apart::Aggregates);
     let _ = VisitMut::visit(statement, &mut laterals::Laterals);
@@ -84,6 +89,7 @@ pub fn rewrite(
     if let Some(error) = expressions.error {
         return Err(error);
     }
+    let _ = VisitMut::visit(statement, &mut arrays::ArrayCalls);
     let _ = VisitMut::visit(statement, &mut literals::Literals);
     let _ = VisitMut::visit(statement, &mut literals::Unmark);
     Ok(())

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{
     SelectItem, SetExpr, TimezoneInfo, TrimWhereField, VisitorMut,
 };
 
+use super::laterals::relation_names;
 use super::{Uniqueness, folded};
 
 /// Begins the suffix of a name that is taken.
@@ -51,13 +52,20 @@ fn name_items(select: &mut Select, uniqueness: Uniqueness) {
         .any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
     let separate = wildcard && uniqueness == Uniqueness::BesideWildcards;
     let mut taken: HashMap<String, usize> = HashMap::new();
+    let own = relation_names(&select.from);
     for item in &mut select.projection {
         let (expr, name, plain) = match std::mem::replace(item, SelectItem::Wildcard(Default::default())) {
             SelectItem::UnnamedExpr(expr) => {
                 let name = output_name(&expr);
                 let plain = match &expr {
-                    Expr::Identifier(ident) => ident.quote_style.is_some() || !is_keyword(&ident.value),
-                    Expr::CompoundIdentifier(_) => true,
+                    // A column of a query around this one would be called by more than its name.
+                    Expr::Identifier(ident) => {
+                        !own.is_empty() && (ident.quote_style.is_some() || !is_keyword(&ident.value))
+                    }
+                    Expr::CompoundIdentifier(parts) => {
+                        let qualifier = parts.len().checked_sub(2).and_then(|index| parts.get(index));
+                        qualifier.is_some_and(|qualifier| own.contains(&folded(qualifier)))
+                    }
                     _ => false,
                 };
                 (expr, name, plain)
@@ -248,7 +256,7 @@ mod tests {
     fn names_are_postgresqls() {
         let sql = "select null, interval '1 day', date '2020-01-01', 1::int, A::int, (select 2), (select 2 as x), \
                    array[1], exists(select 1), case when true then 1 end, case 1 when 1 then 2 else b end, \
-                   extract(year from d), trim('q'), 'x'::text, -a, count(*), \"Odd\", t.c, 1::numeric(5,2), '1'::\"char\"";
+                   extract(year from d), trim('q'), 'x'::text, -a, count(*), \"Odd\", t.c, 1::numeric(5,2), '1'::\"char\" from t";
         assert_eq!(
             names(sql),
             [

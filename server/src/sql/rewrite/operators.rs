@@ -13,9 +13,11 @@ use super::unnested;
 pub(super) fn subscripted(array: Expr, access: AccessExpr) -> Expr {
     let bound = |bound: Option<Expr>| bound.unwrap_or_else(|| Expr::Value(Value::Null.into()));
     match access {
-        AccessExpr::Subscript(Subscript::Index { index }) => {
-            call("array_subscript", vec![array, index], Vec::new())
-        }
+        // The planner knows what is counted from 0.
+        AccessExpr::Subscript(Subscript::Index { index }) => Expr::CompoundFieldAccess {
+            root: Box::new(array),
+            access_chain: vec![AccessExpr::Subscript(Subscript::Index { index })],
+        },
         AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, .. }) => {
             call("array_subscripts", vec![array, bound(lower_bound), bound(upper_bound)], Vec::new())
         }

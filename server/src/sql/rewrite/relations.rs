@@ -5,21 +5,14 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, GroupByExpr, Ident, ObjectName, ObjectNamePart, Query, Select,
-    SelectFlavor, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor, TableFunctionArgs,
-    TableWithJoins, Value, VisitorMut, WildcardAdditionalOptions, visit_expressions,
+    SelectFlavor, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins,
+    VisitorMut, WildcardAdditionalOptions,
 };
 
-use super::subqueries::call;
 use super::{folded, literals};
 
 /// Functions in FROM that give one column, which has the name of the function or of its alias.
-const ONE_COLUMN: [&str; 2] = ["generate_series", "unnest"];
-/// Functions in FROM that give the elements of an array, with the function that gives the array.
-const ELEMENTS: [(&str, &str); 3] = [
-    ("regexp_matches", "regexp_matches_all"),
-    ("regexp_split_to_table", "regexp_split_to_array"),
-    ("string_to_table", "string_to_array"),
-];
+const ONE_COLUMN: [&str; 4] = ["generate_series", "unnest", "regexp_split_to_table", "string_to_table"];
 
 /// Rewrites FROM items.
 #[derive(Debug)]
@@ -43,67 +36,6 @@ impl VisitorMut for Relations {
     /// After what is inside, so that an item made here is not visited again.
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
         let name_of = |name: &ObjectName| name.0.last().and_then(|part| part.as_ident()).map(folded);
-        if let TableFactor::Table {
-            name,
-            args: Some(TableFunctionArgs { args, .. }),
-            alias,
-            with_ordinality: false,
-            ..
-        }
-        | TableFactor::Function { name, args, alias, with_ordinality: false, .. } = factor
-            && let Some(function) = name_of(name)
-            && let Some((_, arrays)) = ELEMENTS.iter().find(|(set, _)| *set == function)
-            && let Some(arguments) = plain_arguments(args)
-        {
-            let mut alias = alias.take();
-            name_column(&mut alias, &function);
-            *factor = TableFactor::UNNEST {
-                alias,
-                array_exprs: vec![call(arrays, arguments, Vec::new())],
-                with_offset: false,
-                with_offset_alias: None,
-                with_ordinality: false,
-            };
-            return ControlFlow::Continue(());
-        }
-        if let TableFactor::Table { name, args: Some(TableFunctionArgs { args, .. }), alias, .. }
-        | TableFactor::Function { name, args, alias, .. } = factor
-            && name_of(name).is_some_and(|name| name == "generate_series")
-            && let Some(arguments) = plain_arguments(args)
-            && !arguments.iter().all(literals::is_number)
-        {
-            // The planner's own takes whole numbers only, and none of another item.
-            let lateral = arguments.iter().any(has_columns);
-            let mut alias = alias.take();
-            name_column(&mut alias, "generate_series");
-            let series = call("generate_series", arguments, Vec::new());
-            *factor = derived(lateral, vec![(series, "generate_series")], alias);
-            return ControlFlow::Continue(());
-        }
-        if let TableFactor::UNNEST { array_exprs, alias, with_ordinality: true, .. } = factor
-            && let [array] = array_exprs.as_slice()
-        {
-            // Two lists that are taken apart side by side.
-            let count = call("cardinality", vec![array.clone()], Vec::new());
-            let one = Expr::Value(Value::Number("1".to_owned(), false).into());
-            let numbers = call("generate_series", vec![one, count], Vec::new());
-            let elements = call("unnest", vec![array.clone()], Vec::new());
-            let mut alias = alias.take();
-            let first = alias.as_ref().map_or("unnest".to_owned(), |alias| alias.name.value.clone());
-            let named = alias.get_or_insert_with(|| TableAlias {
-                explicit: true,
-                name: Ident::with_quote('"', "unnest"),
-                columns: Vec::new(),
-                at: None,
-            });
-            for name in [first.as_str(), "ordinality"].into_iter().skip(named.columns.len()) {
-                let name = Ident::with_quote('"', name);
-                named.columns.push(TableAliasColumnDef { name, data_type: None });
-            }
-            let lateral = has_columns(array);
-            *factor = derived(lateral, vec![(elements, "unnest"), (numbers, "ordinality")], alias);
-            return ControlFlow::Continue(());
-        }
         match factor {
             TableFactor::Table { name, args: Some(args), alias, with_ordinality: false, .. } => {
                 let Some(function) = name_of(name).filter(|name| ONE_COLUMN.contains(&name.as_str())) else {
@@ -129,39 +61,6 @@ impl VisitorMut for Relations {
         }
         ControlFlow::Continue(())
     }
-}
-
-fn has_columns(expr: &Expr) -> bool {
-    let found = visit_expressions(expr, |expr| match expr {
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    });
-    found.is_break()
-}
-
-/// `(SELECT item AS name, ...) AS alias`.
-fn derived(lateral: bool, items: Vec<(Expr, &str)>, alias: Option<TableAlias>) -> TableFactor {
-    let projection = items
-        .into_iter()
-        .map(|(expr, name)| SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) })
-        .collect();
-    let nothing = relation(ObjectName::from(Vec::<Ident>::new()));
-    let select = Select { projection, from: Vec::new(), ..select_all(nothing) };
-    TableFactor::Derived {
-        lateral,
-        subquery: Box::new(query(SetExpr::Select(Box::new(select)))),
-        alias,
-        sample: None,
-    }
-}
-
-fn plain_arguments(args: &[FunctionArg]) -> Option<Vec<Expr>> {
-    args.iter()
-        .map(|arg| match arg {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
-            _ => None,
-        })
-        .collect()
 }
 
 fn name_column(alias: &mut Option<TableAlias>, function: &str) {

@@ -22,7 +22,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Location;
 
 use super::relations::{query, select_all};
-use super::{folded, row_membership, unnested};
+use super::{folded, row_membership, sets, unnested};
 
 /// Aggregates by name: a subquery whose value is one of them without GROUP BY has one row.
 const AGGREGATES: [&str; 50] = [
@@ -498,19 +498,8 @@ pub(super) fn is_aggregate_name(name: &str) -> bool {
 }
 
 fn returns_set(function: &Function) -> bool {
-    function.name.0.last().and_then(|part| part.as_ident()).is_some_and(|name| {
-        [
-            "generate_series",
-            "unnest",
-            "regexp_matches",
-            "regexp_split_to_table",
-            "string_to_table",
-            "generate_subscripts",
-            "json_array_elements",
-        ]
-        .iter()
-        .any(|known| name.value.eq_ignore_ascii_case(known))
-    })
+    let name = function.name.0.last().and_then(|part| part.as_ident());
+    name.is_some_and(|name| sets::returns_set(&super::folded(name)))
 }
 
 /// Whether a call that fulfils the condition is in the expression, not in a subquery of it.

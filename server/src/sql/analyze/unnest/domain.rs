@@ -71,7 +71,7 @@ impl<'a> Domain<'a> {
     /// The domain as a relation of its own name.
     fn relation(&mut self) -> Result<Pushed> {
         let number = self.numbers.next();
-        let name = format!("__outer_{number}");
+        let name = format!("__domain_{number}");
         let key = |index: usize| format!("__key_{number}_{index}");
         let items = self.columns.iter().enumerate();
         let items = items.map(|(index, column)| Expr::Column(column.clone()).alias(key(index)));

@@ -227,7 +227,7 @@ impl Outer<'_> {
 
     /// A name for a relation to join, the names of its keys, and the items that give them.
     fn renamed(&mut self, keys: &[Column]) -> (String, Vec<Column>, Vec<Expr>) {
-        let name = format!("__subquery_{}", self.numbers.next());
+        let name = format!("__asked_{}", self.numbers.next());
         let key = |index: usize| format!("__key_{index}");
         let renamed = (0..keys.len()).map(|index| Column::new(Some(name.as_str()), key(index))).collect();
         let items = keys.iter().enumerate();

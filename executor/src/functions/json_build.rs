@@ -4,20 +4,20 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringViewBuilder};
-use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::error::Result;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringViewBuilder};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::Result;
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
-use quickdb_executor::functions::text_of::text_of;
 
-use crate::catalogue::PG_TYPE_KEY;
-use crate::pg_catalog::error::{FunctionError, Mistake};
+use crate::error::{ErrorKind, ExecError};
+use crate::functions::text_of::text_of;
+use crate::functions::type_names::PG_TYPE_KEY;
 
 /// One of the two functions.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct JsonBuild {
+pub(crate) struct JsonBuild {
     name: &'static str,
     is_object: bool,
     signature: Signature,
@@ -25,7 +25,7 @@ pub(super) struct JsonBuild {
 
 impl JsonBuild {
     /// All of them.
-    pub(super) fn all() -> [Self; 2] {
+    pub(crate) fn all() -> [Self; 2] {
         let signature = || {
             Signature::one_of(vec![TypeSignature::VariadicAny, TypeSignature::Nullary], Volatility::Stable)
         };
@@ -86,12 +86,12 @@ impl ScalarUDFImpl for JsonBuild {
     }
 }
 
-fn odd() -> FunctionError {
-    FunctionError::new(Mistake::InvalidParameter, "argument list must have even number of elements")
+fn odd() -> ExecError {
+    ExecError::new(ErrorKind::InvalidParameter, "argument list must have even number of elements")
 }
 
-fn null_key(number: usize) -> FunctionError {
-    FunctionError::new(Mistake::InvalidParameter, format!("argument {number} cannot be null"))
+fn null_key(number: usize) -> ExecError {
+    ExecError::new(ErrorKind::InvalidParameter, format!("argument {number} cannot be null"))
 }
 
 /// A value as JSON: numbers and booleans plain, arrays as arrays, JSON as it is, everything else as a string.

@@ -2,23 +2,23 @@
 
 use std::sync::Arc;
 
-use arrow::array::StringViewBuilder;
-use arrow::datatypes::DataType;
-use datafusion::error::Result;
+use datafusion::arrow::array::StringViewBuilder;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
-use quickdb_executor::functions::text_of::text_of;
 
-use crate::pg_catalog::error::{FunctionError, FunctionResult, Mistake};
-use crate::pg_catalog::identifier;
+use crate::error::{ErrorKind, ExecError};
+use crate::functions::quoting::{quote, quote_literal};
+use crate::functions::text_of::text_of;
 
 /// `format` as DataFusion calls it.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Format {
+pub(crate) struct Format {
     signature: Signature,
 }
 
 impl Format {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { signature: Signature::variadic_any(Volatility::Stable) }
     }
 }
@@ -51,12 +51,12 @@ impl ScalarUDFImpl for Format {
     }
 }
 
-fn invalid(message: impl Into<String>) -> FunctionError {
-    FunctionError::new(Mistake::InvalidParameter, message)
+fn invalid(message: impl Into<String>) -> ExecError {
+    ExecError::new(ErrorKind::InvalidParameter, message)
 }
 
 /// Fills the template. An argument is the next one, or the one whose number stands before a `$`.
-fn format(template: &str, arguments: &[Option<String>]) -> FunctionResult<String> {
+fn format(template: &str, arguments: &[Option<String>]) -> std::result::Result<String, ExecError> {
     let unterminated = || invalid("unterminated format() type specifier");
     let mut output = String::with_capacity(template.len());
     let mut letters = template.chars().peekable();
@@ -98,11 +98,11 @@ fn format(template: &str, arguments: &[Option<String>]) -> FunctionResult<String
         }
         let text = match (kind, take(arguments, position, &mut next)?) {
             ('s', value) => value.unwrap_or_default().to_owned(),
-            ('L', value) => value.map_or_else(|| "NULL".to_owned(), identifier::quote_literal),
-            (_, Some(value)) => identifier::quote(value),
+            ('L', value) => value.map_or_else(|| "NULL".to_owned(), quote_literal),
+            (_, Some(value)) => quote(value),
             (_, None) => {
                 let message = "null values cannot be formatted as an SQL identifier";
-                return Err(FunctionError::new(Mistake::NullNotAllowed, message));
+                return Err(ExecError::new(ErrorKind::NullNotAllowed, message));
             }
         };
         let padding = " ".repeat(width.unwrap_or(0).saturating_sub(text.chars().count()).min(WIDTH_MAX));
@@ -130,7 +130,7 @@ fn take<'a>(
     arguments: &'a [Option<String>],
     position: Option<usize>,
     next: &mut usize,
-) -> FunctionResult<Option<&'a str>> {
+) -> std::result::Result<Option<&'a str>, ExecError> {
     let index = match position {
         Some(0) => return Err(invalid("format specifies argument 0, but arguments are numbered from 1")),
         Some(position) => position - 1,

@@ -1,0 +1,154 @@
+//! What sessions are doing, for `pg_stat_activity` and its like, and how one session stops another.
+//!
+//! ```text
+//! connection ── begins, ends a statement ──▶ Activity ◀── read by ── Connections ◀── Live ◀── pg_catalog of any session
+//! session ──── its statements, cursors ───▶ Live
+//! ```
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pgwire::messages::response::TransactionStatus;
+
+use crate::pg_catalog::{CursorFacts, LiveFacts, PreparedStatementFacts, SessionActivity};
+use crate::wire::interrupt::Connections;
+
+/// Bytes of a statement that are shown, as PostgreSQL's default `track_activity_query_size` keeps.
+const QUERY_BYTES_MAX: usize = 1_023;
+
+/// What one session is doing.
+#[derive(Debug, Default)]
+pub(crate) struct Activity {
+    doing: Mutex<SessionActivity>,
+}
+
+impl Activity {
+    /// A session that has just begun; its process id is its connection's.
+    pub(crate) fn new(mut began: SessionActivity) -> Arc<Self> {
+        let now = now_us();
+        began.started_us = now;
+        began.state_changed_us = Some(now);
+        began.state = "idle".to_owned();
+        Arc::new(Self { doing: Mutex::new(began) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SessionActivity> {
+        // Every change leaves a whole value.
+        self.doing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A statement begins.
+    pub(crate) fn begin(&self, query: &str) {
+        let mut end = query.len().min(QUERY_BYTES_MAX);
+        while !query.is_char_boundary(end) {
+            end -= 1;
+        }
+        let now = now_us();
+        let mut doing = self.lock();
+        doing.query = query.get(..end).unwrap_or_default().to_owned();
+        doing.query_started_us = Some(now);
+        doing.transaction_started_us.get_or_insert(now);
+        doing.state_changed_us = Some(now);
+        doing.state = "active".to_owned();
+    }
+
+    /// The client may send its next statement.
+    pub(crate) fn end(&self, status: TransactionStatus) {
+        let mut doing = self.lock();
+        doing.state = match status {
+            TransactionStatus::Idle => "idle",
+            TransactionStatus::Transaction => "idle in transaction",
+            TransactionStatus::Error => "idle in transaction (aborted)",
+        }
+        .to_owned();
+        doing.state_changed_us = Some(now_us());
+        if status == TransactionStatus::Idle {
+            doing.transaction_started_us = None;
+        }
+    }
+
+    /// The client calls itself differently.
+    pub(crate) fn name_application(&self, name: &str) {
+        name.clone_into(&mut self.lock().application_name);
+    }
+
+    /// As it is now.
+    pub(crate) fn now(&self) -> SessionActivity {
+        self.lock().clone()
+    }
+}
+
+fn now_us() -> i64 {
+    chrono::Utc::now().timestamp_micros()
+}
+
+/// The server as one session sees it: everybody's activity, its own statements and cursors.
+#[derive(Debug)]
+pub(crate) struct Live {
+    connections: Arc<Connections>,
+    activity: Arc<Activity>,
+    own: Mutex<(Vec<PreparedStatementFacts>, Vec<CursorFacts>)>,
+}
+
+impl Live {
+    pub(crate) fn new(connections: Arc<Connections>, activity: Arc<Activity>) -> Arc<Self> {
+        Arc::new(Self { connections, activity, own: Mutex::default() })
+    }
+
+    pub(crate) fn activity(&self) -> &Activity {
+        &self.activity
+    }
+
+    /// What the session has prepared and declared by now.
+    pub(crate) fn show(&self, statements: Vec<PreparedStatementFacts>, cursors: Vec<CursorFacts>) {
+        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = (statements, cursors);
+    }
+}
+
+impl LiveFacts for Live {
+    fn sessions(&self) -> Vec<SessionActivity> {
+        self.connections.sessions()
+    }
+
+    fn prepared_statements(&self) -> Vec<PreparedStatementFacts> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    fn cursors(&self) -> Vec<CursorFacts> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
+    fn cancel(&self, pid: i32) -> bool {
+        self.connections.cancel_backend(pid)
+    }
+
+    fn terminate(&self, pid: i32) -> bool {
+        self.connections.terminate_backend(pid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_begins_with_its_first_statement() {
+        let activity = Activity::new(SessionActivity::default());
+        assert_eq!((activity.now().state.as_str(), activity.now().transaction_started_us), ("idle", None));
+        activity.begin("BEGIN");
+        let began = activity.now().transaction_started_us;
+        assert!(began.is_some());
+        activity.end(TransactionStatus::Transaction);
+        activity.begin("SELECT 1");
+        assert_eq!(activity.now().transaction_started_us, began);
+        assert_eq!((activity.now().state.as_str(), activity.now().query.as_str()), ("active", "SELECT 1"));
+        activity.end(TransactionStatus::Idle);
+        assert_eq!(activity.now().transaction_started_us, None);
+    }
+
+    #[test]
+    fn a_long_statement_is_cut_between_characters() {
+        let activity = Activity::new(SessionActivity::default());
+        activity.begin(&"é".repeat(QUERY_BYTES_MAX));
+        assert_eq!(activity.now().query, "é".repeat(QUERY_BYTES_MAX / 2));
+    }
+}

@@ -1,0 +1,268 @@
+//! Functions that return sets.
+//!
+//! Each has a scalar function that gives the set as an array, which `unnest` takes apart:
+//!
+//! | written | becomes |
+//! |---|---|
+//! | `SELECT f(x)` | `SELECT unnest(f_list(x))` |
+//! | `FROM f(x) a` | `FROM LATERAL (SELECT unnest(f_list(x)) AS a) a` |
+//! | `FROM f(x) WITH ORDINALITY a` | `FROM LATERAL (SELECT unnest(f_list(x)) AS a, unnest(ordinality_list(f_list(x))) AS ordinality) a` |
+//! | `FROM f(x) a`, where it returns records | `FROM LATERAL (SELECT (s.r).p AS p, .. FROM (SELECT unnest(f_list(x)) AS r) s) a` |
+//!
+//! An item without columns in its arguments is not LATERAL. `generate_series` of whole numbers and `unnest` of constants
+//! stay what they are: DataFusion has them as relations.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Select, SelectItem, SetExpr, TableAlias,
+    TableFactor, TableWithJoins, UnaryOperator, Value, ValueWithSpan, VisitorMut, visit_expressions,
+};
+
+use super::folded;
+use super::relations::{query, select_all};
+use super::subqueries::call;
+
+/// Set-returning functions, the scalar functions that give their sets as arrays, and the columns of their records.
+const SETS: [(&str, &str, &[&str]); 10] = [
+    ("generate_subscripts", "generate_subscripts_list", &[]),
+    ("regexp_matches", "regexp_matches_all", &[]),
+    ("regexp_split_to_table", "regexp_split_to_array", &[]),
+    ("string_to_table", "string_to_array", &[]),
+    ("_pg_expandarray", "expandarray_list", &["x", "n"]),
+    ("aclexplode", "aclexplode_list", &["grantor", "grantee", "privilege_type", "is_grantable"]),
+    ("pg_options_to_table", "pg_options_list", &["option_name", "option_value"]),
+    ("pg_partition_tree", "pg_partition_tree_list", &["relid", "parentrelid", "isleaf", "level"]),
+    ("pg_partition_ancestors", "pg_partition_ancestors_list", &[]),
+    ("pg_get_keywords", "pg_keywords_list", &["word", "catcode", "barelabel", "catdesc", "baredesc"]),
+];
+
+/// The scalar function behind a set-returning one of that name, with the columns of its records.
+fn list_function(name: &str) -> Option<(&'static str, &'static [&'static str])> {
+    SETS.iter().find(|(known, _, _)| *known == name).map(|(_, list, columns)| (*list, *columns))
+}
+
+/// Whether a function of that name returns a set.
+pub(super) fn returns_set(name: &str) -> bool {
+    matches!(name, "generate_series" | "unnest" | "json_array_elements")
+        || list_function(name).is_some()
+}
+
+/// A call in the select list of a function that returns a set.
+pub(super) fn in_select_list(name: &str, args: Vec<Expr>) -> Option<Expr> {
+    let (list, _) = list_function(name)?;
+    Some(unnest(call(list, args, Vec::new())))
+}
+
+/// Rewrites set-returning functions in FROM.
+#[derive(Debug)]
+pub struct SetsInFrom;
+
+impl VisitorMut for SetsInFrom {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        let mut is_first = true;
+        for item in &mut select.from {
+            rewrite_item(item, is_first);
+            is_first = false;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn rewrite_item(item: &mut TableWithJoins, is_first: bool) {
+    rewrite_factor(&mut item.relation, is_first);
+    for join in &mut item.joins {
+        rewrite_factor(&mut join.relation, false);
+    }
+}
+
+fn rewrite_factor(factor: &mut TableFactor, is_first: bool) {
+    if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
+        return rewrite_item(table_with_joins, is_first);
+    }
+    if let Some(derived) = derived(factor, is_first) {
+        *factor = derived;
+    }
+}
+
+/// The derived table that gives the rows of a function.
+fn derived(factor: &TableFactor, is_first: bool) -> Option<TableFactor> {
+    let (name, args, alias, with_ordinality, qualified) = match factor {
+        TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => {
+            (name_of(name)?, values(&args.args)?, alias, *with_ordinality, name.0.len() > 1)
+        }
+        TableFactor::Function { name, args, alias, with_ordinality, .. } => {
+            (name_of(name)?, values(args)?, alias, *with_ordinality, true)
+        }
+        TableFactor::UNNEST { array_exprs, alias, with_ordinality, with_offset: false, .. } => {
+            ("unnest".to_owned(), array_exprs.clone(), alias, *with_ordinality, false)
+        }
+        _ => return None,
+    };
+    let has_columns = args.iter().any(has_columns);
+    let (lists, columns): (Vec<Expr>, &[&str]) = match (name.as_str(), list_function(&name)) {
+        ("unnest", _) if has_columns || with_ordinality || qualified => (args, &[]),
+        // Taken apart by a later pass, which knows its type.
+        ("generate_series", _) if !is_plain_series(&args) && !with_ordinality => {
+            return Some(wrap(
+                vec![call("generate_series", args, Vec::new())],
+                &name,
+                alias,
+                has_columns && !is_first,
+            ));
+        }
+        (_, Some((list, columns))) => (vec![call(list, args, Vec::new())], columns),
+        _ => return None,
+    };
+    let subscripts = with_ordinality.then(|| {
+        let list = lists.first().cloned().unwrap_or_else(|| Expr::Value(Value::Null.into()));
+        unnest(call("ordinality_list", vec![list], Vec::new()))
+    });
+    let lateral = has_columns && !is_first;
+    let mut sets: Vec<Expr> = lists.into_iter().map(unnest).collect();
+    if columns.is_empty() {
+        sets.extend(subscripts);
+        return Some(wrap(sets, &name, alias, lateral));
+    }
+    let record = Ident::with_quote('"', "record");
+    let ordinality = Ident::with_quote('"', "ordinality");
+    let mut inner: Vec<SelectItem> = Vec::new();
+    for set in sets {
+        inner.push(SelectItem::ExprWithAlias { expr: set, alias: record.clone() });
+    }
+    let numbered = subscripts.is_some();
+    inner.extend(subscripts.map(|expr| SelectItem::ExprWithAlias { expr, alias: ordinality.clone() }));
+    let inner = select_of(inner);
+    let field = |column: &&str| SelectItem::ExprWithAlias {
+        expr: call(
+            "get_field",
+            vec![Expr::Identifier(record.clone()), super::expressions::text(column)],
+            Vec::new(),
+        ),
+        alias: Ident::with_quote('"', *column),
+    };
+    let mut items: Vec<SelectItem> = columns.iter().map(field).collect();
+    if numbered {
+        items.push(SelectItem::UnnamedExpr(Expr::Identifier(ordinality)));
+    }
+    let source = TableFactor::Derived {
+        lateral: false,
+        subquery: Box::new(inner),
+        alias: Some(named("set")),
+        sample: None,
+    };
+    let select = Select { projection: items, ..select_all(source) };
+    let alias = alias.clone().unwrap_or_else(|| named(&name));
+    Some(TableFactor::Derived {
+        lateral,
+        subquery: Box::new(query(SetExpr::Select(Box::new(select)))),
+        alias: Some(alias),
+        sample: None,
+    })
+}
+
+/// A derived table of sets side by side. The first column is called as the item is; a last one beyond the sets that
+/// were asked for is `ordinality`.
+fn wrap(sets: Vec<Expr>, name: &str, alias: &Option<TableAlias>, lateral: bool) -> TableFactor {
+    let alias = alias.clone().unwrap_or_else(|| named(name));
+    let last = sets.len().saturating_sub(1);
+    let items = sets.into_iter().enumerate().map(|(index, expr)| {
+        let column = alias.columns.get(index).map(|column| column.name.clone());
+        let column = column.unwrap_or_else(|| match index {
+            0 => alias.name.clone(),
+            index if index == last => Ident::with_quote('"', "ordinality"),
+            index => Ident::with_quote('"', format!("{name}_{index}")),
+        });
+        SelectItem::ExprWithAlias { expr, alias: column }
+    });
+    let subquery = select_of(items.collect());
+    TableFactor::Derived { lateral, subquery: Box::new(subquery), alias: Some(alias), sample: None }
+}
+
+/// `SELECT items` without FROM.
+fn select_of(projection: Vec<SelectItem>) -> datafusion::sql::sqlparser::ast::Query {
+    let nothing = super::relations::relation(ObjectName::from(Vec::<Ident>::new()));
+    let select = Select { projection, from: Vec::new(), ..select_all(nothing) };
+    query(SetExpr::Select(Box::new(select)))
+}
+
+fn unnest(list: Expr) -> Expr {
+    call("unnest", vec![list], Vec::new())
+}
+
+fn named(name: &str) -> TableAlias {
+    TableAlias { explicit: true, name: Ident::with_quote('"', name), columns: Vec::new(), at: None }
+}
+
+fn name_of(name: &ObjectName) -> Option<String> {
+    name.0.last().and_then(|part| part.as_ident()).map(folded)
+}
+
+fn values(args: &[FunctionArg]) -> Option<Vec<Expr>> {
+    args.iter()
+        .map(|arg| match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Whether the arguments are whole numbers written out, and the step is none or not zero.
+fn is_plain_series(args: &[Expr]) -> bool {
+    fn number(expr: &Expr) -> Option<i64> {
+        match super::unnested(expr) {
+            Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => digits.parse().ok(),
+            Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => number(expr),
+            _ => None,
+        }
+    }
+    args.iter().all(|arg| number(arg).is_some()) && args.get(2).is_none_or(|step| number(step) != Some(0))
+}
+
+/// Whether the expression refers to a column, in a subquery of it too.
+pub(super) fn has_columns(expr: &Expr) -> bool {
+    let found = visit_expressions(expr, |expr| match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::ast::VisitMut;
+
+    use super::*;
+    use crate::sql::parse::parse;
+
+    #[track_caller]
+    fn check(sql: &str, expected: &str) {
+        let mut statement = parse(sql).unwrap().remove(0).ast;
+        let _ = VisitMut::visit(&mut statement, &mut SetsInFrom);
+        assert_eq!(statement.to_string(), expected);
+    }
+
+    #[test]
+    fn functions_of_columns_become_lateral_queries() {
+        check("SELECT x FROM t, unnest(t.a) x", "SELECT x FROM t, LATERAL (SELECT unnest(t.a) AS x) x");
+        check("SELECT x FROM unnest(a) AS u(x)", "SELECT x FROM (SELECT unnest(a) AS x) AS u (x)");
+        check(
+            "SELECT * FROM t, pg_catalog.unnest(t.a) WITH ORDINALITY AS u(x, n)",
+            "SELECT * FROM t, LATERAL (SELECT unnest(t.a) AS x, unnest(ordinality_list(t.a)) AS n) AS u (x, n)",
+        );
+        check(
+            "SELECT n FROM t, information_schema._pg_expandarray(t.a)",
+            "SELECT n FROM t, LATERAL (SELECT get_field(\"record\", 'x') AS \"x\", get_field(\"record\", 'n') AS \"n\" \
+             FROM (SELECT unnest(expandarray_list(t.a)) AS \"record\") AS \"set\") AS \"_pg_expandarray\"",
+        );
+    }
+
+    #[test]
+    fn functions_of_constants_stay_relations() {
+        for sql in ["SELECT * FROM generate_series(1, 3) AS g", "SELECT * FROM UNNEST(ARRAY[1, 2]) AS u"] {
+            check(sql, sql);
+        }
+    }
+}
