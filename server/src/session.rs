@@ -1,5 +1,7 @@
 //! One client's session: settings, transaction, prepared statements, and the tables it sees.
 
+mod changes;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use pgwire::api::Type;
 use pgwire::messages::response::TransactionStatus;
 
 use crate::activity::{Activity, Live};
-use crate::catalogue::{CatalogueSnapshot, Change};
+use crate::catalogue::CatalogueSnapshot;
 use crate::cursor::{Cursor, Description};
 use crate::engine::Engine;
 use crate::error::{PgError, SqlState};
@@ -24,7 +26,6 @@ use crate::pg_catalog::{CursorFacts, LiveFacts, PgCatalog, PreparedStatementFact
 use crate::portal::Portal;
 use crate::settings::Settings;
 use crate::sql::{self, ParsedStatement, PlannedQuery};
-use crate::upkeep::Claim;
 use crate::utility;
 use crate::wire::RegNames;
 use crate::wire::copy_options::CopyOptions;
@@ -34,7 +35,6 @@ use crate::write::copy_from::{self, CopyFrom, CopyIn};
 use crate::write::create_as::{self, CreateAs};
 use crate::write::insert::{self, InsertPlan, parse_query};
 use crate::write::modify::{self, ModifyPlan};
-use crate::write::sink::Written;
 use crate::write::work::Work;
 
 /// Where a session stands in its transaction block. What it has changed in tables is in its [`Work`].
@@ -269,122 +269,6 @@ impl Session {
                 Transaction::Idle
             }
         };
-    }
-
-    /// The catalogue as this session sees it: what is committed, and its own changes.
-    pub(crate) fn snapshot(&self) -> Arc<CatalogueSnapshot> {
-        match &self.work {
-            Some(work) => Arc::clone(work.view()),
-            None => self.engine.snapshot(),
-        }
-    }
-
-    /// The schemas where bare names are sought.
-    pub(crate) fn search_path(&self) -> Vec<String> {
-        self.settings.search_path(&self.user)
-    }
-
-    /// Begins work that lasts until COMMIT, and sees the catalogue as it is now.
-    pub(crate) fn begin_work(&mut self) {
-        let engine = Arc::clone(&self.engine);
-        self.work.get_or_insert_with(|| Work::new(&engine));
-    }
-
-    /// Changes made and not committed.
-    pub(crate) fn work_len(&self) -> usize {
-        self.work.as_ref().map_or(0, Work::len)
-    }
-
-    /// Undoes all but the first `len` changes.
-    pub(crate) fn go_back_to(&mut self, len: usize) {
-        if let Some(work) = &mut self.work {
-            work.go_back_to(len);
-        }
-    }
-
-    /// Makes changes part of the session's work.
-    ///
-    /// # Errors
-    /// What makes one impossible.
-    pub(crate) fn change(&mut self, changes: Vec<Change>) -> Result<(), PgError> {
-        self.change_with(changes, Vec::new())
-    }
-
-    /// The same with the claims of the files that the changes name.
-    ///
-    /// # Errors
-    /// What makes one impossible.
-    pub(crate) fn change_with(&mut self, changes: Vec<Change>, claims: Vec<Claim>) -> Result<(), PgError> {
-        self.begin_work();
-        match &mut self.work {
-            Some(work) => Ok(work.add(changes, claims)?),
-            None => Ok(()),
-        }
-    }
-
-    /// Makes the rows of a COPY part of the session's work: its tag.
-    ///
-    /// # Errors
-    /// What makes that impossible.
-    pub(crate) fn take_copied(&mut self, written: Written) -> Result<String, PgError> {
-        self.change_with(written.changes, written.claims)?;
-        Ok(format!("COPY {}", written.rows))
-    }
-
-    /// Whether the session's transaction takes changes.
-    ///
-    /// # Errors
-    /// 25006 in a read-only one.
-    pub(crate) fn may_write(&self, command: &str) -> Result<(), PgError> {
-        if self.settings.value("transaction_read_only") == "on" {
-            let message = format!("cannot execute {command} in a read-only transaction");
-            return Err(PgError::with_state(SqlState("25006"), message));
-        }
-        Ok(())
-    }
-
-    /// Makes the session's changes durable and visible.
-    ///
-    /// # Errors
-    /// 40001 when another session's came first; nothing has changed then.
-    pub(crate) async fn commit_work(&mut self) -> Result<(), PgError> {
-        match self.work.take() {
-            Some(work) => Ok(work.commit().await?),
-            None => Ok(()),
-        }
-    }
-
-    /// Undoes the session's changes.
-    pub(crate) fn roll_back_work(&mut self) {
-        self.work = None;
-    }
-
-    /// Commits what was changed outside of a transaction block.
-    ///
-    /// # Errors
-    /// See [`Session::commit_work`].
-    pub(crate) async fn commit_unless_in_block(&mut self) -> Result<(), PgError> {
-        match self.transaction {
-            Transaction::Idle => self.commit_work().await,
-            _ => Ok(()),
-        }
-    }
-
-    /// Undoes what was changed outside of a transaction block.
-    pub(crate) fn roll_back_unless_in_block(&mut self) {
-        if matches!(self.transaction, Transaction::Idle) {
-            self.work = None;
-        }
-    }
-
-    /// Takes in what others have committed, where the isolation level says that a statement sees it.
-    fn refresh(&mut self) -> Result<(), PgError> {
-        let committed = self.settings.value("transaction_isolation");
-        let committed = committed == "read committed" || committed == "read uncommitted";
-        match &mut self.work {
-            Some(work) if committed => Ok(work.refresh()?),
-            _ => Ok(()),
-        }
     }
 
     /// Whether a statement may run where the session stands.

@@ -149,6 +149,7 @@ impl Settings {
     pub fn search_path(&self, user: &str) -> Vec<String> {
         split_identifiers(self.value("search_path"))
             .into_iter()
+            .filter(|schema| schema != "$user" || !crate::pg_catalog::SYSTEM_SCHEMAS.contains(&user))
             .map(|schema| if schema == "$user" { user.to_owned() } else { schema })
             .collect()
     }

@@ -9,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
     self, CloseCursor, ContextModifier, CopySource, CopyTarget, DescribeAlias, DiscardObject, Expr, FetchDirection,
-    ObjectName, ObjectType, Reset, Set, SetSessionAuthorizationParamKind, Statement as Ast, TransactionAccessMode,
+    ObjectName, Reset, Set, SetSessionAuthorizationParamKind, Statement as Ast, TransactionAccessMode,
     TransactionMode, UnaryOperator, Value, ValueWithSpan,
 };
 use pgwire::api::Type;
@@ -21,8 +21,8 @@ use crate::session::{Action, Block, Outcome, Prepared, Savepoint, Session, Trans
 use crate::settings::Settings;
 use crate::sql::ParsedStatement;
 use crate::wire::copy_options::CopyOptions;
-use crate::write::names::{RelationName, SearchPath};
-use crate::write::{alter, check_table, schemas, tables, views};
+use crate::write::check_table;
+use crate::write::define::{define, is_definition, vacuumed};
 
 /// Columns that a utility statement gives, if it gives any.
 ///
@@ -288,83 +288,6 @@ fn set_modes(session: &mut Session, prefix: &str, modes: &[TransactionMode]) -> 
             }
         })
     })
-}
-
-/// VACUUM: the table, or each of them, as the master's upkeep would put it in order sooner or later.
-async fn vacuumed(session: &mut Session, name: Option<&ObjectName>) -> Result<Outcome, PgError> {
-    if !matches!(session.transaction, Transaction::Idle) {
-        let message = "VACUUM cannot run inside a transaction block";
-        return Err(PgError::with_state(SqlState::ACTIVE_SQL_TRANSACTION, message));
-    }
-    session.may_write("VACUUM")?;
-    let (snapshot, path) = (session.snapshot(), session.search_path());
-    let tables = match name {
-        Some(name) => {
-            let name = RelationName::of(name, &session.database)?;
-            vec![SearchPath { snapshot: &snapshot, schemas: &path }.table(&name)?.id]
-        }
-        None => snapshot.tables().iter().map(|table| table.id).collect(),
-    };
-    for table in tables {
-        crate::upkeep::put_in_order(&session.engine, table).await?;
-    }
-    Ok(Outcome::done("VACUUM"))
-}
-
-/// Whether a statement changes what tables there are, or takes all their rows.
-fn is_definition(statement: &Ast) -> bool {
-    matches!(
-        statement,
-        Ast::CreateTable(_)
-            | Ast::CreateView(_)
-            | Ast::CreateIndex(_)
-            | Ast::CreateSchema { .. }
-            | Ast::AlterTable(_)
-            | Ast::Comment { .. }
-            | Ast::Drop { .. }
-            | Ast::Truncate(_)
-    )
-}
-
-async fn define(session: &mut Session, parsed: &ParsedStatement) -> Result<Outcome, PgError> {
-    let statement = &parsed.ast;
-    match statement {
-        Ast::CreateView(create) => Box::pin(views::create(session, parsed, create)).await,
-        Ast::CreateIndex(create) => alter::create_index(session, create),
-        Ast::AlterTable(operations) => Box::pin(alter::alter_table(session, parsed, operations)).await,
-        Ast::Comment { object_type, object_name, comment, .. } => {
-            alter::comment(session, object_type, object_name, comment.as_deref())
-        }
-        Ast::CreateTable(create) if create.query.is_none() => {
-            session.may_write("CREATE TABLE")?;
-            tables::create(session, create)
-        }
-        Ast::CreateSchema { schema_name, if_not_exists, .. } => {
-            session.may_write("CREATE SCHEMA")?;
-            schemas::create(session, schema_name, *if_not_exists)
-        }
-        Ast::Truncate(truncate) => {
-            session.may_write("TRUNCATE TABLE")?;
-            tables::truncate(session, truncate)
-        }
-        Ast::Drop { object_type, if_exists, names, cascade, .. } => match object_type {
-            ObjectType::Table | ObjectType::View => {
-                let views = matches!(object_type, ObjectType::View);
-                session.may_write(if views { "DROP VIEW" } else { "DROP TABLE" })?;
-                tables::drop(session, names, views, *if_exists, *cascade)
-            }
-            ObjectType::Index => {
-                session.may_write("DROP INDEX")?;
-                alter::drop_index(session, names, *if_exists)
-            }
-            ObjectType::Schema => {
-                session.may_write("DROP SCHEMA")?;
-                schemas::drop(session, names, *if_exists, *cascade)
-            }
-            _ => Err(unsupported(statement)),
-        },
-        _ => Err(unsupported(statement)),
-    }
 }
 
 fn begin_block(session: &mut Session, modes: &[TransactionMode], begin: bool) -> Outcome {
@@ -702,7 +625,7 @@ fn close(session: &mut Session, which: &CloseCursor) -> Result<Outcome, PgError>
 }
 
 /// A statement that parses and is not built.
-fn unsupported(statement: &Ast) -> PgError {
+pub(crate) fn unsupported(statement: &Ast) -> PgError {
     let text = statement.to_string();
     let words: Vec<&str> = text.split_whitespace().take(2).collect();
     let command = match words.as_slice() {

@@ -169,6 +169,10 @@ impl SessionView {
         let setting = self.setting("search_path").unwrap_or_default();
         let mut path = Vec::new();
         for part in super::identifier::split_list(&setting) {
+            // A system schema that is called as a user is not the user's own.
+            if part == "$user" && super::SYSTEM_SCHEMAS.contains(&self.facts.user.as_str()) {
+                continue;
+            }
             let schema = if part == "$user" { self.facts.user.clone() } else { part };
             if self.schema_oid(&schema).is_some() && !path.contains(&schema) {
                 path.push(schema);

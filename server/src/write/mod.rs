@@ -18,6 +18,7 @@ pub(crate) mod compaction;
 pub(crate) mod copy_from;
 pub(crate) mod create_as;
 pub(crate) mod defaults;
+pub(crate) mod define;
 pub(crate) mod insert;
 pub(crate) mod modify;
 pub(crate) mod names;

@@ -1,4 +1,5 @@
-//! Subqueries that DataFusion cannot turn into joins by itself, or turns into wrong ones.
+//! Subqueries that DataFusion cannot turn into joins by itself, or turns into wrong ones; what
+//! [`DecorrelateSubqueries`](super::DecorrelateSubqueries) has made joins of does not come here.
 //!
 //! | form | what DataFusion does |
 //! |---|---|
@@ -38,7 +39,7 @@ use super::casts::input_schema;
 use domain::{Domain, Numbers, Pushed, join_on_keys};
 use shape::{Place, is_left, is_subquery};
 
-/// Turns the subqueries that DataFusion is not left with into joins; runs after all other rules.
+/// Turns the subqueries that DataFusion is not left with into joins; runs after all other rules, `DecorrelateSubqueries` among them.
 #[derive(Debug)]
 pub struct UnnestSubqueries;
 
