@@ -78,7 +78,8 @@ fn parse_one(
         .with_recursion_limit(NESTING_MAX)
         .with_tokens_with_locations(respelled);
     let ends_here = |parser: &Parser| syntax_error(sql, parser.peek_token_ref(), end);
-    let parsed = if begins(Keyword::CHECK) { parse_check_table(&mut parser) } else { parser.parse_statement() };
+    let parsed =
+        if begins(Keyword::CHECK) { parse_check_table(&mut parser) } else { parser.parse_statement() };
     let mut statement = match parsed {
         Ok(statement) => statement,
         Err(ParserError::RecursionLimitExceeded) => return Err(too_deep()),

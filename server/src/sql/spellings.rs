@@ -36,7 +36,8 @@ pub(super) fn respelled(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             changes.push((next, Change::Goes));
         } else if word(place, "table")
             && matches!(at(place + 1), Some(Token::Word(_)))
-            && (place == 0 || at(place - 1) == Some(&Token::SemiColon)
+            && (place == 0
+                || at(place - 1) == Some(&Token::SemiColon)
                 || at(place - 1) == Some(&Token::LParen)
                 || ["union", "all", "except", "intersect"].iter().any(|before| word(place - 1, before)))
         {

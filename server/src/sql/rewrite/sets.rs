@@ -44,8 +44,7 @@ fn list_function(name: &str) -> Option<(&'static str, &'static [&'static str])> 
 
 /// Whether a function of that name returns a set.
 pub(super) fn returns_set(name: &str) -> bool {
-    matches!(name, "generate_series" | "unnest" | "json_array_elements")
-        || list_function(name).is_some()
+    matches!(name, "generate_series" | "unnest" | "json_array_elements") || list_function(name).is_some()
 }
 
 /// A call in the select list of a function that returns a set.
