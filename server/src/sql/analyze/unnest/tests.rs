@@ -1,3 +1,5 @@
+//! Plans with subqueries, executed after the rule.
+
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::prelude::SessionContext;
 
