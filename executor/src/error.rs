@@ -68,6 +68,12 @@ error_kinds! {
     InvalidLogArgument,
     /// A power that has no real value.
     InvalidPowerArgument,
+    /// A place that an array or a bytea does not have.
+    ArraySubscript,
+    /// A value larger than any that can be made.
+    LimitExceeded,
+    /// A histogram's bounds or count that make no buckets.
+    InvalidWidthBucket,
     /// Text longer than its type takes.
     StringTooLong,
     /// No function or operator takes these arguments.

@@ -28,6 +28,7 @@ pub mod error;
 pub mod float_extremes;
 pub mod functions;
 pub mod fused;
+mod gathered;
 mod live_filter;
 pub mod pinning;
 mod predicate;

@@ -12,7 +12,8 @@
 //! The planner may still settle on another task count for a stage, because of a neighbour that allows one
 //! task only. The count is never trusted: [`scale_up`] refuses it and [`check`] looks at the finished plan
 //! once more. A refused plan is made again with [`GatherShards`], which brings each scan to the consumer
-//! first: slower, and right for every shape. A one-partition leaf gave silently wrong rows in such plans,
+//! first: slower, and right for nearly every shape. What is refused even then, or has nodes that cannot travel, runs
+//! on the master over [`gathered`] shards. A one-partition leaf gave silently wrong rows in such plans,
 //! so leaves advertise two partitions at least; the nodes themselves see to that.
 
 use std::collections::{HashMap, HashSet};
@@ -40,6 +41,7 @@ use crate::cluster::Cluster;
 use crate::codec::QuickdbCodec;
 use crate::error::{ErrorKind, ExecError};
 use crate::fused::ShardAggregateExec;
+use crate::gathered;
 use crate::scan::{ScanPart, ScanTarget, ShardScanExec};
 use crate::session::SessionOptions;
 use crate::table::WorkerId;
@@ -175,16 +177,19 @@ pub fn with_placement(state: &mut SessionState, placement: QueryPlacement, metri
 /// # Errors
 /// Those of planning.
 pub async fn plan(state: &SessionState, logical: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
-    let planned = state.create_physical_plan(logical).await.and_then(check);
-    match planned {
-        Err(error) if error.to_string().contains(NOT_PINNED) => {
-            let gathering = SessionStateBuilder::new_from_existing(state.clone())
-                .with_physical_optimizer_rule(Arc::new(GatherShards))
-                .build();
-            gathering.create_physical_plan(logical).await.and_then(check)
-        }
-        planned => planned,
+    let is_refused = |planned: &Result<Arc<dyn ExecutionPlan>>| match planned {
+        Err(error) => error.to_string().contains(NOT_PINNED),
+        Ok(_) => false,
+    };
+    let mut planned = state.create_physical_plan(logical).await.and_then(check);
+    if is_refused(&planned) {
+        let gathering = SessionStateBuilder::new_from_existing(state.clone())
+            .with_physical_optimizer_rule(Arc::new(GatherShards))
+            .build();
+        planned = gathering.create_physical_plan(logical).await.and_then(check);
     }
+    let stuck = is_refused(&planned) || planned.as_ref().is_ok_and(gathered::cannot_travel);
+    if stuck { gathered::plan_on_master(state, logical).await } else { planned }
 }
 
 /// The workers' addresses, as the distributed planner asks for them.

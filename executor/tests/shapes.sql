@@ -111,6 +111,10 @@ select count(*) from star join (values (1), (2), (3)) v (a) on star.band = v.a;
 select v.a, count(*) from (values (1), (2), (33)) v (a) left join star on star.band = v.a group by v.a;
 select v.a, v.b, max(star.flux) from (values (1, 'one'), (2, 'two')) v (a, b) join star on star.band = v.a group by 1, 2;
 select g.value, count(*) from generate_series(0, 20) g join star on star.band = g.value group by 1;
+select count(*) from star, generate_series(1, 3);
+with recursive r(n) as (select 0 union all select n + 1 from r where n < 12) select r.n, count(star.id), sum(star.flux) from r left join star on star.band = r.n group by 1;
+with recursive r(n) as (select 0 union all select n + 1 from r where n < 5) select r.n, label.text, count(*) from r join star on star.band = r.n join label on label.band = star.band group by 1, 2;
+with recursive r(id, depth) as (select min(id), 1 from star union all select star.id, depth + 1 from r join star on star.id = r.id + 1 where depth < 4) select depth, count(*) from r group by 1;
 select count(*) from label;
 select label.band, label.text from label order by 1;
 

@@ -216,7 +216,7 @@ async fn tables_of_users_show_as_in_postgresql() {
         .check(
             "SELECT n.nspname, c.relname, c.relkind, c.relnatts, pg_get_userbyid(c.relowner) \
              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE n.nspname <> 'pg_catalog' AND n.nspname <> 'information_schema' ORDER BY 1, 2",
+             WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'quickdb') ORDER BY 1, 2",
             &["lab|stars|r|1|quickdb", "public|flights|r|7|quickdb"],
         )
         .await;
@@ -254,7 +254,7 @@ async fn tables_of_users_show_as_in_postgresql() {
     session
         .check(
             "SELECT table_schema, table_name, table_type FROM information_schema.tables \
-             WHERE table_schema NOT IN ('pg_catalog', 'information_schema') ORDER BY 1",
+             WHERE table_schema NOT IN ('pg_catalog', 'information_schema', 'quickdb') ORDER BY 1",
             &["lab|stars|BASE TABLE", "public|flights|BASE TABLE"],
         )
         .await;

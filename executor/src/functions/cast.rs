@@ -20,7 +20,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::compute::cast as arrow_cast;
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
-    IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
+    IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
 };
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Volatility};
@@ -610,18 +610,17 @@ fn to_interval(arrays: &[ArrayRef]) -> Result<ArrayRef> {
     let array = arg(arrays, 0)?;
     match array.data_type() {
         data_type if is_text(data_type) => {
-            let unit = arrays.get(1).map(texts).transpose()?;
-            let unit = unit.as_ref().filter(|unit| !unit.is_empty()).map_or("second", |unit| unit.value(0));
+            let units = arrays.get(1).map(texts).transpose()?;
+            let unit = units.as_ref().and_then(|units| units.iter().next().flatten());
             Ok(Arc::new(from_text::<IntervalMonthDayNanoType>(array, |text| {
-                interval_input::parse_interval(text, unit)
+                let interval = interval_input::parse_interval(text, unit.unwrap_or("second"))?;
+                Ok(unit.map_or(interval, |unit| interval_input::truncated(interval, unit)))
             })?))
         }
         DataType::Time64(_) => {
-            let intervals: PrimitiveArray<IntervalMonthDayNanoType> =
-                array.as_primitive::<Time64MicrosecondType>().unary(|micros| {
-                    datafusion::arrow::datatypes::IntervalMonthDayNano::new(0, 0, micros * 1_000)
-                });
-            Ok(Arc::new(intervals))
+            let nanos = |micros| IntervalMonthDayNano::new(0, 0, micros * 1_000);
+            let times = array.as_primitive::<Time64MicrosecondType>();
+            Ok(Arc::new(times.unary::<_, IntervalMonthDayNanoType>(nanos)))
         }
         _ => Ok(arrow_cast(array, &INTERVAL)?),
     }

@@ -39,11 +39,19 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                 };
                 let values: Decimal128Array = fields(arrays, zone)?
                     .into_iter()
-                    .map(|micros| micros.map(|micros| rescale(micros, 6, scale)).transpose())
+                    .map(|value| match value {
+                        Some(Value::Millionths(millionths)) => rescale(millionths, 6, scale).map(Some),
+                        Some(Value::Infinite { .. }) => Err(error(
+                            ErrorKind::Unsupported,
+                            "numeric values that are not finite are not supported",
+                        )),
+                        None => Ok(None),
+                    })
                     .collect::<Result<_>>()?;
                 Ok(Arc::new(values.with_precision_and_scale(precision, scale)?) as ArrayRef)
             })
         })
+        .nullable()
         .volatility(Volatility::Stable)
         .udf(),
         Function::new(
@@ -56,12 +64,19 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                     #[expect(clippy::cast_precision_loss, reason = "PostgreSQL's date_part is a double too")]
                     let values: Float64Array = fields(arrays, zone)?
                         .into_iter()
-                        .map(|micros| micros.map(|micros| micros as f64 / 1e6))
+                        .map(|value| {
+                            value.map(|value| match value {
+                                Value::Millionths(millionths) => millionths as f64 / 1e6,
+                                Value::Infinite { positive: true } => f64::INFINITY,
+                                Value::Infinite { positive: false } => f64::NEG_INFINITY,
+                            })
+                        })
                         .collect();
                     Ok(Arc::new(values) as ArrayRef)
                 })
             },
         )
+        .nullable()
         .volatility(Volatility::Stable)
         .udf(),
         Function::new(
@@ -175,8 +190,27 @@ fn extract_type(types: &[DataType], literals: &[Option<&ScalarValue>]) -> Result
     Ok(DataType::Decimal128(38, scale))
 }
 
-/// The field of each row in millionths.
-fn fields(arrays: &[ArrayRef], zone: Tz) -> Result<Vec<Option<i128>>> {
+/// A field's value.
+#[derive(Clone, Copy)]
+enum Value {
+    Millionths(i128),
+    /// Of an infinite date or timestamp.
+    Infinite {
+        positive: bool,
+    },
+}
+
+/// What a field of an infinite moment is: infinite for those that grow with time, NULL for those that come round.
+fn infinite_field(name: &str, positive: bool) -> Option<Value> {
+    let grows = matches!(
+        name,
+        "year" | "years" | "y" | "decade" | "century" | "millennium" | "julian" | "isoyear" | "epoch"
+    );
+    grows.then_some(Value::Infinite { positive })
+}
+
+/// The field of each row.
+fn fields(arrays: &[ArrayRef], zone: Tz) -> Result<Vec<Option<Value>>> {
     let names = texts(arg(arrays, 0)?)?;
     let moments = arg(arrays, 1)?;
     let type_name = pg_type_name(moments.data_type());
@@ -186,6 +220,28 @@ fn fields(arrays: &[ArrayRef], zone: Tz) -> Result<Vec<Option<i128>>> {
                 return Ok(None);
             }
             let name = names.value(row).to_lowercase();
+            let infinite = match moments.data_type() {
+                DataType::Date32 => match moments.as_primitive::<Date32Type>().value(row) {
+                    i32::MAX => Some(true),
+                    i32::MIN => Some(false),
+                    _ => None,
+                },
+                DataType::Timestamp(..) => {
+                    match moments.as_primitive::<TimestampMicrosecondType>().value(row) {
+                        i64::MAX => Some(true),
+                        i64::MIN => Some(false),
+                        _ => None,
+                    }
+                }
+                _ => None,
+            };
+            if let Some(positive) = infinite
+                && (name == "epoch"
+                    || date_field(&name, 0).is_some()
+                    || moments.data_type() != &DataType::Date32 && time_field(&name, 0).is_some())
+            {
+                return Ok(infinite_field(&name, positive));
+            }
             let value = match moments.data_type() {
                 DataType::Date32 => {
                     let days = i64::from(moments.as_primitive::<Date32Type>().value(row));
@@ -211,7 +267,7 @@ fn fields(arrays: &[ArrayRef], zone: Tz) -> Result<Vec<Option<i128>>> {
                 }
                 _ => interval_field(&name, moments.as_primitive::<IntervalMonthDayNanoType>().value(row)),
             };
-            value.map(Some).ok_or_else(|| no_field(&name, &type_name))
+            value.map(|value| Some(Value::Millionths(value))).ok_or_else(|| no_field(&name, &type_name))
         })
         .collect()
 }
@@ -255,7 +311,10 @@ fn date_field(name: &str, days: i64) -> Option<i64> {
         "isodow" => days_since_monday(days) + 1,
         "doy" => days - days_from_civil(year, 1, 1) + 1,
         "week" => iso_week(days).1,
-        "isoyear" => iso_week(days).0,
+        "isoyear" => match iso_week(days).0 {
+            year if year > 0 => year,
+            year => year - 1,
+        },
         "julian" => days + 2_440_588,
         _ => return None,
     })

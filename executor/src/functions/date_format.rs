@@ -70,6 +70,15 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                             builder.append_null();
                             continue;
                         }
+                        if matches!(values.data_type(), DataType::Timestamp(..))
+                            && matches!(
+                                values.as_primitive::<TimestampMicrosecondType>().value(row),
+                                i64::MIN | i64::MAX
+                            )
+                        {
+                            builder.append_null();
+                            continue;
+                        }
                         let picture = pictures.value(row);
                         builder.append_value(match values.data_type() {
                             DataType::Timestamp(_, zoned) => {
@@ -102,6 +111,7 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                 })
             },
         )
+        .nullable()
         .volatility(Volatility::Stable)
         .udf(),
     ]
@@ -124,11 +134,12 @@ fn format_moment(local: i64, offset: i32, picture: &str) -> String {
 }
 
 /// Patterns, the longer of two that begin alike first.
-const PATTERNS: [&str; 49] = [
-    "YYYY", "Y,YYY", "YYY", "YY", "IYYY", "IYY", "IY", "Y", "MONTH", "Month", "month", "MON", "Mon", "mon",
-    "MM", "MI", "MS", "DDD", "DD", "DAY", "Day", "day", "DY", "Dy", "dy", "D", "HH24", "HH12", "HH", "SSSS",
-    "SS", "US", "AM", "PM", "am", "pm", "A.M.", "P.M.", "a.m.", "p.m.", "IDDD", "ID", "IW", "WW", "W", "CC",
-    "Q", "RM", "TZ",
+const PATTERNS: [&str; 70] = [
+    "YYYY", "Y,YYY", "YYY", "YY", "IYYY", "IYY", "IY", "Y", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "TZH",
+    "TZM", "SSSSS", "B.C.", "A.D.", "b.c.", "a.d.", "BC", "AD", "bc", "ad", "tz", "rm", "MONTH", "Month",
+    "month", "MON", "Mon", "mon", "MM", "MI", "MS", "DDD", "DD", "DAY", "Day", "day", "DY", "Dy", "dy", "D",
+    "HH24", "HH12", "HH", "SSSS", "SS", "US", "AM", "PM", "am", "pm", "A.M.", "P.M.", "a.m.", "p.m.", "IDDD",
+    "ID", "IW", "I", "WW", "W", "CC", "Q", "RM", "TZ", "J",
 ];
 
 fn format_fields(fields: &Fields, picture: &str) -> String {
@@ -137,8 +148,18 @@ fn format_fields(fields: &Fields, picture: &str) -> String {
     let mut fill = true;
     while !rest.is_empty() {
         if let Some(quoted) = rest.strip_prefix('"') {
-            let end = quoted.find('"').unwrap_or(quoted.len());
-            out.push_str(quoted.get(..end).unwrap_or_default());
+            let mut characters = quoted.char_indices();
+            let mut end = quoted.len();
+            while let Some((at, c)) = characters.next() {
+                match c {
+                    '"' => {
+                        end = at;
+                        break;
+                    }
+                    '\\' => out.extend(characters.next().map(|(_, escaped)| escaped)),
+                    c => out.push(c),
+                }
+            }
             rest = quoted.get(end + 1..).unwrap_or_default();
             continue;
         }
@@ -199,6 +220,13 @@ fn ordinal_suffix(number: &str) -> &'static str {
     }
 }
 
+/// A month in Roman numerals; those of an interval count back from the end.
+fn roman(month: i64) -> &'static str {
+    let index = if month > 0 { month - 1 } else { 11 + (month + 1).min(0) };
+    let index = usize::try_from(index).unwrap_or(0);
+    ROMAN.get(index).copied().unwrap_or_default()
+}
+
 fn field(fields: &Fields, pattern: &str, fill: bool) -> String {
     let padded = |value: i64, width: usize| if fill { format!("{value:0width$}") } else { value.to_string() };
     let named = |name: &str, width: usize| if fill { format!("{name:<width$}") } else { name.to_owned() };
@@ -228,7 +256,25 @@ fn field(fields: &Fields, pattern: &str, fill: bool) -> String {
         "Mon" => short(month),
         "mon" => short(month).to_lowercase(),
         "MM" => padded(fields.month, 2),
-        "RM" => named(ROMAN.get(index(fields.month - 1)).copied().unwrap_or_default(), 4),
+        "RM" => named(roman(fields.month), 4),
+        "rm" => named(&roman(fields.month).to_lowercase(), 4),
+        "I" => (iso_week(fields.days).0 % 10).to_string(),
+        "J" => (fields.days + 2_440_588).to_string(),
+        "BC" | "AD" => if fields.year > 0 { "AD" } else { "BC" }.to_owned(),
+        "bc" | "ad" => if fields.year > 0 { "ad" } else { "bc" }.to_owned(),
+        "B.C." | "A.D." => if fields.year > 0 { "A.D." } else { "B.C." }.to_owned(),
+        "b.c." | "a.d." => if fields.year > 0 { "a.d." } else { "b.c." }.to_owned(),
+        "TZH" => {
+            let sign = if fields.offset < 0 { '-' } else { '+' };
+            format!("{sign}{:02}", fields.offset.abs() / 3600)
+        }
+        "TZM" => format!("{:02}", fields.offset.abs() / 60 % 60),
+        "FF1" => format!("{:01}", fields.micros % 1_000_000 / 100_000),
+        "FF2" => format!("{:02}", fields.micros % 1_000_000 / 10_000),
+        "FF3" => format!("{:03}", fields.micros % 1_000_000 / 1_000),
+        "FF4" => format!("{:04}", fields.micros % 1_000_000 / 100),
+        "FF5" => format!("{:05}", fields.micros % 1_000_000 / 10),
+        "FF6" => format!("{:06}", fields.micros % 1_000_000),
         "DAY" => named(&day.to_uppercase(), 9),
         "Day" => named(day, 9),
         "day" => named(&day.to_lowercase(), 9),
@@ -248,7 +294,7 @@ fn field(fields: &Fields, pattern: &str, fill: bool) -> String {
         "HH24" => padded(hour, 2),
         "HH12" | "HH" => padded(half_hour, 2),
         "MI" => padded(seconds / 60 % 60, 2),
-        "SSSS" => seconds.to_string(),
+        "SSSS" | "SSSSS" => seconds.to_string(),
         "SS" => padded(seconds % 60, 2),
         "MS" => format!("{:03}", fields.micros / 1_000 % 1_000),
         "US" => format!("{:06}", fields.micros % 1_000_000),
@@ -256,7 +302,7 @@ fn field(fields: &Fields, pattern: &str, fill: bool) -> String {
         "am" | "pm" => if afternoon { "pm" } else { "am" }.to_owned(),
         "A.M." | "P.M." => if afternoon { "P.M." } else { "A.M." }.to_owned(),
         "a.m." | "p.m." => if afternoon { "p.m." } else { "a.m." }.to_owned(),
-        "TZ" => if fields.offset == 0 { "UTC" } else { "" }.to_owned(),
+        "TZ" | "tz" => if fields.offset == 0 { "UTC" } else { "" }.to_owned(),
         _ => String::new(),
     }
 }

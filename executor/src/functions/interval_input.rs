@@ -134,6 +134,20 @@ pub fn parse_interval(text: &str, bare_unit: &str) -> Result<IntervalMonthDayNan
     sum.finish(sign, text)
 }
 
+/// An interval of a field, as `INTERVAL '..' HOUR`: what is finer is dropped, but for fractions of seconds.
+pub fn truncated(interval: IntervalMonthDayNano, field: &str) -> IntervalMonthDayNano {
+    let IntervalMonthDayNano { months, days, nanoseconds } = interval;
+    let whole = |unit: i64| nanoseconds / unit * unit;
+    match field {
+        "year" => IntervalMonthDayNano::new(months / 12 * 12, 0, 0),
+        "month" => IntervalMonthDayNano::new(months, 0, 0),
+        "day" => IntervalMonthDayNano::new(months, days, 0),
+        "hour" => IntervalMonthDayNano::new(months, days, whole(3_600_000_000_000)),
+        "minute" => IntervalMonthDayNano::new(months, days, whole(60_000_000_000)),
+        _ => interval,
+    }
+}
+
 fn number(token: &str) -> Option<f64> {
     let digits = token.strip_prefix(['+', '-']).unwrap_or(token);
     digits.starts_with(|c: char| c.is_ascii_digit() || c == '.').then(|| token.parse().ok()).flatten()

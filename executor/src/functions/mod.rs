@@ -14,34 +14,46 @@ use datafusion::common::Result;
 use datafusion::execution::{FunctionRegistry, SessionStateBuilder};
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
+pub mod apart;
 pub mod arithmetic;
+mod arrays;
 pub mod average;
+mod bits;
+mod by_row;
 pub mod calendar;
 pub mod cast;
 mod concatenation;
 mod date_fields;
 mod date_format;
+mod date_parse;
 pub mod datetime_input;
 pub mod decimal;
 mod format;
 mod function;
 pub mod input;
 pub mod interval_input;
+pub mod intervals;
 mod introspection;
 mod json_build;
+mod letters;
 mod like_escape;
+mod moments;
 pub mod numeric_display;
 mod ordered_set;
 pub mod output;
 mod powers;
 pub mod quoting;
+mod regular_expressions;
 mod rounding;
 mod series;
 pub mod single_value;
 mod subscripts;
 mod temporal;
 pub mod text_of;
+mod texts;
 pub mod type_names;
+pub mod variance;
+mod whole_numbers;
 
 pub use function::{undefined_function, undefined_operator};
 
@@ -53,16 +65,27 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     functions.extend(date_fields::functions());
     functions.extend(date_format::functions());
     functions.extend(introspection::functions());
+    functions.extend(arrays::functions());
+    functions.extend(bits::functions());
+    functions.extend(intervals::functions());
+    functions.extend(letters::functions());
+    functions.extend(moments::functions());
+    functions.extend(date_parse::functions());
+    functions.extend(texts::functions());
+    functions.extend(powers::functions());
+    functions.extend(regular_expressions::functions());
+    functions.extend(rounding::functions());
+    functions.extend(whole_numbers::functions());
     functions.push(Arc::new(ScalarUDF::from(format::Format::new())));
     functions.extend(json_build::JsonBuild::all().map(|function| Arc::new(ScalarUDF::from(function))));
     functions.extend(like_escape::functions());
-    functions.extend(powers::functions());
     functions.extend(quoting::functions());
-    functions.extend(rounding::functions());
     functions.push(Arc::new(ScalarUDF::from(series::Series::new())));
     functions.extend(subscripts::functions());
     functions.extend([
         average::average_udf(),
+        variance::exact_variance_udf(),
+        apart::named_apart_udf(),
         single_value::single_row_udf(),
         single_value::array_or_empty_udf(),
     ]);

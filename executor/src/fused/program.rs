@@ -270,6 +270,10 @@ impl Compiler<'_> {
         argument: &Arc<dyn PhysicalExpr>,
         lane: usize,
     ) -> Result<Option<State>> {
+        // A NULL has no type that a kernel could read.
+        if argument.downcast_ref::<Literal>().is_some_and(|literal| literal.value().is_null()) {
+            return Ok(None);
+        }
         let function: &dyn AggregateUDFImpl = aggregate.fun().inner().as_ref();
         let state_fields = aggregate.state_fields()?;
         let state_types: Vec<&DataType> = state_fields.iter().map(|field| field.data_type()).collect();

@@ -12,6 +12,8 @@
 //! | real | real | double precision |
 //! | double precision | double precision | double precision |
 //! | interval | interval | interval |
+//!
+//! Variances and standard deviations are numeric of exact numbers, `double precision` of floats.
 
 use std::sync::{Arc, LazyLock};
 
@@ -23,6 +25,7 @@ use quickdb_executor::error::{ErrorKind, ExecError};
 use quickdb_executor::functions::average::average_scale;
 use quickdb_executor::functions::numeric_display::{NUMERIC_DISPLAY_KEY, QUOTIENT};
 use quickdb_executor::functions::undefined_function;
+use quickdb_executor::functions::variance::{VARIANCE_SCALE, Variance};
 
 /// An aggregate that is typed here and computed by others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,10 +34,18 @@ pub enum Typed {
     Sum,
     /// `avg`
     Avg,
+    /// `var_samp` and the like
+    Variance(Variance),
 }
 
 static SUM: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| TypedAggregate::udaf(Typed::Sum));
 static AVG: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| TypedAggregate::udaf(Typed::Avg));
+static VARIANCES: LazyLock<Vec<(Variance, Arc<AggregateUDF>)>> = LazyLock::new(|| {
+    [Variance::Sample, Variance::Population, Variance::SampleDeviation, Variance::PopulationDeviation]
+        .into_iter()
+        .map(|variance| (variance, TypedAggregate::udaf(Typed::Variance(variance))))
+        .collect()
+});
 
 impl Typed {
     /// The aggregate of a name, if it is one of these.
@@ -42,6 +53,10 @@ impl Typed {
         match name {
             "sum" => Some(Typed::Sum),
             "avg" => Some(Typed::Avg),
+            "var_samp" | "variance" => Some(Typed::Variance(Variance::Sample)),
+            "var_pop" => Some(Typed::Variance(Variance::Population)),
+            "stddev_samp" | "stddev" => Some(Typed::Variance(Variance::SampleDeviation)),
+            "stddev_pop" => Some(Typed::Variance(Variance::PopulationDeviation)),
             _ => None,
         }
     }
@@ -56,6 +71,10 @@ impl Typed {
         match self {
             Typed::Sum => Arc::clone(&SUM),
             Typed::Avg => Arc::clone(&AVG),
+            Typed::Variance(variance) => match VARIANCES.iter().find(|(known, _)| *known == variance) {
+                Some((_, function)) => Arc::clone(function),
+                None => TypedAggregate::udaf(self),
+            },
         }
     }
 
@@ -63,6 +82,10 @@ impl Typed {
         match self {
             Typed::Sum => "sum",
             Typed::Avg => "avg",
+            Typed::Variance(Variance::Sample) => "var_samp",
+            Typed::Variance(Variance::Population) => "var_pop",
+            Typed::Variance(Variance::SampleDeviation) => "stddev_samp",
+            Typed::Variance(Variance::PopulationDeviation) => "stddev_pop",
         }
     }
 }
@@ -88,7 +111,11 @@ pub fn result_type(argument: &DataType, kind: Typed) -> DataType {
         (Typed::Avg, DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Decimal128(..)) => {
             DataType::Decimal128(38, average_scale(argument))
         }
-        (Typed::Avg, DataType::Float32) => DataType::Float64,
+        (Typed::Avg | Typed::Variance(_), DataType::Float32) => DataType::Float64,
+        (
+            Typed::Variance(_),
+            DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Decimal128(..),
+        ) => DataType::Decimal128(38, VARIANCE_SCALE),
         (_, other) => other.clone(),
     }
 }
@@ -123,7 +150,7 @@ impl AggregateUDFImpl for TypedAggregate {
         let types: Vec<DataType> = arg_fields.iter().map(|field| field.data_type().clone()).collect();
         let data_type = self.return_type(&types)?;
         let shown = match (self.kind, &data_type) {
-            (Typed::Avg, DataType::Decimal128(..)) => Some(QUOTIENT.to_owned()),
+            (Typed::Avg | Typed::Variance(_), DataType::Decimal128(..)) => Some(QUOTIENT.to_owned()),
             (Typed::Sum, DataType::Decimal128(..)) => {
                 arg_fields.first().and_then(|field| field.metadata().get(NUMERIC_DISPLAY_KEY).cloned())
             }
@@ -148,7 +175,9 @@ impl AggregateUDFImpl for TypedAggregate {
             DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
                 DataType::Decimal128(*p, *s)
             }
-            DataType::Interval(_) | DataType::Duration(_) => DataType::Interval(IntervalUnit::MonthDayNano),
+            DataType::Interval(_) | DataType::Duration(_) if matches!(self.kind, Typed::Sum | Typed::Avg) => {
+                DataType::Interval(IntervalUnit::MonthDayNano)
+            }
             _ => return Err(undefined_function(self.kind.name(), arg_types)),
         }])
     }

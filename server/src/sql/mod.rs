@@ -12,12 +12,14 @@ pub mod analyze;
 pub mod bind;
 mod copy_tokens;
 pub mod diagnose;
+pub mod joins;
 pub mod operators;
 pub mod parse;
 pub mod patterns;
 pub mod position;
 pub mod provider;
 pub mod rewrite;
+mod spellings;
 pub mod types;
 
 use std::collections::HashMap;
@@ -101,6 +103,8 @@ pub fn configure(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     options.sql_parser.collect_spans = true;
     options.sql_parser.default_null_ordering = "nulls_max".to_owned();
     options.sql_parser.map_string_types_to_utf8view = true;
+    // Outer joins make columns nullable that the logical plan took for more; values are as they are.
+    options.execution.skip_physical_aggregate_schema_check = true;
     // No table has records, and what the catalogue has of them loses its qualifiers when it is moved about.
     options.optimizer.enable_leaf_expression_pushdown = false;
     quickdb_executor::functions::add_to(builder)

@@ -25,26 +25,34 @@ static ARITHMETIC: LazyLock<Vec<(Arithmetic, Arc<ScalarUDF>)>> =
 static POWER: LazyLock<Option<Arc<ScalarUDF>>> =
     LazyLock::new(|| scalar_functions().into_iter().find(|function| function.name() == "power"));
 
+static SUBSCRIPT: LazyLock<Option<Arc<ScalarUDF>>> =
+    LazyLock::new(|| scalar_functions().into_iter().find(|function| function.name() == "array_subscript"));
+
 /// Plans operators.
 #[derive(Debug)]
 pub struct Operators;
 
 impl ExprPlanner for Operators {
-    /// `vector[n]`: what `int2vector` and `oidvector` hold is counted from 0, where arrays are counted from 1.
+    /// `array[n]`: NULL for a place that is not there. What `int2vector` and `oidvector` hold is counted from 0, where
+    /// arrays are counted from 1.
     fn plan_field_access(
         &self,
         access: RawFieldAccessExpr,
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawFieldAccessExpr>> {
         let RawFieldAccessExpr { field_access, expr } = access;
-        let field_access = match field_access {
-            GetFieldAccess::ListIndex { key } if is_vector(&expr, schema)? => {
-                let key = cast(*key, &DataType::Null, &DataType::Int64) + lit(1_i64);
-                GetFieldAccess::ListIndex { key: Box::new(key) }
+        match (field_access, SUBSCRIPT.as_ref()) {
+            (GetFieldAccess::ListIndex { key }, Some(function)) if is_list(&expr.get_type(schema)?) => {
+                let key = if is_vector(&expr, schema)? {
+                    cast(*key, &DataType::Null, &DataType::Int64) + lit(1_i64)
+                } else {
+                    *key
+                };
+                let subscript = ScalarFunction::new_udf(Arc::clone(function), vec![expr, key]);
+                Ok(PlannerResult::Planned(Expr::ScalarFunction(subscript)))
             }
-            other => other,
-        };
-        Ok(PlannerResult::Original(RawFieldAccessExpr { field_access, expr }))
+            (field_access, _) => Ok(PlannerResult::Original(RawFieldAccessExpr { field_access, expr })),
+        }
     }
 
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
@@ -266,6 +274,7 @@ fn plan_logic(
 fn plan_concatenation(left: Expr, right: Expr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
     let (left_type, right_type) = (known_type(&left, schema)?, known_type(&right, schema)?);
     if is_list(&left_type) || is_list(&right_type) {
+        let (left, right) = array_operands(left, right, schema)?;
         return Ok(PlannerResult::Original(RawBinaryExpr { op: BinaryOperator::StringConcat, left, right }));
     }
     let some_text = |data_type: &DataType| is_text(data_type) || matches!(data_type, DataType::Null);
@@ -275,6 +284,63 @@ fn plan_concatenation(left: Expr, right: Expr, schema: &DFSchema) -> Result<Plan
     let left = cast(adopt(left, &DataType::Utf8View, schema)?, &left_type, &DataType::Utf8View);
     let right = cast(adopt(right, &DataType::Utf8View, schema)?, &right_type, &DataType::Utf8View);
     Ok(planned(left, Operator::StringConcat, right))
+}
+
+/// The operands of `||` where one is an array: with one type of elements. A literal of no type is an array itself.
+fn array_operands(left: Expr, right: Expr, schema: &DFSchema) -> Result<(Expr, Expr)> {
+    let (left, right) = match (is_unknown(&left), is_unknown(&right)) {
+        (true, false) => {
+            let wanted = right.get_type(schema)?;
+            (array_or_null(left, &wanted, schema)?, right)
+        }
+        (false, true) => {
+            let wanted = left.get_type(schema)?;
+            let right = array_or_null(right, &wanted, schema)?;
+            (left, right)
+        }
+        _ => (left, right),
+    };
+    let (left_type, right_type) = (left.get_type(schema)?, right.get_type(schema)?);
+    let element = |data_type: &DataType| match data_type {
+        DataType::List(item) => item.data_type().clone(),
+        other => other.clone(),
+    };
+    let (l, r) = (element(&left_type), element(&right_type));
+    let Some(common) = common_element(&l, &r) else { return Ok((left, right)) };
+    let wanted = |data_type: &DataType| match data_type {
+        DataType::List(item) => {
+            DataType::List(Arc::new(item.as_ref().clone().with_data_type(common.clone()).with_nullable(true)))
+        }
+        _ => common.clone(),
+    };
+    let (l, r) = (wanted(&left_type), wanted(&right_type));
+    Ok((cast(left, &left_type, &l), cast(right, &right_type, &r)))
+}
+
+fn array_or_null(literal: Expr, wanted: &DataType, schema: &DFSchema) -> Result<Expr> {
+    match literal {
+        Expr::Literal(ScalarValue::Null | ScalarValue::Utf8(None), _) => {
+            Ok(Expr::Literal(ScalarValue::try_new_null(wanted)?, None))
+        }
+        other => adopt(other, wanted, schema),
+    }
+}
+
+/// The type that holds numbers of both types, where they are two.
+fn common_element(left: &DataType, right: &DataType) -> Option<DataType> {
+    if left == right {
+        return None;
+    }
+    match arithmetic::common_number_types(left, right)? {
+        (DataType::Decimal128(p1, s1), DataType::Decimal128(p2, s2)) => {
+            let scale = s1.max(s2);
+            let whole = (i16::from(p1) - i16::from(s1)).max(i16::from(p2) - i16::from(s2));
+            let precision = u8::try_from((whole + i16::from(scale)).clamp(1, 38)).unwrap_or(38);
+            Some(DataType::Decimal128(precision, scale))
+        }
+        (common, other) if common == other => Some(common),
+        _ => None,
+    }
 }
 
 /// The type of an operand; a literal or parameter of no type is `Utf8` or `Null`.

@@ -13,6 +13,7 @@ use quickdb_executor::error::ErrorKind;
 use super::copy_tokens;
 use crate::error::PgError;
 use crate::sql::position::{byte_offset, position_of_byte};
+use crate::sql::spellings::respelled;
 
 /// Parentheses, subqueries and the like inside one another. Each level costs the parser and the planner a few stack
 /// frames, which grow the stack on demand.
@@ -44,6 +45,7 @@ pub fn parse(sql: &str) -> Result<Vec<ParsedStatement>, PgError> {
         .tokenize_with_location()
         .map_err(|e| lexical_error(sql, &e.message, e.location))?;
     check_words(sql, &tokens)?;
+    let tokens = respelled(tokens);
     let source: Arc<str> = Arc::from(sql);
     let mut statements = Vec::new();
     for run in tokens.split(|token| token.token == Token::SemiColon) {
@@ -69,7 +71,6 @@ fn parse_one(
         let first = tokens.iter().find(|token| !is_blank(&token.token));
         first.is_some_and(|token| matches!(&token.token, Token::Word(word) if word.keyword == keyword))
     };
-    let is_table = begins(Keyword::TABLE);
     let (respelled, matching_header) =
         if begins(Keyword::COPY) { copy_tokens::respelled(tokens) } else { (tokens.to_vec(), false) };
     let mut parser = Parser::new(dialect)
@@ -77,14 +78,8 @@ fn parse_one(
         .with_recursion_limit(NESTING_MAX)
         .with_tokens_with_locations(respelled);
     let ends_here = |parser: &Parser| syntax_error(sql, parser.peek_token_ref(), end);
-    // `TABLE t` is a query that the parser knows inside of others only.
-    let parsed = if is_table {
-        parser.parse_query().map(Statement::Query)
-    } else if begins(Keyword::CHECK) {
-        parse_check_table(&mut parser)
-    } else {
-        parser.parse_statement()
-    };
+    let parsed =
+        if begins(Keyword::CHECK) { parse_check_table(&mut parser) } else { parser.parse_statement() };
     let mut statement = match parsed {
         Ok(statement) => statement,
         Err(ParserError::RecursionLimitExceeded) => return Err(too_deep()),

@@ -25,6 +25,7 @@ use quickdb_executor::functions::undefined_function;
 
 use super::SessionFacts;
 use super::aggregates::Typed;
+use super::joins::UsingJoins;
 use super::operators::Operators;
 use super::types::PgTypes;
 use crate::catalogue::View;
@@ -34,6 +35,7 @@ use crate::error::PgError;
 pub struct Relations<'a> {
     state: &'a SessionState,
     planners: Vec<Arc<dyn ExprPlanner>>,
+    relation_planners: Vec<Arc<dyn RelationPlanner>>,
     types: Arc<dyn TypePlanner>,
     found: HashMap<TableReference, Arc<dyn TableSource>>,
 }
@@ -78,7 +80,9 @@ impl<'a> Relations<'a> {
         }
         let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Operators)];
         planners.extend(state.expr_planners().iter().cloned());
-        Ok(Self { state, planners, types: Arc::new(PgTypes), found })
+        let mut relation_planners: Vec<Arc<dyn RelationPlanner>> = vec![Arc::new(UsingJoins)];
+        relation_planners.extend(state.relation_planners().iter().cloned());
+        Ok(Self { state, planners, relation_planners, types: Arc::new(PgTypes), found })
     }
 }
 
@@ -194,7 +198,7 @@ impl ContextProvider for Relations<'_> {
     }
 
     fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
-        self.state.relation_planners()
+        &self.relation_planners
     }
 
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {

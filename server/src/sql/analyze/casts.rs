@@ -20,6 +20,9 @@ static CASTS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
     scalar_functions().into_iter().filter(|function| function.name().starts_with("cast_")).collect()
 });
 
+static CASTS_TO_ARRAY: LazyLock<Option<Arc<ScalarUDF>>> =
+    LazyLock::new(|| scalar_functions().into_iter().find(|function| function.name() == "text_array_in"));
+
 /// Replaces casts, explicit and implied alike; runs after type coercion.
 #[derive(Debug)]
 pub struct PgCasts;
@@ -76,6 +79,15 @@ fn rewrite(expr: Expr, schema: &DFSchema, fold: bool) -> Result<Transformed<Expr
     let to = field.data_type();
     let from = inner.get_type(schema)?;
     let unchanged = |inner| Ok(Transformed::no(Expr::Cast(Cast { expr: inner, field: Arc::clone(&field) })));
+    if is_text(&from)
+        && matches!(to, DataType::List(_))
+        && let Some(read) = CASTS_TO_ARRAY.as_ref()
+    {
+        let typed = Expr::Literal(ScalarValue::try_new_null(to)?, None);
+        let text = inner.cast_to(&DataType::Utf8View, schema)?;
+        let call = ScalarFunction::new_udf(Arc::clone(read), vec![text, typed]);
+        return Ok(Transformed::yes(Expr::ScalarFunction(call)));
+    }
     if is_plain_cast(&from, to) {
         return unchanged(inner);
     }

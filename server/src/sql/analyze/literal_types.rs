@@ -80,6 +80,16 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 _ => Err(ExecError::new(ErrorKind::Internal, "BETWEEN lost an operand").into()),
             }
         }
+        Expr::Not(operand) => {
+            let operand = adopt(*operand, &DataType::Boolean, schema)?;
+            let data_type = operand.get_type(schema)?;
+            if !matches!(data_type, DataType::Boolean | DataType::Null) {
+                let message =
+                    format!("argument of NOT must be type boolean, not type {}", pg_type_name(&data_type));
+                return Err(ExecError::new(ErrorKind::DatatypeMismatch, message).into());
+            }
+            Ok(Transformed::yes(Expr::Not(Box::new(operand))))
+        }
         Expr::Case(case) => case_types(case, schema).map(Transformed::yes),
         Expr::ScalarFunction(ScalarFunction { func, args }) if ONE_TYPE.contains(&func.name()) => {
             let together = match func.name() {

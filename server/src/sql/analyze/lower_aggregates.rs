@@ -8,6 +8,11 @@
 //! | `avg(int or numeric)` | `average(sum(...), count(...), scale)` |
 //! | `avg(float)` | `avg(float::double)` |
 //! | `avg(interval)` | `sum(...) / count(...)` |
+//! | `var_samp(int or numeric)` and its like | `exact_variance(sum(x), sum(x * x), count(x), which)` |
+//! | `var_samp(float)` and its like | DataFusion's own |
+//! | `bool_or`, `bool_and` over a frame that begins at a row | `max`, `min`, which can forget rows |
+//!
+//! A call of [`named_apart`] gave an aggregate a name of its own, and ends here.
 //!
 //! The aggregate, or the window, is computed under a projection that gives the results their names.
 
@@ -19,17 +24,23 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::functions_aggregate::average::avg_udaf;
 use datafusion::functions_aggregate::count::count_udaf;
+use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
+use datafusion::functions_aggregate::stddev::{stddev_pop_udaf, stddev_udaf};
 use datafusion::functions_aggregate::sum::sum_udaf;
+use datafusion::functions_aggregate::variance::{var_pop_udaf, var_samp_udaf};
 use datafusion::logical_expr::expr::{
     AggregateFunction, AggregateFunctionParams, Cast, ScalarFunction, WindowFunction, WindowFunctionParams,
 };
 use datafusion::logical_expr::{
-    Aggregate, AggregateUDF, Expr, ExprSchemable, LogicalPlan, Projection, Window, WindowFunctionDefinition,
+    Aggregate, AggregateUDF, Expr, ExprSchemable, LogicalPlan, Projection, Window, WindowFrame,
+    WindowFunctionDefinition,
 };
 use datafusion::optimizer::AnalyzerRule;
 use quickdb_executor::error::{ErrorKind, ExecError};
+use quickdb_executor::functions::apart::named_apart;
 use quickdb_executor::functions::arithmetic::Arithmetic;
 use quickdb_executor::functions::average::{average_scale, average_udf};
+use quickdb_executor::functions::variance::{Variance, exact_variance_udf};
 
 use crate::sql::aggregates::{Typed, result_type, summed_as};
 
@@ -63,9 +74,15 @@ fn typed(function: &AggregateUDF) -> Option<Typed> {
 fn has_typed(expr: &Expr) -> bool {
     expr.exists(|expr| {
         Ok(match expr {
-            Expr::AggregateFunction(call) => typed(&call.func).is_some(),
+            Expr::AggregateFunction(call) => {
+                typed(&call.func).is_some() || call.params.args.iter().any(|arg| named_apart(arg).is_some())
+            }
             Expr::WindowFunction(call) => match &call.fun {
-                WindowFunctionDefinition::AggregateUDF(function) => typed(function).is_some(),
+                WindowFunctionDefinition::AggregateUDF(function) => {
+                    typed(function).is_some()
+                        || cannot_forget(function, &call.params.window_frame).is_some()
+                        || call.params.args.iter().any(|arg| named_apart(arg).is_some())
+                }
                 WindowFunctionDefinition::WindowUDF(_) => false,
             },
             _ => false,
@@ -121,12 +138,12 @@ impl Parts {
             Expr::Alias(alias) => self.lower(*alias.expr, schema),
             Expr::AggregateFunction(AggregateFunction { func, params }) => match typed(&func) {
                 Some(kind) => {
-                    let argument = only_argument(&params.args)?.clone();
+                    let argument = bare(only_argument(&params.args)?);
                     let build = |func: Arc<AggregateUDF>, argument: Expr| {
                         let params = AggregateFunctionParams { args: vec![argument], ..params.clone() };
                         Expr::AggregateFunction(AggregateFunction { func, params })
                     };
-                    self.combine(kind, argument, schema, build)
+                    self.combine(kind, argument, params.distinct, schema, build)
                 }
                 None => Ok(self.compute(Expr::AggregateFunction(AggregateFunction { func, params }))),
             },
@@ -138,15 +155,20 @@ impl Parts {
                 };
                 match kind {
                     Some(kind) => {
-                        let argument = only_argument(&params.args)?.clone();
+                        let argument = bare(only_argument(&params.args)?);
                         let build = |func: Arc<AggregateUDF>, argument: Expr| {
                             let params = WindowFunctionParams { args: vec![argument], ..params.clone() };
                             let fun = WindowFunctionDefinition::AggregateUDF(func);
                             Expr::WindowFunction(Box::new(WindowFunction { fun, params }))
                         };
-                        self.combine(kind, argument, schema, build)
+                        self.combine(kind, argument, params.distinct, schema, build)
                     }
-                    None => Ok(self.compute(Expr::WindowFunction(Box::new(WindowFunction { fun, params })))),
+                    None => {
+                        let args = params.args.iter().map(bare).collect();
+                        let params = WindowFunctionParams { args, ..params };
+                        let fun = forgetting(fun, &params.window_frame);
+                        Ok(self.compute(Expr::WindowFunction(Box::new(WindowFunction { fun, params }))))
+                    }
                 }
             }
             other => Ok(self.compute(other)),
@@ -157,6 +179,7 @@ impl Parts {
         &mut self,
         kind: Typed,
         argument: Expr,
+        distinct: bool,
         schema: &DFSchema,
         build: impl Fn(Arc<AggregateUDF>, Expr) -> Expr,
     ) -> Result<Expr> {
@@ -181,6 +204,46 @@ impl Parts {
                     vec![sum, cast(count, &DataType::Float64)],
                 )))
             }
+            (Typed::Variance(variance), DataType::Float32 | DataType::Float64) => {
+                Ok(self.compute(build(float_variance(variance), widened)))
+            }
+            (Typed::Variance(variance), _) => {
+                let base = match &input {
+                    DataType::Int64 => cast(argument.clone(), &DataType::Decimal128(19, 0)),
+                    DataType::Decimal128(..) => argument.clone(),
+                    _ => cast(argument.clone(), &DataType::Int64),
+                };
+                let square = Expr::ScalarFunction(ScalarFunction::new_udf(
+                    Arithmetic::Multiply.udf(),
+                    vec![base.clone(), base],
+                ));
+                let square_type = square.get_type(schema)?;
+                let exact = match (&input, &square_type) {
+                    (DataType::Decimal128(_, scale), DataType::Decimal128(_, square_scale)) => {
+                        i16::from(*square_scale) == 2 * i16::from(*scale)
+                    }
+                    _ => true,
+                };
+                if !exact || distinct {
+                    let float = cast(argument, &DataType::Float64);
+                    let computed = self.compute(build(float_variance(variance), float));
+                    return Ok(cast(computed, &result_type(&input, kind)));
+                }
+                let squares = match square_type {
+                    DataType::Int64 => cast(square, &DataType::Decimal128(20, 0)),
+                    _ => square,
+                };
+                let sum = self.compute(build(sum_udaf(), widened));
+                let squares = self.compute(build(sum_udaf(), squares));
+                let count = self.compute(build(count_udaf(), argument));
+                let sum = match result_type(&summed, Typed::Sum) {
+                    DataType::Int64 => cast(sum, &DataType::Decimal128(20, 0)),
+                    _ => sum,
+                };
+                let which = Expr::Literal(ScalarValue::Int64(Some(variance.number())), None);
+                let call = ScalarFunction::new_udf(exact_variance_udf(), vec![sum, squares, count, which]);
+                Ok(Expr::ScalarFunction(call))
+            }
             (Typed::Avg, _) => {
                 let sum = self.compute(build(sum_udaf(), widened));
                 let count = self.compute(build(count_udaf(), argument));
@@ -194,13 +257,73 @@ impl Parts {
         }
     }
 
-    /// The column of an aggregate, computed once.
+    /// The column of an aggregate, computed once; under a name of its own where another has the same.
     fn compute(&mut self, expr: Expr) -> Expr {
-        let column = Expr::Column(Column::from_name(expr.schema_name().to_string()));
-        if !self.computed.contains(&expr) {
-            self.computed.push(expr);
+        let known = self.computed.iter().find(|known| bare_alias(known) == &expr);
+        let name = match known {
+            Some(known) => known.schema_name().to_string(),
+            None => {
+                let name = expr.schema_name().to_string();
+                let taken = self.computed.iter().any(|known| known.schema_name().to_string() == name);
+                if taken {
+                    let name = format!("__aggregate_{}", self.computed.len());
+                    self.computed.push(expr.alias(name.clone()));
+                    name
+                } else {
+                    self.computed.push(expr);
+                    name
+                }
+            }
+        };
+        Expr::Column(Column::from_name(name))
+    }
+}
+
+fn bare_alias(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Alias(alias) => &alias.expr,
+        other => other,
+    }
+}
+
+/// An argument without the call that named it apart.
+fn bare(expr: &Expr) -> Expr {
+    match expr {
+        Expr::Cast(Cast { expr, field }) if named_apart(expr).is_some() => {
+            Expr::Cast(Cast { expr: Box::new(bare(expr)), field: Arc::clone(field) })
         }
-        column
+        expr => named_apart(expr).unwrap_or(expr).clone(),
+    }
+}
+
+fn float_variance(variance: Variance) -> Arc<AggregateUDF> {
+    match variance {
+        Variance::Sample => var_samp_udaf(),
+        Variance::Population => var_pop_udaf(),
+        Variance::SampleDeviation => stddev_udaf(),
+        Variance::PopulationDeviation => stddev_pop_udaf(),
+    }
+}
+
+/// The aggregate that gives the same over a frame whose first rows are forgotten again.
+fn cannot_forget(function: &AggregateUDF, frame: &WindowFrame) -> Option<Arc<AggregateUDF>> {
+    if frame.start_bound.is_unbounded() {
+        return None;
+    }
+    match function.name() {
+        "bool_or" => Some(max_udaf()),
+        "bool_and" => Some(min_udaf()),
+        _ => None,
+    }
+}
+
+fn forgetting(fun: WindowFunctionDefinition, frame: &WindowFrame) -> WindowFunctionDefinition {
+    match &fun {
+        WindowFunctionDefinition::AggregateUDF(function) => match cannot_forget(function, frame) {
+            Some(other) => WindowFunctionDefinition::AggregateUDF(other),
+            None => fun,
+        },
+        WindowFunctionDefinition::WindowUDF(_) => fun,
     }
 }
 

@@ -1,14 +1,18 @@
 //! Analyzer rules: what needs the types of a whole plan.
 //!
 //! ```text
-//! LiteralTypes ─▶ DataFusion's rules (grouping, type coercion) ─▶ LowerAggregates ─▶ RegCasts ─▶ PgCasts ─▶ DecorrelateSubqueries
+//! CountedSetOperations ─▶ LiteralTypes ─▶ IntervalOrder ─▶ DataFusion's rules (grouping, type coercion)
+//!   ─▶ LowerAggregates ─▶ RegCasts ─▶ PgCasts ─▶ IntervalOrder ─▶ DecorrelateSubqueries ─▶ UnnestSubqueries
 //! ```
 
 mod casts;
 mod decorrelate;
+mod intervals;
 mod literal_types;
 mod lower_aggregates;
 mod reg_casts;
+mod set_operations;
+mod unnest;
 
 use std::sync::Arc;
 
@@ -18,17 +22,23 @@ use datafusion::optimizer::AnalyzerRule;
 
 pub use casts::PgCasts;
 pub use decorrelate::DecorrelateSubqueries;
+pub use intervals::IntervalOrder;
 pub use literal_types::LiteralTypes;
 pub use lower_aggregates::LowerAggregates;
 pub use reg_casts::RegCasts;
+pub use set_operations::CountedSetOperations;
+pub use unnest::UnnestSubqueries;
 
 /// All rules in order, DataFusion's among them; `state` has the functions that look at the catalogue.
 pub fn rules(state: &SessionState) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(LiteralTypes)];
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
+        vec![Arc::new(CountedSetOperations), Arc::new(LiteralTypes), Arc::new(IntervalOrder)];
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(LowerAggregates));
     rules.push(Arc::new(RegCasts::new(state)));
     rules.push(Arc::new(PgCasts));
+    rules.push(Arc::new(IntervalOrder));
     rules.push(Arc::new(DecorrelateSubqueries));
+    rules.push(Arc::new(UnnestSubqueries));
     rules
 }

@@ -1,11 +1,14 @@
 //! Calls whose arguments or results differ between PostgreSQL and DataFusion.
 
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value,
-    ValueWithSpan,
+    Array, ArrayElemTypeDef, BinaryOperator, CaseWhen, DataType, ExactNumberInfo, Expr, Function,
+    FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, TimezoneInfo, Value, ValueWithSpan,
 };
 
+use super::arrays::array_elements;
 use super::expressions::plain_cast;
+use super::operators::binary;
 use super::subqueries::call;
 use super::{folded, sets};
 
@@ -20,9 +23,8 @@ pub(super) fn result_type(name: &str, function: Function) -> Expr {
         "cardinality" | "ntile" | "array_ndims" | "array_position" => {
             plain_cast(Expr::Function(function), DataType::Int4(None))
         }
-        "row_number" | "rank" | "dense_rank" | "regexp_count" => {
-            plain_cast(Expr::Function(function), DataType::Int8(None))
-        }
+        "row_number" | "rank" | "dense_rank" => plain_cast(Expr::Function(function), DataType::Int8(None)),
+        "make_timestamptz" => make_timestamptz(function),
         "generate_series" => {
             let small = match &function.args {
                 FunctionArguments::List(list) => list.args.iter().all(|arg| match arg {
@@ -55,6 +57,88 @@ pub(super) fn result_type(name: &str, function: Function) -> Expr {
         }
         _ => set(name, function),
     }
+}
+
+/// `make_timestamptz(year, .., second [, zone])`: a timestamp in the session's zone or the given one.
+fn make_timestamptz(mut function: Function) -> Expr {
+    let zone = match &mut function.args {
+        FunctionArguments::List(list) if list.args.len() == 7 => match list.args.pop() {
+            Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(zone))) => Some(zone),
+            _ => None,
+        },
+        _ => None,
+    };
+    function.name = ObjectName::from(vec![Ident::new("make_timestamp")]);
+    let local = Expr::Function(function);
+    match zone {
+        Some(zone) => call("timezone", vec![zone, local], Vec::new()),
+        None => plain_cast(local, DataType::Timestamp(None, TimezoneInfo::Tz)),
+    }
+}
+
+/// Percentiles at several fractions are as many aggregates; `percentile_cont` computes in double precision.
+pub(super) fn percentiles(name: &str, function: &mut Function) -> Option<Expr> {
+    if !matches!(name, "percentile_cont" | "percentile_disc") {
+        return None;
+    }
+    if name == "percentile_cont" {
+        for key in &mut function.within_group {
+            key.expr = plain_cast(key.expr.clone(), DataType::DoublePrecision);
+        }
+    }
+    let key = function.within_group.first()?.expr.clone();
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(fractions))] = list.args.as_slice() else { return None };
+    let one = |fraction: Expr| {
+        let mut call = function.clone();
+        if let FunctionArguments::List(list) = &mut call.args {
+            list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(fraction))];
+        }
+        Expr::Function(call)
+    };
+    let elem = array_elements(fractions)?.into_iter().map(one).collect();
+    // No values have no percentiles, not an array of NULLs.
+    let mut count = call("count", vec![key], Vec::new());
+    if let Expr::Function(count) = &mut count {
+        count.filter.clone_from(&function.filter);
+    }
+    let zero = Expr::Value(Value::Number("0".to_owned(), false).into());
+    Some(Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![CaseWhen {
+            condition: binary(count, BinaryOperator::Gt, zero),
+            result: Expr::Array(Array { elem, named: true }),
+        }],
+        else_result: None,
+    })
+}
+
+/// A call of a type's name with one argument is a cast.
+pub(super) fn type_call(name: &str, function: &Function) -> Option<(Expr, DataType)> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_slice() else { return None };
+    if !list.clauses.is_empty() || function.over.is_some() || function.filter.is_some() {
+        return None;
+    }
+    let data_type = match name {
+        "int2" => DataType::Int2(None),
+        "int4" => DataType::Int4(None),
+        "int8" => DataType::Int8(None),
+        "float4" => DataType::Float4,
+        "float8" => DataType::Float8,
+        "bool" => DataType::Bool,
+        "text" => DataType::Text,
+        "date" => DataType::Date,
+        "numeric" => DataType::Numeric(ExactNumberInfo::None),
+        "timestamptz" => DataType::Timestamp(None, TimezoneInfo::Tz),
+        "varchar" | "bpchar" | "bytea" | "name" | "uuid" | "json" | "jsonb" => {
+            DataType::Custom(ObjectName::from(vec![Ident::new(name)]), Vec::new())
+        }
+        _ => return None,
+    };
+    Some((argument.clone(), data_type))
 }
 
 /// A call in a select list of a function that returns a set.

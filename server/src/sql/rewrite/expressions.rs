@@ -12,19 +12,21 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr,
-    Fetch, Function, FunctionArguments, Ident, Interval, LimitClause, NamedWindowDefinition, NamedWindowExpr,
-    ObjectName, ObjectNamePart, Query, Select, Spanned, UnaryOperator, Value, ValueWithSpan, VisitorMut,
-    WindowFrameBound, WindowSpec, WindowType,
+    AccessExpr, ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, DuplicateTreatment,
+    ExactNumberInfo, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArguments, Ident, Interval, LimitClause, NamedWindowDefinition, NamedWindowExpr, ObjectName,
+    ObjectNamePart, OrderByExpr, OrderByOptions, Query, Select, Spanned, UnaryOperator, Value, ValueWithSpan,
+    VisitorMut, WindowFrameBound, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Location;
 use quickdb_executor::error::ErrorKind;
 
 use super::arrays::{array_elements, array_literal};
-use super::calls::{make_interval, result_type};
-use super::rows::{between, compare_rows, in_list, is_simple};
+use super::calls::{make_interval, percentiles, result_type, type_call};
+use super::operators::{binary, is_marked, ordinals_of_sets, subscripted, unary, unmarked};
+use super::rows::{between, in_list, is_simple};
 use super::subqueries::call;
-use super::{folded, unnested};
+use super::{folded, unnested, windows};
 use crate::error::PgError;
 use crate::sql::position::char_position;
 use crate::sql::{SessionFacts, patterns, types};
@@ -66,6 +68,10 @@ impl VisitorMut for Expressions<'_> {
                 keep_frame(spec);
             }
         }
+        if let Err(error) = windows::expand(select) {
+            self.refuse(error);
+        }
+        ordinals_of_sets(select);
         ControlFlow::Continue(())
     }
 
@@ -102,6 +108,19 @@ impl VisitorMut for Expressions<'_> {
             && !digits.starts_with('-')
         {
             *expr = Expr::Value(Value::Number(format!("-{digits}"), *kept).with_span(*span));
+        }
+        // A sign binds more tightly than a power.
+        if let Expr::UnaryOp { op: UnaryOperator::Minus, expr: operand } = expr
+            && matches!(operand.as_ref(), Expr::BinaryOp { op: BinaryOperator::PGExp, .. })
+        {
+            let mut power = operand.as_ref().clone();
+            let mut base = &mut power;
+            while let Expr::BinaryOp { left, op: BinaryOperator::PGExp, .. } = base {
+                base = left;
+            }
+            let signed = std::mem::replace(base, Expr::Value(Value::Null.into()));
+            *base = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(signed) };
+            *expr = power;
         }
         ControlFlow::Continue(())
     }
@@ -148,12 +167,19 @@ impl Expressions<'_> {
             Expr::Identifier(ident) if ident.quote_style.is_none() => {
                 self.keyword(&ident.value).unwrap_or(Expr::Identifier(ident))
             }
-            Expr::CompoundFieldAccess { root, access_chain } => field_access(*root, access_chain),
             Expr::AtTimeZone { timestamp, time_zone } => {
                 call("timezone", vec![*time_zone, *timestamp], Vec::new())
             }
             Expr::Extract { field, expr, .. } => {
                 call("extract", vec![text(&field.to_string().to_lowercase()), *expr], Vec::new())
+            }
+            Expr::Substring { expr, substring_from: Some(pattern), substring_for: None, .. }
+                if literal_text(&pattern).is_some() =>
+            {
+                // The first group of the match, or all of it.
+                let one = Expr::Value(Value::Number("1".to_owned(), false).into());
+                let found = call("regexp_match", vec![*expr, *pattern], Vec::new());
+                call("array_subscript", vec![found, one], Vec::new())
             }
             Expr::Substring { expr, substring_from: Some(from), substring_for, special: _, shorthand: _ }
                 if literal_text(&from).is_none() =>
@@ -165,6 +191,29 @@ impl Expressions<'_> {
             Expr::Substring { expr, substring_from: None, substring_for: Some(length), .. } => {
                 let one = Expr::Value(Value::Number("1".to_owned(), true).into());
                 call("substr", vec![*expr, one, *length], Vec::new())
+            }
+            Expr::CompoundFieldAccess { root, access_chain }
+                if access_chain.iter().all(|access| matches!(access, AccessExpr::Subscript(_))) =>
+            {
+                access_chain.into_iter().fold(*root, subscripted)
+            }
+            Expr::CompoundFieldAccess { root, access_chain } => field_access(*root, access_chain),
+            Expr::Between { expr, negated, low, high } if is_marked(&low) => {
+                let low = Box::new(unmarked(*low));
+                // The bounds in the order that makes a range of them.
+                let upward =
+                    between(expr.as_ref().clone(), false, low.as_ref().clone(), high.as_ref().clone());
+                let downward = between(*expr, false, *high, *low);
+                let either = Expr::Nested(Box::new(Expr::BinaryOp {
+                    left: Box::new(upward),
+                    op: BinaryOperator::Or,
+                    right: Box::new(downward),
+                }));
+                if negated {
+                    Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(either) }
+                } else {
+                    either
+                }
             }
             Expr::Between { expr, negated, low, high } if is_simple(&expr) => {
                 between(*expr, negated, *low, *high)
@@ -244,6 +293,10 @@ impl Expressions<'_> {
             {
                 call("to_numeric", vec![expr], Vec::new())
             }
+            DataType::Timestamp(Some(digits), _) | DataType::Time(Some(digits), _) => {
+                let digits = Expr::Value(Value::Number(digits.to_string(), false).into());
+                call("moment_digits", vec![plain_cast(expr, data_type), digits], Vec::new())
+            }
             DataType::Varchar(Some(length))
             | DataType::CharacterVarying(Some(length))
             | DataType::CharVarying(Some(length)) => truncated(expr, length, "varchar"),
@@ -301,6 +354,16 @@ impl Expressions<'_> {
         {
             return value;
         }
+        if let Some((argument, data_type)) = type_call(&name, &function) {
+            return self.cast(argument, data_type);
+        }
+        if let Some(several) = percentiles(&name, &mut function) {
+            return several;
+        }
+        if name == "count" {
+            count_of_constant(&mut function);
+        }
+        sorted_distinct(&name, &mut function);
         let renamed = match name.as_str() {
             "row" => Some("struct"),
             "every" => Some("bool_and"),
@@ -351,6 +414,34 @@ impl Expressions<'_> {
             "current_date" => plain_cast(plain_cast(now(), zoned()), DataType::Date),
             _ => return None,
         })
+    }
+}
+
+/// `count(1)` counts rows, as `count(*)` does; two names for one count would be one too many for the planner.
+fn count_of_constant(function: &mut Function) {
+    if let FunctionArguments::List(list) = &mut function.args
+        && list.duplicate_treatment.is_none()
+        && let [FunctionArg::Unnamed(argument @ FunctionArgExpr::Expr(_))] = list.args.as_mut_slice()
+        && let FunctionArgExpr::Expr(Expr::Value(ValueWithSpan { value, .. })) = argument
+        && !matches!(value, Value::Null | Value::Placeholder(_))
+    {
+        *argument = FunctionArgExpr::Wildcard;
+    }
+}
+
+/// Aggregates of distinct values see them in order, as they come out of PostgreSQL's sort.
+fn sorted_distinct(name: &str, function: &mut Function) {
+    if !matches!(name, "array_agg" | "string_agg") {
+        return;
+    }
+    if let FunctionArguments::List(list) = &mut function.args
+        && list.duplicate_treatment == Some(DuplicateTreatment::Distinct)
+        && list.clauses.is_empty()
+        && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(value))) = list.args.first()
+    {
+        let options = OrderByOptions { asc: None, nulls_first: None };
+        let key = OrderByExpr { expr: value.clone(), options, with_fill: None };
+        list.clauses.push(FunctionArgumentClause::OrderBy(vec![key]));
     }
 }
 
@@ -447,7 +538,11 @@ fn interval_literal(interval: Interval) -> Expr {
     let field = interval.last_field.or(interval.leading_field);
     let mut arguments = vec![plain_cast(*interval.value, DataType::Text)];
     if let Some(field) = field {
-        arguments.push(text(&field.to_string().to_lowercase()));
+        let field = field.to_string().to_lowercase();
+        // What is no field of SQL is a name that follows the interval.
+        if ["year", "month", "day", "hour", "minute", "second"].contains(&field.as_str()) {
+            arguments.push(text(&field));
+        }
     }
     call("cast_interval", arguments, Vec::new())
 }
@@ -464,63 +559,6 @@ fn field_access(root: Expr, access_chain: Vec<AccessExpr>) -> Expr {
         }
         None => Expr::CompoundFieldAccess { root: Box::new(root), access_chain },
     }
-}
-
-fn unary(op: UnaryOperator, operand: Expr) -> Expr {
-    let function = match op {
-        UnaryOperator::Plus => return operand,
-        UnaryOperator::Minus => "checked_neg",
-        UnaryOperator::PGAbs => "abs",
-        UnaryOperator::PGSquareRoot => "sqrt",
-        UnaryOperator::PGCubeRoot => "cbrt",
-        op => return Expr::UnaryOp { op, expr: Box::new(operand) },
-    };
-    call(function, vec![operand], Vec::new())
-}
-
-pub(super) fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
-    let op = match &op {
-        BinaryOperator::PGCustomBinaryOperator(path) => {
-            path.last().and_then(|sign| operator(sign)).unwrap_or(op)
-        }
-        _ => op,
-    };
-    if let (Expr::Tuple(a), Expr::Tuple(b)) = (unnested(&left), unnested(&right))
-        && a.len() == b.len()
-        && let Some(compared) = compare_rows(a, &op, b)
-    {
-        return compared;
-    }
-    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
-}
-
-fn operator(sign: &str) -> Option<BinaryOperator> {
-    Some(match sign {
-        "+" => BinaryOperator::Plus,
-        "-" => BinaryOperator::Minus,
-        "*" => BinaryOperator::Multiply,
-        "/" => BinaryOperator::Divide,
-        "%" => BinaryOperator::Modulo,
-        "=" => BinaryOperator::Eq,
-        "<>" | "!=" => BinaryOperator::NotEq,
-        "<" => BinaryOperator::Lt,
-        "<=" => BinaryOperator::LtEq,
-        ">" => BinaryOperator::Gt,
-        ">=" => BinaryOperator::GtEq,
-        "||" => BinaryOperator::StringConcat,
-        "~" => BinaryOperator::PGRegexMatch,
-        "~*" => BinaryOperator::PGRegexIMatch,
-        "!~" => BinaryOperator::PGRegexNotMatch,
-        "!~*" => BinaryOperator::PGRegexNotIMatch,
-        "~~" => BinaryOperator::PGLikeMatch,
-        "~~*" => BinaryOperator::PGILikeMatch,
-        "!~~" => BinaryOperator::PGNotLikeMatch,
-        "!~~*" => BinaryOperator::PGNotILikeMatch,
-        "&" => BinaryOperator::BitwiseAnd,
-        "|" => BinaryOperator::BitwiseOr,
-        "^" => BinaryOperator::PGExp,
-        _ => return None,
-    })
 }
 
 fn escape_of(escape: &ValueWithSpan) -> Option<Option<char>> {

@@ -107,6 +107,11 @@ impl VisitorMut for Literals {
                 _ => digits.replace('_', ""),
             };
             let plain = matches!(data_type, DataType::Numeric(_));
+            if data_type == DataType::DoublePrecision {
+                // Read as the float that it is to be.
+                *expr = cast(Expr::Value(Value::SingleQuotedString(digits).into()), data_type);
+                return ControlFlow::Continue(());
+            }
             let literal = Expr::Value(Value::Number(digits, true).into());
             *expr = if plain { literal } else { cast(literal, data_type) };
         }
@@ -135,14 +140,27 @@ impl VisitorMut for Unmark {
 
 /// The type of a number as it is written.
 pub fn number_type(digits: &str) -> DataType {
-    let plain = digits.trim_start_matches('-').replace('_', "");
+    let plain = digits.replace('_', "");
     if plain.parse::<i32>().is_ok() {
         DataType::Int4(None)
     } else if plain.parse::<i64>().is_ok() {
         DataType::Int8(None)
-    } else {
+    } else if fits_numeric(&plain) {
         DataType::Numeric(ExactNumberInfo::None)
+    } else {
+        DataType::DoublePrecision
     }
+}
+
+/// Whether a number with a point or an exponent has no more digits than a numeric takes.
+fn fits_numeric(digits: &str) -> bool {
+    let Some((mantissa, exponent)) = digits.split_once(['e', 'E']) else { return true };
+    let Ok(exponent) = exponent.parse::<i32>() else { return false };
+    let fraction = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    let whole = mantissa.trim_start_matches('-').len();
+    let (fraction, whole) =
+        (i32::try_from(fraction).unwrap_or(i32::MAX), i32::try_from(whole).unwrap_or(i32::MAX));
+    whole.saturating_add(exponent.max(0)) <= 38 && fraction.saturating_sub(exponent.min(0)) <= 38
 }
 
 /// A number that the planner reads as a decimal: with a point, so that no unsigned integer is made of it.

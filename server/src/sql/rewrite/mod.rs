@@ -1,23 +1,30 @@
 //! The syntax tree in PostgreSQL's meaning, before DataFusion plans it.
 //!
 //! ```text
-//! names ─▶ system columns ─▶ sets ─▶ relations ─▶ laterals ─▶ subqueries ─▶ expressions and literals
+//! names ─▶ system columns ─▶ joins with USING ─▶ sets ─▶ relations ─▶ laterals ─▶ subqueries
+//!   ─▶ expressions and literals
 //! ```
 //!
 //! Each pass is general and looks at shapes, never at a statement's text.
 
+mod apart;
 mod arrays;
 mod calls;
+mod checks;
 pub mod expressions;
 pub mod laterals;
 pub mod literals;
 pub mod names;
-pub mod refusals;
+mod operators;
 pub mod relations;
+mod row_membership;
 mod rows;
 pub mod sets;
 pub mod subqueries;
 pub mod system_columns;
+mod ties;
+pub mod using;
+mod windows;
 
 use std::ops::ControlFlow;
 
@@ -53,12 +60,15 @@ pub fn rewrite(
     uniqueness: Uniqueness,
 ) -> Result<(), PgError> {
     check_distinct(statement, source)?;
-    refusals::refuse_wrong_answers(statement)?;
+    checks::check(statement, source)?;
     let mut names = names::OutputNames::new(uniqueness);
     let _ = VisitMut::visit(statement, &mut names);
+    let _ = VisitMut::visit(statement, &mut ties::Ties);
     let _ = VisitMut::visit(statement, &mut system_columns::SystemColumns::default());
+    using::rewrite(statement)?;
     let _ = VisitMut::visit(statement, &mut sets::SetsInFrom);
     let _ = VisitMut::visit(statement, &mut relations::Relations);
+    let _ = VisitMut::visit(statement, &mut apart::Aggregates);
     let _ = VisitMut::visit(statement, &mut laterals::Laterals);
     let mut subqueries = subqueries::ScalarSubqueries::default();
     let _ = VisitMut::visit(statement, &mut subqueries);

@@ -16,7 +16,7 @@ fn join(terms: impl IntoIterator<Item = Expr>, op: &BinaryOperator) -> Option<Ex
 /// Row comparison: `=` by every element, `<` and its like by the first that differs.
 pub(super) fn compare_rows(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Option<Expr> {
     let pair = |op: &BinaryOperator, index: usize| {
-        Some(super::expressions::binary(left.get(index)?.clone(), op.clone(), right.get(index)?.clone()))
+        Some(super::operators::binary(left.get(index)?.clone(), op.clone(), right.get(index)?.clone()))
     };
     let all = |op: &BinaryOperator| (0..left.len()).map(|index| pair(op, index)).collect::<Option<Vec<_>>>();
     match op {

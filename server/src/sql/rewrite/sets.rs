@@ -24,8 +24,9 @@ use super::relations::{query, select_all};
 use super::subqueries::call;
 
 /// Set-returning functions, the scalar functions that give their sets as arrays, and the columns of their records.
-const SETS: [(&str, &str, &[&str]); 9] = [
+const SETS: [(&str, &str, &[&str]); 10] = [
     ("generate_subscripts", "generate_subscripts_list", &[]),
+    ("regexp_matches", "regexp_matches_all", &[]),
     ("regexp_split_to_table", "regexp_split_to_array", &[]),
     ("string_to_table", "string_to_array", &[]),
     ("_pg_expandarray", "expandarray_list", &["x", "n"]),
@@ -43,8 +44,7 @@ fn list_function(name: &str) -> Option<(&'static str, &'static [&'static str])> 
 
 /// Whether a function of that name returns a set.
 pub(super) fn returns_set(name: &str) -> bool {
-    matches!(name, "generate_series" | "unnest" | "regexp_matches" | "json_array_elements")
-        || list_function(name).is_some()
+    matches!(name, "generate_series" | "unnest" | "json_array_elements") || list_function(name).is_some()
 }
 
 /// A call in the select list of a function that returns a set.

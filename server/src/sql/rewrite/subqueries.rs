@@ -22,7 +22,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Location;
 
 use super::relations::{query, select_all};
-use super::{sets, unnested};
+use super::{folded, row_membership, sets, unnested};
 
 /// Aggregates by name: a subquery whose value is one of them without GROUP BY has one row.
 const AGGREGATES: [&str; 50] = [
@@ -89,6 +89,7 @@ impl VisitorMut for ScalarSubqueries {
     type Break = ();
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        select.selection.iter_mut().chain(&mut select.having).for_each(row_membership::conditions);
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. } = item {
                 let _ = VisitMut::visit(value, &mut Existence { depth: 0 });
@@ -170,8 +171,38 @@ impl VisitorMut for ScalarSubqueries {
             }
             _ => {}
         }
+        let membership = match expr {
+            Expr::InSubquery { expr: row, subquery, negated } => {
+                row_membership::value(row, subquery, &BinaryOperator::Eq, *negated)
+            }
+            Expr::AnyOp { left, compare_op, right, .. } => match right.as_ref() {
+                Expr::Subquery(subquery) => row_membership::value(left, subquery, compare_op, false),
+                _ => None,
+            },
+            // True for all is false for none.
+            Expr::AllOp { left, compare_op, right } => match (right.as_ref(), opposite(compare_op)) {
+                (Expr::Subquery(subquery), Some(op)) => row_membership::value(left, subquery, &op, true),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some(membership) = membership {
+            *expr = membership;
+        }
         ControlFlow::Continue(())
     }
+}
+
+fn opposite(op: &BinaryOperator) -> Option<BinaryOperator> {
+    Some(match op {
+        BinaryOperator::Eq => BinaryOperator::NotEq,
+        BinaryOperator::NotEq => BinaryOperator::Eq,
+        BinaryOperator::Lt => BinaryOperator::GtEq,
+        BinaryOperator::GtEq => BinaryOperator::Lt,
+        BinaryOperator::Gt => BinaryOperator::LtEq,
+        BinaryOperator::LtEq => BinaryOperator::Gt,
+        _ => return None,
+    })
 }
 
 /// The columns of a query that are written out.
@@ -379,6 +410,7 @@ fn aggregate(subquery: &mut Query, function: &str) {
         return;
     }
     let column = Ident::new("value");
+    let ordered = by_its_column(subquery, &order_by);
     let alias = TableAlias {
         explicit: true,
         name: Ident::new("subquery"),
@@ -391,9 +423,27 @@ fn aggregate(subquery: &mut Query, function: &str) {
     );
     let factor =
         TableFactor::Derived { lateral: false, subquery: Box::new(inner), alias: Some(alias), sample: None };
-    let argument = call(function, vec![Expr::Identifier(column)], Vec::new());
+    let keys = ordered.map(|key| vec![OrderByExpr { expr: Expr::Identifier(column.clone()), ..key }]);
+    let argument = call(function, vec![Expr::Identifier(column)], keys.unwrap_or_default());
     let select = Select { projection: vec![SelectItem::UnnamedExpr(argument)], ..select_all(factor) };
     *subquery = query(SetExpr::Select(Box::new(select)));
+}
+
+/// The key of a query that is ordered by its only column.
+fn by_its_column(subquery: &Query, order_by: &Option<Vec<OrderByExpr>>) -> Option<OrderByExpr> {
+    let [key] = order_by.as_deref()? else { return None };
+    let by_column = match (&key.expr, subquery.body.as_ref()) {
+        (Expr::Value(place), _) => place.to_string() == "1",
+        (key, SetExpr::Select(select)) => match select.projection.as_slice() {
+            [SelectItem::UnnamedExpr(expr)] => expr == key,
+            [SelectItem::ExprWithAlias { expr, alias }] => {
+                expr == key || matches!(key, Expr::Identifier(ident) if folded(ident) == folded(alias))
+            }
+            _ => false,
+        },
+        _ => false,
+    };
+    by_column.then(|| key.clone())
 }
 
 /// The keys of ORDER BY, `None` for the form that orders by everything.
@@ -440,6 +490,11 @@ pub fn is_aggregate(function: &Function) -> bool {
             .last()
             .and_then(|part| part.as_ident())
             .is_some_and(|name| AGGREGATES.iter().any(|known| name.value.eq_ignore_ascii_case(known)))
+}
+
+/// Whether it is the name of an aggregate.
+pub(super) fn is_aggregate_name(name: &str) -> bool {
+    AGGREGATES.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 fn returns_set(function: &Function) -> bool {
