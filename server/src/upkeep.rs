@@ -36,6 +36,9 @@ const ROUNDS_PER_COLLECTION: u32 = 60;
 /// Rounds between two looks at the sizes of shards.
 const ROUNDS_PER_COMPACTION: u32 = 10;
 
+/// So many small shards of a table on the same workers are put together without being asked.
+const SMALL_MIN: usize = 8;
+
 /// Numbers of files that are being written and that no snapshot names yet.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
@@ -127,7 +130,7 @@ async fn flush_logs(engine: &Arc<Engine>, seen: &mut HashMap<TableId, (u64, Inst
 /// Writes shards of tables anew that are small or of which much is deleted, one lot of each table at a time.
 async fn compact_tables(engine: &Arc<Engine>) {
     for table in engine.snapshot().tables() {
-        match compact(engine, table).await {
+        match compact(engine, table, SMALL_MIN).await {
             Ok(0) => {}
             Ok(inputs) => debug!(table = table.full_name(), inputs, "shards are put together"),
             Err(error) if error.sqlstate == SqlState("40001") => {}
@@ -137,8 +140,8 @@ async fn compact_tables(engine: &Arc<Engine>) {
 }
 
 /// Writes one lot of a table's shards anew: how many it was.
-async fn compact(engine: &Arc<Engine>, table: &Table) -> Result<usize, PgError> {
-    let Some(compacted) = compaction::compact(engine, table).await? else { return Ok(0) };
+async fn compact(engine: &Arc<Engine>, table: &Table, small_min: usize) -> Result<usize, PgError> {
+    let Some(compacted) = compaction::compact(engine, table, small_min).await? else { return Ok(0) };
     commit(engine, compacted.changes).await?;
     drop(compacted.claim);
     Ok(compacted.inputs)
@@ -154,7 +157,7 @@ pub(crate) async fn put_in_order(engine: &Arc<Engine>, id: TableId) -> Result<()
         flush(engine, &table).await?;
     }
     while let Some(table) = present() {
-        if compact(engine, &table).await? == 0 {
+        if compact(engine, &table, 2).await? == 0 {
             break;
         }
     }

@@ -16,9 +16,6 @@ use crate::upkeep::Claim;
 /// A shard of fewer rows is small.
 const SMALL_ROWS: u64 = 256 << 10;
 
-/// So many small shards on the same workers are put together.
-const SMALL_MIN: usize = 8;
-
 /// A shard of which a larger part is deleted is written anew.
 const DELETED_PART: f64 = 0.3;
 
@@ -31,7 +28,7 @@ pub(crate) struct Compacted {
 }
 
 /// The shards of a table that belong together best; none when the table is in order.
-fn candidates(table: &Table) -> Vec<&Shard> {
+fn candidates(table: &Table, small_min: usize) -> Vec<&Shard> {
     // Shards with the same workers, in the same order, stay where their placement put them.
     let mut by_workers: BTreeMap<&[WorkerId], Vec<&Shard>> = BTreeMap::new();
     for shard in table.shards.iter() {
@@ -40,7 +37,7 @@ fn candidates(table: &Table) -> Vec<&Shard> {
         }
     }
     for shards in by_workers.into_values() {
-        if shards.len() < SMALL_MIN && !shards.iter().any(|shard| worn(shard)) {
+        if shards.len() < small_min && !shards.iter().any(|shard| worn(shard)) {
             continue;
         }
         let mut rows = 0;
@@ -63,12 +60,17 @@ fn worn(shard: &Shard) -> bool {
     part > DELETED_PART
 }
 
-/// Writes some shards of a table anew as one; `None` when the table is in order.
+/// Writes some shards of a table anew as one, where `small_min` small ones lie on the same workers or much of one is
+/// deleted; `None` when the table is in order.
 ///
 /// # Errors
 /// A worker's.
-pub(crate) async fn compact(engine: &Arc<Engine>, table: &Table) -> Result<Option<Compacted>, PgError> {
-    let chosen = candidates(table);
+pub(crate) async fn compact(
+    engine: &Arc<Engine>,
+    table: &Table,
+    small_min: usize,
+) -> Result<Option<Compacted>, PgError> {
+    let chosen = candidates(table, small_min);
     let Some(first) = chosen.first() else { return Ok(None) };
     let removed = chosen.iter().map(|shard| (shard.id, shard.deletions)).collect();
     let mut changes = vec![Change::RemoveShards { table: table.id, shards: removed }];
