@@ -119,6 +119,9 @@ impl SessionView {
         if let Some(table) = self.snapshot.table_by_oid(oid) {
             return Some(Securable { owner: table.owner, public: &[] });
         }
+        if let Some(view) = self.snapshot.views.iter().find(|view| view.oid == oid) {
+            return Some(Securable { owner: view.owner, public: &[] });
+        }
         let relation = relation::by_oid(oid)?;
         let public: &[_] = if SECRET_RELATIONS.contains(&relation.name) { &[] } else { &["SELECT"] };
         Some(Securable { owner: SYSTEM_OWNER, public })

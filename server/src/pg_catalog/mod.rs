@@ -57,6 +57,7 @@ use crate::wire::types::base_type;
 const SOURCES: &[&[((&str, &str), RowSource)]] = &[
     relations::classes::SOURCES,
     relations::cluster::SOURCES,
+    relations::constraints::SOURCES,
     relations::information_schema::SOURCES,
     relations::live::SOURCES,
     relations::routines::SOURCES,

@@ -42,13 +42,22 @@ impl SessionView {
 
     fn relation_in(&self, schema: &str, name: &str) -> Option<u32> {
         let system = relation::by_name(schema, name).map(|relation| relation.oid);
-        system.or_else(|| self.snapshot.table(schema, name).map(|table| table.oid))
+        system
+            .or_else(|| self.snapshot.table(schema, name).map(|table| table.oid))
+            .or_else(|| self.snapshot.view(schema, name).map(|view| view.oid))
+            .or_else(|| self.index_in(schema, name))
     }
 
     /// The schema and the name of a relation.
     pub(super) fn relation_name(&self, oid: u32) -> Option<(&str, &str)> {
         if let Some(table) = self.snapshot.table_by_oid(oid) {
             return Some((&table.schema, &table.name));
+        }
+        if let Some(view) = self.snapshot.views.iter().find(|view| view.oid == oid) {
+            return Some((&view.schema, &view.name));
+        }
+        if let Some(index) = self.index_by_oid(oid) {
+            return Some((&index.table.schema, &index.constraint.name));
         }
         relation::by_oid(oid).map(|relation| (relation.schema, relation.name))
     }
@@ -72,12 +81,12 @@ impl SessionView {
 
     /// The column's number in its relation, from 1.
     pub(super) fn column_number(&self, relation_oid: u32, column: &str) -> Option<i64> {
-        let of_table = self
-            .snapshot
-            .table_by_oid(relation_oid)
-            .map(|table| table.columns.iter().position(|found| found.name == column));
-        let position = match of_table {
-            Some(position) => position,
+        if let Some(table) = self.snapshot.table_by_oid(relation_oid) {
+            let found = table.columns.iter().find(|found| found.name == column);
+            return found.map(|found| found.number.into());
+        }
+        let position = match self.snapshot.views.iter().find(|view| view.oid == relation_oid) {
+            Some(view) => view.columns.iter().position(|(name, _)| name == column),
             None => relation::by_oid(relation_oid)?.columns.iter().position(|found| found.name == column),
         };
         position.and_then(|position| i64::try_from(position + 1).ok())
@@ -86,7 +95,10 @@ impl SessionView {
     /// How many columns a relation has.
     pub(super) fn column_count(&self, relation_oid: u32) -> Option<usize> {
         let of_table = self.snapshot.table_by_oid(relation_oid).map(|table| table.columns.len());
-        of_table.or_else(|| relation::by_oid(relation_oid).map(|relation| relation.columns.len()))
+        let of_view = || self.snapshot.views.iter().find(|view| view.oid == relation_oid);
+        of_table
+            .or_else(|| of_view().map(|view| view.columns.len()))
+            .or_else(|| relation::by_oid(relation_oid).map(|relation| relation.columns.len()))
     }
 
     /// The OID of the role of that name.

@@ -10,8 +10,9 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
     strict("obj_description", &[&[Int, Text], &[Int]], "text", object),
     strict("col_description", &[&[Int, Int]], "text", |view, arguments| {
         let table = view.snapshot.table_by_oid(oid(arguments, 0));
-        let position = argument(arguments, 1).as_int().and_then(|number| usize::try_from(number - 1).ok());
-        let column = table.zip(position).and_then(|(table, position)| table.columns.get(position));
+        let number = argument(arguments, 1).as_int().unwrap_or(0);
+        let column =
+            table.and_then(|table| table.columns.iter().find(|column| i64::from(column.number) == number));
         Ok(column.and_then(|column| column.comment.as_ref()).into())
     }),
     strict("shobj_description", &[&[Int, Text]], "text", |view, arguments| {
@@ -35,14 +36,18 @@ fn object(view: &SessionView, arguments: &[Datum]) -> FunctionResult<Datum> {
     let oid = oid(arguments, 0);
     let catalogue = argument(arguments, 1).as_str();
     let table = || view.snapshot.table_by_oid(oid).and_then(|table| table.comment.as_ref());
+    let view_comment = || {
+        let found = view.snapshot.views.iter().find(|found| found.oid == oid);
+        found.and_then(|found| found.comment.as_ref())
+    };
     let schema = || {
         let mut schemas = view.snapshot.schemas.iter();
         schemas.find(|schema| schema.oid == oid).and_then(|schema| schema.comment.as_ref())
     };
     Ok(match catalogue {
-        Some("pg_class") => table().into(),
+        Some("pg_class") => table().or_else(view_comment).into(),
         Some("pg_namespace") => schema().into(),
         Some(_) => Datum::Null,
-        None => table().or_else(schema).into(),
+        None => table().or_else(view_comment).or_else(schema).into(),
     })
 }

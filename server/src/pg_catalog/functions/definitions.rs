@@ -5,6 +5,7 @@ use super::{CatalogueFunction, argument, oid, strict, text};
 use crate::pg_catalog::builtin::{AGGREGATES, BuiltinFunction};
 use crate::pg_catalog::error::{FunctionError, Mistake};
 use crate::pg_catalog::identifier;
+use crate::pg_catalog::relations::classes::view_definition;
 use crate::pg_catalog::rows::Datum;
 use crate::pg_catalog::session::SessionView;
 
@@ -18,15 +19,38 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
     strict("pg_get_expr", &[&[Text, Int], &[Text, Int, Bool]], "text", |_, arguments| {
         Ok(argument(arguments, 0).clone())
     }),
-    undefined("pg_get_indexdef", &[&[Int], &[Int, Int, Bool]]),
-    undefined("pg_get_constraintdef", &[&[Int], &[Int, Bool]]),
+    strict("pg_get_indexdef", &[&[Int], &[Int, Int, Bool]], "text", |view, arguments| {
+        let Some(index) = view.index_by_oid(oid(arguments, 0)) else { return Ok(Datum::Null) };
+        let number = argument(arguments, 1).as_int().unwrap_or(0);
+        if number == 0 {
+            return Ok(index.index_definition().into());
+        }
+        // One of its columns; there is nothing where there is no such.
+        let name = usize::try_from(number - 1).ok().and_then(|at| index.column_names().get(at).copied());
+        Ok(name.map(identifier::quote).unwrap_or_default().into())
+    }),
+    strict("pg_get_constraintdef", &[&[Int], &[Int, Bool]], "text", |view, arguments| {
+        Ok(view.constraint_by_oid(oid(arguments, 0)).map(|found| found.definition(view)).into())
+    }),
     undefined("pg_get_ruledef", &[&[Int], &[Int, Bool]]),
     undefined("pg_get_triggerdef", &[&[Int], &[Int, Bool]]),
     undefined("pg_get_partkeydef", &[&[Int]]),
     undefined("pg_get_partition_constraintdef", &[&[Int]]),
     undefined("pg_get_statisticsobjdef", &[&[Int]]),
     undefined("pg_get_statisticsobjdef_columns", &[&[Int]]),
-    undefined("pg_get_viewdef", &[&[Int], &[Int, Bool], &[Int, Int], &[Text], &[Text, Bool]]),
+    strict(
+        "pg_get_viewdef",
+        &[&[Int], &[Int, Bool], &[Int, Int], &[Text], &[Text, Bool]],
+        "text",
+        |view, arguments| {
+            let oid = match argument(arguments, 0) {
+                Datum::Text(name) => view.existing_relation_oid(name)?,
+                _ => oid(arguments, 0),
+            };
+            let found = view.snapshot.views.iter().find(|found| found.oid == oid);
+            Ok(found.map(|found| view_definition(found)).into())
+        },
+    ),
     undefined("pg_get_function_sqlbody", &[&[Int]]),
     strict("pg_get_serial_sequence", &[&[Text, Text]], "text", |view, arguments| {
         let table = view.existing_relation_oid(text(arguments, 0))?;

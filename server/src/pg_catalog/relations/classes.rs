@@ -1,11 +1,14 @@
 //! Relations about relations: schemas, tables, columns, comments, dependencies.
 
-use crate::catalogue::Table;
+use std::sync::Arc;
+
+use crate::catalogue::{ConstraintKind, PgType, Table, View};
 use crate::pg_catalog::acl::{DATABASE_OWNER, SYSTEM_OWNER};
 use crate::pg_catalog::builtin::{
     self, INFORMATION_SCHEMA_OID, PG_CATALOG_OID, PG_TOAST_OID, QUICKDB_SCHEMA_OID,
 };
 use crate::pg_catalog::relation::{self, RELATIONS, RowSource};
+use crate::pg_catalog::relations::constraints::Constrained;
 use crate::pg_catalog::rows::{Datum, Rows};
 use crate::pg_catalog::session::SessionView;
 
@@ -122,11 +125,53 @@ fn classes(view: &SessionView, rows: &mut Rows) {
             ("relpersistence", "p".into()),
             ("relkind", "r".into()),
             ("relnatts", table.columns.len().into()),
+            ("relhasindex", of_table(table).any(|found| found.index_oid().is_some()).into()),
+            ("relchecks", of_kind(table, ConstraintKind::Check).into()),
             ("relispopulated", true.into()),
             ("relreplident", "d".into()),
             ("reloptions", options(table)),
         ]);
     }
+    for found in view.constrained() {
+        let Some(oid) = found.index_oid() else { continue };
+        rows.push([
+            ("oid", oid.into()),
+            ("relname", (&found.constraint.name).into()),
+            ("relnamespace", found.table.schema_oid.into()),
+            ("relowner", found.table.owner.into()),
+            ("relam", found.method().into()),
+            ("relfilenode", oid.into()),
+            ("relpersistence", "p".into()),
+            ("relkind", "i".into()),
+            ("relnatts", found.constraint.columns.len().into()),
+            ("relispopulated", true.into()),
+            ("relreplident", "n".into()),
+        ]);
+    }
+    for found in view.snapshot.views.iter() {
+        rows.push([
+            ("oid", found.oid.into()),
+            ("relname", (&found.name).into()),
+            ("relnamespace", found.schema_oid.into()),
+            ("reltype", found.oid.saturating_add(2).into()),
+            ("relowner", found.owner.into()),
+            ("reltuples", Datum::Float(-1.0)),
+            ("relpersistence", "p".into()),
+            ("relkind", "v".into()),
+            ("relnatts", found.columns.len().into()),
+            ("relhasrules", true.into()),
+            ("relispopulated", true.into()),
+            ("relreplident", "n".into()),
+        ]);
+    }
+}
+
+fn of_table(table: &Arc<Table>) -> impl Iterator<Item = Constrained<'_>> {
+    table.constraints.iter().map(move |constraint| Constrained { table, constraint })
+}
+
+fn of_kind(table: &Table, kind: ConstraintKind) -> usize {
+    table.constraints.iter().filter(|constraint| constraint.kind == kind).count()
 }
 
 fn attributes(view: &SessionView, rows: &mut Rows) {
@@ -174,11 +219,43 @@ fn attributes(view: &SessionView, rows: &mut Rows) {
                 ("attalign", of.align.into()),
                 ("attstorage", of.storage.into()),
                 ("attnotnull", column.not_null.into()),
+                ("atthasdef", column.default.is_some().into()),
                 ("attislocal", true.into()),
                 ("attcollation", of.collation.into()),
             ]);
         }
         system_attributes(table.oid, rows);
+    }
+    let column = |rows: &mut Rows, relation: u32, name: &str, pg_type: PgType, number: i64| {
+        let Some(of) = builtin::type_by_oid(pg_type.oid) else { return };
+        rows.push([
+            ("attrelid", relation.into()),
+            ("attname", name.to_owned().into()),
+            ("atttypid", of.oid.into()),
+            ("attstattarget", Datum::Int(-1)),
+            ("attlen", of.length.into()),
+            ("attnum", number.into()),
+            ("attcacheoff", Datum::Int(-1)),
+            ("atttypmod", pg_type.typmod.into()),
+            ("attbyval", of.by_value.into()),
+            ("attalign", of.align.into()),
+            ("attstorage", of.storage.into()),
+            ("attislocal", true.into()),
+            ("attcollation", of.collation.into()),
+        ]);
+    };
+    for found in view.snapshot.views.iter() {
+        for ((name, pg_type), number) in found.columns.iter().zip(1_i64..) {
+            column(&mut *rows, found.oid, name, *pg_type, number);
+        }
+    }
+    for found in view.constrained() {
+        let Some(oid) = found.index_oid() else { continue };
+        for (on, number) in found.constraint.columns.iter().zip(1_i64..) {
+            if let Some(of) = found.table.columns.iter().find(|column| column.number == *on) {
+                column(&mut *rows, oid, &of.name, of.pg_type, number);
+            }
+        }
     }
 }
 
@@ -219,9 +296,12 @@ fn descriptions(view: &SessionView, rows: &mut Rows) {
     }
     for table in view.tables() {
         push(table.oid, class, 0, &table.comment);
-        for (column, number) in table.columns.iter().zip(1_i64..) {
-            push(table.oid, class, number, &column.comment);
+        for column in &table.columns {
+            push(table.oid, class, column.number.into(), &column.comment);
         }
+    }
+    for found in view.snapshot.views.iter() {
+        push(found.oid, class, 0, &found.comment);
     }
 }
 
@@ -265,7 +345,7 @@ fn tables(view: &SessionView, rows: &mut Rows) {
             ("schemaname", (&table.schema).into()),
             ("tablename", (&table.name).into()),
             ("tableowner", view.role_name(table.owner).map(str::to_owned).into()),
-            ("hasindexes", false.into()),
+            ("hasindexes", of_table(table).any(|found| found.index_oid().is_some()).into()),
             ("hasrules", false.into()),
             ("hastriggers", false.into()),
             ("rowsecurity", false.into()),
@@ -282,4 +362,17 @@ fn views(view: &SessionView, rows: &mut Rows) {
             ("viewowner", (&system_owner).into()),
         ]);
     }
+    for found in view.snapshot.views.iter() {
+        rows.push([
+            ("schemaname", (&found.schema).into()),
+            ("viewname", (&found.name).into()),
+            ("viewowner", view.role_name(found.owner).map(str::to_owned).into()),
+            ("definition", view_definition(found).into()),
+        ]);
+    }
+}
+
+/// A view's query as `pg_get_viewdef` gives it: as it was written.
+pub(in crate::pg_catalog) fn view_definition(view: &View) -> String {
+    format!(" {};", view.query)
 }

@@ -2,6 +2,7 @@
 
 pub(super) mod classes;
 pub(super) mod cluster;
+pub(super) mod constraints;
 pub(super) mod information_schema;
 pub(super) mod live;
 pub(super) mod routines;

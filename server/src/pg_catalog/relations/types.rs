@@ -67,6 +67,10 @@ fn types(view: &SessionView, rows: &mut Rows) {
         let oids = [table.oid, table.row_type_oid(), table.array_type_oid()];
         row_type(&table.name, table.schema_oid, table.owner, oids, rows);
     }
+    for found in view.snapshot.views.iter() {
+        let oids = [found.oid, found.oid.saturating_add(2), found.oid.saturating_add(1)];
+        row_type(&found.name, found.schema_oid, found.owner, oids, rows);
+    }
 }
 
 /// The row type of a relation, and the array type over it.

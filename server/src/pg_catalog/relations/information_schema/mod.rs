@@ -1,5 +1,6 @@
 //! `information_schema`: the SQL standard's view of the catalogue.
 
+mod constraints;
 mod privileges;
 mod routines;
 mod tables;
@@ -8,6 +9,7 @@ mod types;
 use crate::pg_catalog::acl::SYSTEM_OWNER;
 use crate::pg_catalog::builtin::{self, BuiltinType};
 use crate::pg_catalog::relation::{RELATIONS, RowSource};
+use crate::pg_catalog::relations::classes::view_definition;
 use crate::pg_catalog::rows::Datum;
 use crate::pg_catalog::session::SessionView;
 
@@ -28,6 +30,11 @@ pub(in crate::pg_catalog) const SOURCES: &[((&str, &str), RowSource)] = &[
     ((SCHEMA, "element_types"), tables::element_types),
     ((SCHEMA, "data_type_privileges"), privileges::data_type_privileges),
     ((SCHEMA, "views"), tables::views),
+    ((SCHEMA, "table_constraints"), constraints::table_constraints),
+    ((SCHEMA, "key_column_usage"), constraints::key_columns),
+    ((SCHEMA, "constraint_column_usage"), constraints::constrained_columns),
+    ((SCHEMA, "referential_constraints"), constraints::foreign_keys),
+    ((SCHEMA, "check_constraints"), constraints::checks),
     ((SCHEMA, "table_privileges"), privileges::table_privileges),
     ((SCHEMA, "role_table_grants"), privileges::table_privileges),
     ((SCHEMA, "column_privileges"), privileges::column_privileges),
@@ -49,6 +56,8 @@ struct Listed<'a> {
     name: &'a str,
     owner: u32,
     is_view: bool,
+    /// A view's query.
+    definition: Option<String>,
     columns: Vec<ListedColumn<'a>>,
 }
 
@@ -57,6 +66,7 @@ struct ListedColumn<'a> {
     of: &'static BuiltinType,
     typmod: i32,
     not_null: bool,
+    default: Option<&'a String>,
     collation: u32,
 }
 
@@ -68,6 +78,7 @@ fn listed(view: &SessionView) -> Vec<Listed<'_>> {
         name: relation.name,
         owner: SYSTEM_OWNER,
         is_view: relation.kind == "v",
+        definition: None,
         columns: relation
             .columns
             .iter()
@@ -76,6 +87,7 @@ fn listed(view: &SessionView) -> Vec<Listed<'_>> {
                 of: column.column_type,
                 typmod: -1,
                 not_null: column.not_null,
+                default: None,
                 collation: column.collation,
             })
             .collect(),
@@ -86,6 +98,7 @@ fn listed(view: &SessionView) -> Vec<Listed<'_>> {
         name: &table.name,
         owner: table.owner,
         is_view: false,
+        definition: None,
         columns: table
             .columns
             .iter()
@@ -96,8 +109,26 @@ fn listed(view: &SessionView) -> Vec<Listed<'_>> {
                     of,
                     typmod: column.pg_type.typmod,
                     not_null: column.not_null,
+                    default: column.default.as_ref(),
                     collation: of.collation,
                 })
+            })
+            .collect(),
+    });
+    let views = view.snapshot.views.iter().map(|found| Listed {
+        oid: found.oid,
+        schema: &found.schema,
+        name: &found.name,
+        owner: found.owner,
+        is_view: true,
+        definition: Some(view_definition(found)),
+        columns: found
+            .columns
+            .iter()
+            .filter_map(|(name, pg_type)| {
+                let of = builtin::type_by_oid(pg_type.oid)?;
+                let (typmod, collation) = (pg_type.typmod, of.collation);
+                Some(ListedColumn { name, of, typmod, not_null: false, default: None, collation })
             })
             .collect(),
     });
@@ -107,7 +138,7 @@ fn listed(view: &SessionView) -> Vec<Listed<'_>> {
         object
             .is_some_and(|object| TABLE_PRIVILEGES.iter().any(|privilege| user.may(object, privilege, false)))
     };
-    system.chain(users).filter(visible).collect()
+    system.chain(users).chain(views).filter(visible).collect()
 }
 
 fn yes_or_no(flag: bool) -> Datum {
