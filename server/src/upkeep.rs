@@ -199,7 +199,8 @@ struct Named {
 
 fn named(snapshots: &[Arc<CatalogueSnapshot>]) -> HashMap<WorkerId, Named> {
     let mut by_worker: HashMap<WorkerId, Named> = HashMap::new();
-    for shard in snapshots.iter().flat_map(|snapshot| snapshot.tables()).flat_map(|table| table.shards.iter()) {
+    for shard in snapshots.iter().flat_map(|snapshot| snapshot.tables()).flat_map(|table| table.shards.iter())
+    {
         for worker in &shard.workers {
             let named = by_worker.entry(*worker).or_default();
             named.shards.insert(shard.id);

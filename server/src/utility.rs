@@ -8,9 +8,9 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    self, CloseCursor, ContextModifier, CopySource, CopyTarget, DescribeAlias, DiscardObject, Expr, FetchDirection,
-    ObjectName, Reset, Set, SetSessionAuthorizationParamKind, Statement as Ast, TransactionAccessMode,
-    TransactionMode, UnaryOperator, Value, ValueWithSpan,
+    self, CloseCursor, ContextModifier, CopySource, CopyTarget, DescribeAlias, DiscardObject, Expr,
+    FetchDirection, ObjectName, Reset, Set, SetSessionAuthorizationParamKind, Statement as Ast,
+    TransactionAccessMode, TransactionMode, UnaryOperator, Value, ValueWithSpan,
 };
 use pgwire::api::Type;
 
@@ -36,7 +36,9 @@ pub(crate) fn description(
         Ast::ShowVariable { variable } => Ok(Some(show(session, &setting_name(variable))?.0)),
         Ast::Fetch { name, .. } => Ok(cursor(session, &name.value)?.prepared.description.clone()),
         // CHECK TABLE.
-        Ast::ExplainTable { describe_alias: DescribeAlias::Describe, .. } => Ok(Some(check_table::description())),
+        Ast::ExplainTable { describe_alias: DescribeAlias::Describe, .. } => {
+            Ok(Some(check_table::description()))
+        }
         _ => Ok(None),
     }
 }

@@ -43,9 +43,10 @@ impl Model {
     /// Number of the last transaction, rows, and the sums of their transactions' numbers and of their values.
     fn summary(&self) -> [u64; 4] {
         let rows = self.rows.iter();
-        let sums = rows.fold([self.last, 0, 0, 0], |[last, count, numbers, values], (number, (rows, value))| {
-            [last, count + rows, numbers + number * rows, values + value * rows]
-        });
+        let sums =
+            rows.fold([self.last, 0, 0, 0], |[last, count, numbers, values], (number, (rows, value))| {
+                [last, count + rows, numbers + number * rows, values + value * rows]
+            });
         sums
     }
 
@@ -136,10 +137,13 @@ impl Client {
                  LEFT JOIN rows r ON r.client = c.client"
             ))
             .await?;
-        let quickdb_sql_tests::session::Answer::Rows { rows, .. } = found else { return Err("no rows".into()) };
+        let quickdb_sql_tests::session::Answer::Rows { rows, .. } = found else {
+            return Err("no rows".into());
+        };
         let found = rows.concat().iter().map(|cell| cell.parse()).collect::<Result<Vec<u64>, _>>()?;
         let candidates = [Some(&self.acknowledged), self.under_way.as_ref()];
-        let fitting = candidates.into_iter().flatten().find(|model| model.summary().as_slice() == found.as_slice());
+        let fitting =
+            candidates.into_iter().flatten().find(|model| model.summary().as_slice() == found.as_slice());
         match fitting {
             Some(model) => {
                 if Some(model) == self.under_way.as_ref() {

@@ -63,7 +63,9 @@ async fn rows_go_where_their_table_says() -> Outcome<()> {
         assert_eq!(rows(&session, &sums).await?, [["60000", "1800030000", "2970000", "100"]], "{table}");
     }
     let copies = |table: &str| {
-        format!("SELECT count(DISTINCT worker), count(*), count(DISTINCT shard) FROM quickdb.shards WHERE table_name = '{table}'")
+        format!(
+            "SELECT count(DISTINCT worker), count(*), count(DISTINCT shard) FROM quickdb.shards WHERE table_name = '{table}'"
+        )
     };
     for table in ["by_hash", "by_sky"] {
         assert_eq!(rows(&session, &copies(table)).await?, [["3", "3", "3"]], "{table}");
@@ -71,7 +73,10 @@ async fn rows_go_where_their_table_says() -> Outcome<()> {
     assert_eq!(rows(&session, &copies("everywhere")).await?, [["3", "3", "1"]]);
     let [twice] = rows(&session, &copies("twice")).await?.try_into().map_err(|_| "not one row")?;
     assert_eq!(twice[1].parse::<i64>()?, 2 * twice[2].parse::<i64>()?);
-    assert_eq!(number(&session, "SELECT sum(row_count) FROM quickdb.shards WHERE table_name = 'by_hash'").await?, 60_000);
+    assert_eq!(
+        number(&session, "SELECT sum(row_count) FROM quickdb.shards WHERE table_name = 'by_hash'").await?,
+        60_000
+    );
     for table in ["by_turn", "everywhere", "twice"] {
         assert_eq!(rows(&session, &format!("CHECK TABLE {table}")).await?, Vec::<Vec<String>>::new());
     }
@@ -80,7 +85,10 @@ async fn rows_go_where_their_table_says() -> Outcome<()> {
         all(&session, &[&format!("DELETE FROM {table} WHERE a % 3 = 0")]).await?;
         assert_eq!(number(&session, &format!("SELECT count(*) FROM {table}")).await?, 40_000);
         all(&session, &[&format!("VACUUM {table}")]).await?;
-        assert_eq!(rows(&session, &format!("SELECT count(*), sum(a) FROM {table}")).await?, [["40000", "1200000000"]]);
+        assert_eq!(
+            rows(&session, &format!("SELECT count(*), sum(a) FROM {table}")).await?,
+            [["40000", "1200000000"]]
+        );
         let deleted = format!("SELECT sum(deleted_rows) FROM quickdb.shards WHERE table_name = '{table}'");
         assert_eq!(number(&session, &deleted).await?, 0, "{table}");
     }
@@ -91,7 +99,11 @@ async fn rows_go_where_their_table_says() -> Outcome<()> {
         ("something = 1", "22023"),
     ] {
         let error = session.simple(&format!("CREATE TABLE wrong (a int) WITH ({options})")).await;
-        assert_eq!(error.err().and_then(|error| error.code().map(str::to_owned)).as_deref(), Some(code), "{options}");
+        assert_eq!(
+            error.err().and_then(|error| error.code().map(str::to_owned)).as_deref(),
+            Some(code),
+            "{options}"
+        );
     }
     Ok(())
 }
@@ -109,7 +121,8 @@ async fn logs_become_shards_and_files_that_nobody_needs_go() -> Outcome<()> {
     all(&session, &["DELETE FROM t WHERE a < 100", "VACUUM t"]).await?;
     assert_eq!(rows(&session, facts).await?, [["200", "1", "0"]]);
     for round in 0..10 {
-        let bulk = format!("INSERT INTO t SELECT i, 'bulk' FROM generate_series(1, 6000) i WHERE {round} >= 0");
+        let bulk =
+            format!("INSERT INTO t SELECT i, 'bulk' FROM generate_series(1, 6000) i WHERE {round} >= 0");
         all(&session, &[&bulk]).await?;
     }
     all(&session, &["VACUUM t"]).await?;
@@ -117,11 +130,14 @@ async fn logs_become_shards_and_files_that_nobody_needs_go() -> Outcome<()> {
     assert_eq!(rows(&session, "SELECT count(*), sum(a) FROM t").await?, [["60200", "180069900"]]);
     assert_eq!(rows(&session, "CHECK TABLE t").await?, Vec::<Vec<String>>::new());
     // A transaction that is rolled back, and a table that is dropped, leave nothing on the disk.
-    all(&session, &["BEGIN", "INSERT INTO t SELECT i, 'gone' FROM generate_series(1, 20000) i", "ROLLBACK"]).await?;
+    all(&session, &["BEGIN", "INSERT INTO t SELECT i, 'gone' FROM generate_series(1, 20000) i", "ROLLBACK"])
+        .await?;
     all(&session, &["DROP TABLE t"]).await?;
     let started = Instant::now();
     // The demo's own tables are put in order meanwhile.
-    while i64::try_from(shard_files(server.directory())?)? != number(&session, "SELECT count(*) FROM quickdb.shards").await? {
+    while i64::try_from(shard_files(server.directory())?)?
+        != number(&session, "SELECT count(*) FROM quickdb.shards").await?
+    {
         assert!(started.elapsed() < COLLECT_TIMEOUT, "files stay behind");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -132,7 +148,11 @@ async fn logs_become_shards_and_files_that_nobody_needs_go() -> Outcome<()> {
 async fn writers_that_meet_are_told() -> Outcome<()> {
     let server = Server::demo(0)?;
     let (first, second) = (Session::connect(server.dsn()).await?, Session::connect(server.dsn()).await?);
-    all(&first, &["CREATE TABLE t (a int, b int)", "INSERT INTO t SELECT i, 0 FROM generate_series(1, 10000) i"]).await?;
+    all(
+        &first,
+        &["CREATE TABLE t (a int, b int)", "INSERT INTO t SELECT i, 0 FROM generate_series(1, 10000) i"],
+    )
+    .await?;
     all(&first, &["BEGIN ISOLATION LEVEL REPEATABLE READ", "UPDATE t SET b = 1 WHERE a = 5"]).await?;
     all(&second, &["UPDATE t SET b = 2 WHERE a = 5"]).await?;
     // The first does not see what the second has committed, and cannot overwrite it.

@@ -35,8 +35,7 @@ pub(crate) struct DictionaryMeta {
     pub(crate) strings: StringSegments,
 }
 
-impl ChunkMeta {
-}
+impl ChunkMeta {}
 
 impl ShardFooter {
     /// Row groups of the shard.

@@ -315,11 +315,7 @@ impl CatalogueSnapshot {
         if self.table_by_id(definition.id).is_some() {
             return Err(CatalogueError::DuplicateTable(definition.name.clone()));
         }
-        let table = Table {
-            definition: Arc::clone(definition),
-            shards: Arc::default(),
-            log: Log::default(),
-        };
+        let table = Table { definition: Arc::clone(definition), shards: Arc::default(), log: Log::default() };
         let mut tables = self.tables.clone();
         tables.push(Arc::new(table));
         tables.sort_by_key(|table| table.id);

@@ -23,7 +23,8 @@ pub(crate) fn in_schema(rows: &RecordBatch, schema: &SchemaRef) -> Result<Record
     });
     let columns = columns.collect::<Result<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-    RecordBatch::try_new_with_options(SchemaRef::clone(schema), columns, &options).map_err(DataFusionError::from)
+    RecordBatch::try_new_with_options(SchemaRef::clone(schema), columns, &options)
+        .map_err(DataFusionError::from)
 }
 
 /// Where `schema` has the column of that number.

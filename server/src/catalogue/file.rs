@@ -240,9 +240,9 @@ fn prepare(connection: &mut Connection, path: &Path) -> CatalogueResult<()> {
         1 => {
             transaction.execute_batch(FROM_1_TO_2)?;
             // The tables that are new are as in a new catalogue.
-            let new = SCHEMA.split_once("CREATE TABLE constraints").and_then(|(_, rest)| {
-                Some(rest.split_once("CREATE TABLE settings")?.0)
-            });
+            let new = SCHEMA
+                .split_once("CREATE TABLE constraints")
+                .and_then(|(_, rest)| Some(rest.split_once("CREATE TABLE settings")?.0));
             transaction.execute_batch(&format!("CREATE TABLE constraints{}", new.unwrap_or_default()))?;
         }
         _ => {}

@@ -13,8 +13,8 @@ use super::log::Log;
 use super::persist::{parse_kind, parse_numbers};
 use super::pg_type::PgType;
 use super::snapshot::{
-    CatalogueSnapshot, Column, Constraint, Database, Role, Schema, Shard, StoredSetting, Table, TableDefinition,
-    TableOptions, View, Worker, arrow_schema,
+    CatalogueSnapshot, Column, Constraint, Database, Role, Schema, Shard, StoredSetting, Table,
+    TableDefinition, TableOptions, View, Worker, arrow_schema,
 };
 use super::summary_codec;
 use crate::auth::scram::Verifier;
@@ -239,8 +239,9 @@ fn read_shards(connection: &Connection) -> CatalogueResult<HashMap<u64, Vec<Shar
         let id = counted(row, 0)?;
         let summaries: Vec<u8> = row.get(5)?;
         let deletions: Option<i64> = row.get(6)?;
-        let deletions = deletions
-            .map(|_| Ok::<_, CatalogueError>(DeletionRef { version: counted(row, 6)?, rows: counted(row, 7)? }));
+        let deletions = deletions.map(|_| {
+            Ok::<_, CatalogueError>(DeletionRef { version: counted(row, 6)?, rows: counted(row, 7)? })
+        });
         shards.entry(counted(row, 1)?).or_default().push(Shard {
             id: ShardId(id),
             rows: counted(row, 2)?,

@@ -191,8 +191,7 @@ impl Log {
         let rows = sealed.iter().map(|chunk| chunk.rows.num_rows() as u64).sum::<u64>();
         // In proportion: what an entry weighed is not kept.
         let bytes = if self.rows == 0 { 0 } else { self.bytes * rows / self.rows };
-        let log =
-            Self { sealed: Arc::new(sealed), open: Arc::default(), rows, bytes, tail: Arc::default() };
+        let log = Self { sealed: Arc::new(sealed), open: Arc::default(), rows, bytes, tail: Arc::default() };
         Ok(Some(log))
     }
 
@@ -202,9 +201,10 @@ impl Log {
         let evolved = |rows: &RecordBatch| {
             in_schema(rows, schema).map_err(|error| CatalogueError::Rows(error.to_string()))
         };
-        let sealed = self.sealed.iter().map(|chunk| {
-            Ok(Arc::new(Chunk { entries: chunk.entries.clone(), rows: evolved(&chunk.rows)? }))
-        });
+        let sealed = self
+            .sealed
+            .iter()
+            .map(|chunk| Ok(Arc::new(Chunk { entries: chunk.entries.clone(), rows: evolved(&chunk.rows)? })));
         let open = self.open.iter().map(|entry| {
             let entry = LogEntry { rows: evolved(&entry.rows)?, ..LogEntry::clone(entry) };
             Ok(Arc::new(entry))
@@ -239,7 +239,8 @@ impl Log {
             && self.open.iter().zip(before.open.iter()).all(|(new, old)| Arc::ptr_eq(new, old))
             && self.sealed.iter().zip(before.sealed.iter()).all(|(new, old)| Arc::ptr_eq(new, old));
         if grew {
-            let written = self.open.iter().skip(before.open.len()).map(|entry| LogEntry::clone(entry)).collect();
+            let written =
+                self.open.iter().skip(before.open.len()).map(|entry| LogEntry::clone(entry)).collect();
             return Ok(LogDifference { written, removed: Vec::new() });
         }
         let mut old = HashMap::new();
@@ -404,6 +405,9 @@ mod tests {
         let third = second.without(&second.locate(&RoaringBitmap::from_iter([0, 3]))).unwrap().unwrap();
         // The first entry is not what it was.
         assert!(third.without(&second.all()).unwrap().is_none());
-        assert_eq!((values(&first), values(&second), values(&third)), (vec![0, 1, 2], vec![0, 1, 2, 5], vec![1, 2]));
+        assert_eq!(
+            (values(&first), values(&second), values(&third)),
+            (vec![0, 1, 2], vec![0, 1, 2, 5], vec![1, 2])
+        );
     }
 }

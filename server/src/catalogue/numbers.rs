@@ -96,7 +96,8 @@ pub(super) fn position(connection: &Connection, counter: Counter) -> CatalogueRe
 
 /// Moves a counter on by `count`: where it was.
 pub(super) fn reserve(connection: &Connection, counter: Counter, count: u64) -> CatalogueResult<u64> {
-    let size = i64::try_from(count).map_err(|_| CatalogueError::Corrupt(format!("{count} numbers at once")))?;
+    let size =
+        i64::try_from(count).map_err(|_| CatalogueError::Corrupt(format!("{count} numbers at once")))?;
     let moved: Option<i64> = connection
         .query_row(
             "UPDATE counters SET next = next + ?2 WHERE name = ?1 RETURNING next",

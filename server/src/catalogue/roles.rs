@@ -2,11 +2,11 @@
 
 use rusqlite::params;
 
+use super::Catalogue;
 use super::error::{CatalogueError, CatalogueResult};
 use super::file::BOOTSTRAP_ROLE_OID;
-use super::tables::role_oid;
-use super::Catalogue;
 use super::numbers::{self, Counter};
+use super::tables::role_oid;
 use crate::auth::scram::Verifier;
 
 /// What `CREATE ROLE` and `ALTER ROLE` set; `None` leaves it as it is (and off in a new role).

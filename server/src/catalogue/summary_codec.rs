@@ -25,7 +25,8 @@ pub(super) fn encode(summaries: &[(u32, ColumnSummary)]) -> Vec<u8> {
 /// [`CatalogueError::Corrupt`] for anything else.
 pub(super) fn decode(bytes: &[u8]) -> CatalogueResult<Vec<(u32, ColumnSummary)>> {
     let corrupt = |what: String| CatalogueError::Corrupt(format!("column summaries: {what}"));
-    let Some((version @ (1 | VERSION), mut rest)) = bytes.split_first().map(|(version, rest)| (*version, rest))
+    let Some((version @ (1 | VERSION), mut rest)) =
+        bytes.split_first().map(|(version, rest)| (*version, rest))
     else {
         return Err(corrupt("unknown version".into()));
     };

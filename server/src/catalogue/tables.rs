@@ -11,7 +11,8 @@ use super::error::{CatalogueError, CatalogueResult};
 use super::file;
 use super::pg_type::PgType;
 use super::snapshot::{
-    CatalogueSnapshot, Column, Constraint, OIDS_PER_TABLE, Schema, TableDefinition, TableOptions, arrow_schema,
+    CatalogueSnapshot, Column, Constraint, OIDS_PER_TABLE, Schema, TableDefinition, TableOptions,
+    arrow_schema,
 };
 use super::{Catalogue, Change};
 

@@ -36,9 +36,9 @@ impl From<CatalogueError> for PgError {
             CatalogueError::Conflict(relation) => told
                 .detail(format!("Another transaction has changed {relation}."))
                 .hint("Run the transaction again."),
-            CatalogueError::InUse { by, .. } => told
-                .detail(by.join("\n"))
-                .hint("Use DROP ... CASCADE to drop the dependent objects too."),
+            CatalogueError::InUse { by, .. } => {
+                told.detail(by.join("\n")).hint("Use DROP ... CASCADE to drop the dependent objects too.")
+            }
             _ => told,
         }
     }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
-    AlterColumnOperation, AlterTable, AlterTableOperation, CommentObject, CreateIndex, ObjectName,
-    Owner, RenameTableNameKind,
+    AlterColumnOperation, AlterTable, AlterTableOperation, CommentObject, CreateIndex, ObjectName, Owner,
+    RenameTableNameKind,
 };
 use pgwire::api::Type;
 use quickdb_executor::table::missing_value;
@@ -16,9 +16,7 @@ use super::defaults::parse_expression;
 use super::insert::assignment_type;
 use super::names::{RelationName, SearchPath, fold};
 use super::schemas::notice;
-use super::tables::{
-    Wanted, column_of, constraint_name, expression_name, table_constraint,
-};
+use super::tables::{Wanted, column_of, constraint_name, expression_name, table_constraint};
 use crate::catalogue::{
     Change, Column, CommentOn, Constraint, ConstraintKind, Table, TableDefinition, View, check_columns,
 };
@@ -76,7 +74,8 @@ async fn apply(
         AlterTableOperation::AddColumn { column_def, if_not_exists, .. } => {
             let (column, constraints) = column_of(column_def)?;
             if table.column(&column.name).is_some() {
-                let message = format!("column \"{}\" of relation \"{}\" already exists", column.name, table.name);
+                let message =
+                    format!("column \"{}\" of relation \"{}\" already exists", column.name, table.name);
                 if *if_not_exists {
                     notices.push(notice(SqlState("42701"), format!("{message}, skipping")));
                     return Ok(None);
@@ -187,7 +186,8 @@ async fn add_column(
         let cast = parse_expression(&format!("CAST({default} AS {})", assignment_type(column.pg_type)))?;
         let wanted = Type::from_oid(column.pg_type.oid).unwrap_or(Type::TEXT);
         let context = session.context();
-        let value = crate::sql::constants(&context.state, &context.facts, statement, &[cast], &[wanted]).await?;
+        let value =
+            crate::sql::constants(&context.state, &context.facts, statement, &[cast], &[wanted]).await?;
         if let Some(value) = value.into_iter().next().filter(|value| !value.is_null()) {
             let value = super::cells::assign(value, column.pg_type)?;
             let missing = missing_value(&value).map_err(|error| PgError::from_datafusion(error, None))?;
@@ -280,7 +280,8 @@ async fn add_constraint(
                 return Err(PgError::with_state(SqlState("42P16"), message));
             }
             let in_key = |column: &&Column| constraint.columns.contains(&column.number);
-            let names: Vec<String> = table.columns.iter().filter(in_key).map(|column| column.name.clone()).collect();
+            let names: Vec<String> =
+                table.columns.iter().filter(in_key).map(|column| column.name.clone()).collect();
             no_nulls(session, table, &names).await?;
             for column in &mut definition.columns {
                 column.not_null |= constraint.columns.contains(&column.number);
@@ -359,7 +360,10 @@ pub(crate) fn create_index(session: &mut Session, create: &CreateIndex) -> Resul
         create.columns.iter().map(|column| expression_name(&column.column.expr)).collect();
     for column in &columns {
         if table.column(column).is_none() && !column.contains(['(', ' ']) {
-            return Err(PgError::with_state(SqlState("42703"), format!("column \"{column}\" does not exist")));
+            return Err(PgError::with_state(
+                SqlState("42703"),
+                format!("column \"{column}\" does not exist"),
+            ));
         }
     }
     let own = match &create.name {
@@ -380,7 +384,8 @@ pub(crate) fn create_index(session: &mut Session, create: &CreateIndex) -> Resul
         return Err(PgError::with_state(SqlState("42P07"), message));
     }
     let kind = if create.unique { ConstraintKind::UniqueIndex } else { ConstraintKind::Index };
-    let method = create.using.as_ref().map_or_else(|| "btree".to_owned(), |using| using.to_string().to_lowercase());
+    let method =
+        create.using.as_ref().map_or_else(|| "btree".to_owned(), |using| using.to_string().to_lowercase());
     let wanted = Wanted::index(own, kind, columns, method);
     let constraint = made(session, table.definition(), wanted)?;
     let altered = table.altered(|table| table.constraints.push(constraint));
@@ -409,7 +414,8 @@ pub(crate) fn drop_index(
             known.name == name.name
                 && matches!(known.kind, ConstraintKind::Index | ConstraintKind::UniqueIndex)
         };
-        let table = snapshot.tables().iter().filter(in_path).find(|table| table.constraints.iter().any(is_it));
+        let table =
+            snapshot.tables().iter().filter(in_path).find(|table| table.constraints.iter().any(is_it));
         match table {
             Some(table) => {
                 let altered = table.altered(|table| table.constraints.retain(|known| !is_it(known)));
@@ -458,9 +464,11 @@ pub(crate) fn comment(
             Change::AlterView(Arc::new(View { comment: comment.clone(), ..view.as_ref().clone() }))
         }
         CommentObject::Column => {
-            let (column, relation) = name.0.split_last().filter(|(_, rest)| !rest.is_empty()).ok_or_else(|| {
-                PgError::with_state(SqlState("42601"), "column name must be qualified")
-            })?;
+            let (column, relation) = name
+                .0
+                .split_last()
+                .filter(|(_, rest)| !rest.is_empty())
+                .ok_or_else(|| PgError::with_state(SqlState("42601"), "column name must be qualified"))?;
             let column = column.as_ident().map(fold).unwrap_or_default();
             let table = lookup.table(&RelationName::of(&ObjectName(relation.to_vec()), &database)?)?;
             existing_column(&table, &column)?;

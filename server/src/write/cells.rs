@@ -26,7 +26,9 @@ pub(crate) enum Cell {
 pub(crate) fn cell(expr: &Expr, pg_type: PgType, input: &InputContext) -> Result<Option<Cell>, PgError> {
     Ok(match expr {
         Expr::Nested(inner) => cell(inner, pg_type, input)?,
-        Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default") => {
+        Expr::Identifier(name)
+            if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default") =>
+        {
             Some(Cell::Default)
         }
         Expr::Value(value) => match &value.value {

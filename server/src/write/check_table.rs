@@ -31,14 +31,14 @@ pub(crate) async fn run(session: &mut Session, name: &ObjectName) -> Result<Outc
     let (snapshot, path) = (session.snapshot(), session.search_path());
     let table = SearchPath { snapshot: &snapshot, schemas: &path }.table(&name)?;
     let hosts = session.engine.hosts().map_err(|error| PgError::from_datafusion(error, None))?;
-    let (mut shards, mut workers, mut columns, mut damages) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut shards, mut workers, mut columns, mut damages) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for shard in table.shards.iter() {
         for worker in &shard.workers {
-            let named = snapshot.worker(*worker).map_or_else(|| worker.0.to_string(), |known| known.name.clone());
-            let reference = ShardRef {
-                shard: shard.id,
-                deletions: shard.deletions.map(|deletions| deletions.version),
-            };
+            let named =
+                snapshot.worker(*worker).map_or_else(|| worker.0.to_string(), |known| known.name.clone());
+            let reference =
+                ShardRef { shard: shard.id, deletions: shard.deletions.map(|deletions| deletions.version) };
             let found = match hosts.iter().find(|(id, _)| id == worker) {
                 Some((_, host)) => match host.verify(reference).await {
                     Ok(found) => found.into_iter().map(|damage| (damage.column, damage.what)).collect(),

@@ -52,7 +52,8 @@ impl Checks {
             let holds = condition.evaluate(batch).and_then(|value| value.into_array(batch.num_rows()));
             let holds = holds.map_err(|error| PgError::from_datafusion(error, None))?;
             let Some(holds) = holds.as_boolean_opt() else {
-                let message = format!("argument of CHECK must be type boolean, not type {}", holds.data_type());
+                let message =
+                    format!("argument of CHECK must be type boolean, not type {}", holds.data_type());
                 return Err(PgError::with_state(SqlState("42804"), message));
             };
             // What is unknown is no failure.
@@ -60,7 +61,8 @@ impl Checks {
             if let Some(row) = fails {
                 let message =
                     format!("new row for relation \"{}\" violates check constraint \"{name}\"", table.name);
-                let mut error = PgError::with_state(SqlState("23514"), message).detail(failing_row(batch, row));
+                let mut error =
+                    PgError::with_state(SqlState("23514"), message).detail(failing_row(batch, row));
                 error.schema = Some(table.schema.clone());
                 error.table = Some(table.name.clone());
                 return Err(error);

@@ -83,7 +83,11 @@ impl CopyFrom {
     ///
     /// # Errors
     /// 25006, and those of the defaults of columns that are not copied.
-    pub(crate) async fn start(&self, session: &mut Session, statement: &ParsedStatement) -> Result<CopyIn, PgError> {
+    pub(crate) async fn start(
+        &self,
+        session: &mut Session,
+        statement: &ParsedStatement,
+    ) -> Result<CopyIn, PgError> {
         session.may_write("COPY FROM")?;
         let described = self.columns.iter().filter_map(|position| self.table.columns.get(*position));
         let described = described.map(|column| CopyColumn {
@@ -91,7 +95,8 @@ impl CopyFrom {
             pg_type: column.pg_type,
             not_null: column.not_null,
         });
-        let decoder = decoder(&self.options, &self.table.name, described.collect(), &session.input_context())?;
+        let decoder =
+            decoder(&self.options, &self.table.name, described.collect(), &session.input_context())?;
         let defaults = self.defaults(session, statement).await?;
         let checks = Checks::of(session, &self.table).await?;
         let sink = RowSink::new(&session.engine, Arc::clone(&self.table)).with_checks(&checks);
@@ -121,7 +126,8 @@ impl CopyFrom {
                     let context = session.context();
                     let wanted = Type::from_oid(column.pg_type.oid).unwrap_or(Type::TEXT);
                     let values =
-                        crate::sql::constants(&context.state, &context.facts, statement, &[expr], &[wanted]).await?;
+                        crate::sql::constants(&context.state, &context.facts, statement, &[expr], &[wanted])
+                            .await?;
                     match values.into_iter().next() {
                         Some(value) => assign(value, column.pg_type)?,
                         None => null(&column.pg_type.data_type())?,

@@ -87,7 +87,8 @@ pub(crate) async fn run(
 ) -> Result<Outcome, PgError> {
     let command = if plan.into { "SELECT INTO" } else { "CREATE TABLE AS" };
     session.may_write(command)?;
-    let mut columns = plan.planned.output.iter().map(|field| column_of(field)).collect::<Result<Vec<_>, _>>()?;
+    let mut columns =
+        plan.planned.output.iter().map(|field| column_of(field)).collect::<Result<Vec<_>, _>>()?;
     let mut create = plan.create.clone();
     // A column list gives names, not types.
     let names = std::mem::take(&mut create.columns);

@@ -13,8 +13,11 @@ use crate::error::PgError;
 /// # Errors
 /// XX000 for a text that is none: it was one when it was stored.
 pub(crate) fn parse_expression(text: &str) -> Result<Expr, PgError> {
-    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).and_then(|mut parser| parser.parse_expr());
-    parsed.map_err(|error| PgError::new(ErrorKind::Internal, format!("a stored expression does not parse: {error}")))
+    let parsed =
+        Parser::new(&PostgreSqlDialect {}).try_with_sql(text).and_then(|mut parser| parser.parse_expr());
+    parsed.map_err(|error| {
+        PgError::new(ErrorKind::Internal, format!("a stored expression does not parse: {error}"))
+    })
 }
 
 /// The DEFAULT of a column; `None` for NULL.

@@ -10,16 +10,16 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Insert, Query, SelectItem, SetExpr, Statement as Ast, TableFactor, TableObject, Value, Values,
-    With,
+    Expr, Ident, Insert, Query, SelectItem, SetExpr, Statement as Ast, TableFactor, TableObject, Value,
+    Values, With,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use pgwire::api::Type;
 use quickdb_executor::error::ErrorKind;
 
-use super::checks::Checks;
 use super::cells::{Cell, assign, cell, null};
+use super::checks::Checks;
 use super::defaults::default_of;
 use super::names::{RelationName, SearchPath, fold};
 use super::returning::Returning;
@@ -340,7 +340,8 @@ pub(crate) fn check_assignable(found: u32, found_name: &str, column: &Column) ->
         column.name,
         PgType::new(wanted)
     );
-    Err(PgError::with_state(SqlState("42804"), message).hint("You will need to rewrite or cast the expression."))
+    Err(PgError::with_state(SqlState("42804"), message)
+        .hint("You will need to rewrite or cast the expression."))
 }
 
 /// A query text as a syntax tree.
@@ -352,7 +353,9 @@ pub(crate) fn parse_query(text: &str) -> Result<Query, PgError> {
     match parsed {
         Ok(Some(Ast::Query(query))) => Ok(*query),
         Ok(_) => Err(PgError::new(ErrorKind::Internal, "a query of our own is none")),
-        Err(error) => Err(PgError::new(ErrorKind::Internal, format!("a query of our own does not parse: {error}"))),
+        Err(error) => {
+            Err(PgError::new(ErrorKind::Internal, format!("a query of our own does not parse: {error}")))
+        }
     }
 }
 
@@ -363,7 +366,8 @@ pub(crate) fn parse_query(text: &str) -> Result<Query, PgError> {
 pub(crate) fn wrap(text: &str, inner: Query) -> Result<Query, PgError> {
     let mut query = parse_query(text)?;
     if let SetExpr::Select(select) = query.body.as_mut()
-        && let Some(TableFactor::Derived { subquery, .. }) = select.from.first_mut().map(|from| &mut from.relation)
+        && let Some(TableFactor::Derived { subquery, .. }) =
+            select.from.first_mut().map(|from| &mut from.relation)
     {
         **subquery = inner;
     }

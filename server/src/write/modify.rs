@@ -336,7 +336,8 @@ async fn remove(
             continue;
         }
         let shard = table.shards.iter().find(|shard| shard.id == id);
-        let shard = shard.ok_or_else(|| PgError::new(ErrorKind::Internal, format!("shard {id} is not there")))?;
+        let shard =
+            shard.ok_or_else(|| PgError::new(ErrorKind::Internal, format!("shard {id} is not there")))?;
         let (after, claim) = delete_in(session, shard, rows).await?;
         claims.push(claim);
         changes.push(Change::SetDeletions { table: table.id, shard: id, before: shard.deletions, after });
@@ -345,13 +346,18 @@ async fn remove(
 }
 
 /// Writes a deletion vector for a shard with more rows than the present one.
-async fn delete_in(session: &Session, shard: &Shard, rows: RoaringBitmap) -> Result<(DeletionRef, Claim), PgError> {
+async fn delete_in(
+    session: &Session,
+    shard: &Shard,
+    rows: RoaringBitmap,
+) -> Result<(DeletionRef, Claim), PgError> {
     let wrong = |error| PgError::from_datafusion(error, None);
     let hosts = session.engine.hosts().map_err(wrong)?;
     let hosts: Vec<_> = hosts.iter().filter(|(worker, _)| shard.workers.contains(worker)).collect();
     let mut all = rows;
     if let Some(before) = shard.deletions {
-        let mut earlier = Err(PgError::new(ErrorKind::WorkerLost, format!("no worker holds shard {}", shard.id)));
+        let mut earlier =
+            Err(PgError::new(ErrorKind::WorkerLost, format!("no worker holds shard {}", shard.id)));
         for (_, host) in &hosts {
             earlier = host.get_deletions(shard.id, before.version).await.map_err(wrong);
             if earlier.is_ok() {

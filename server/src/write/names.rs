@@ -143,9 +143,9 @@ impl SearchPath<'_> {
             Some(schema) => self.snapshot.schema(schema).cloned().ok_or_else(|| {
                 PgError::with_state(SqlState("3F000"), format!("schema \"{schema}\" does not exist"))
             }),
-            None => self.schemas.iter().find_map(|schema| self.snapshot.schema(schema).cloned()).ok_or_else(|| {
-                PgError::with_state(SqlState("3F000"), "no schema has been selected to create in")
-            }),
+            None => self.schemas.iter().find_map(|schema| self.snapshot.schema(schema).cloned()).ok_or_else(
+                || PgError::with_state(SqlState("3F000"), "no schema has been selected to create in"),
+            ),
         }
     }
 }

@@ -51,7 +51,11 @@ impl Placement {
     ///
     /// # Errors
     /// The rows cannot be taken apart.
-    pub(crate) fn split(&self, batch: &RecordBatch, lanes: usize) -> Result<Option<Vec<RecordBatch>>, PgError> {
+    pub(crate) fn split(
+        &self,
+        batch: &RecordBatch,
+        lanes: usize,
+    ) -> Result<Option<Vec<RecordBatch>>, PgError> {
         if lanes < 2 {
             return Ok(None);
         }
@@ -223,9 +227,20 @@ mod tests {
     #[test]
     fn splitting_keeps_every_row() {
         let batch = RecordBatch::try_from_iter([
-            ("ra", Arc::new(Float64Array::from_iter_values((0..1000).map(|i| f64::from(i) * 0.36))) as ArrayRef),
-            ("dec", Arc::new(Float64Array::from_iter_values((0..1000).map(|i| f64::from(i % 180) - 90.0))) as ArrayRef),
-            ("name", Arc::new(StringViewArray::from_iter_values((0..1000).map(|i| format!("n{}", i % 50)))) as ArrayRef),
+            (
+                "ra",
+                Arc::new(Float64Array::from_iter_values((0..1000).map(|i| f64::from(i) * 0.36))) as ArrayRef,
+            ),
+            (
+                "dec",
+                Arc::new(Float64Array::from_iter_values((0..1000).map(|i| f64::from(i % 180) - 90.0)))
+                    as ArrayRef,
+            ),
+            (
+                "name",
+                Arc::new(StringViewArray::from_iter_values((0..1000).map(|i| format!("n{}", i % 50))))
+                    as ArrayRef,
+            ),
         ])
         .unwrap();
         for placement in [Placement::Sky(0, 1), Placement::Hash(vec![2]), Placement::Hash(vec![2, 0])] {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
-use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::catalog::default_table_source::DefaultTableSource;
+use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::datasource::provider_as_source;
@@ -81,7 +81,9 @@ impl Returning {
         let id = self.table.id;
         let over_rows = |plan: LogicalPlan| {
             plan.transform_down(|node| match node {
-                LogicalPlan::TableScan(mut scan) if table_of(&scan).is_some_and(|table| table.table == id) => {
+                LogicalPlan::TableScan(mut scan)
+                    if table_of(&scan).is_some_and(|table| table.table == id) =>
+                {
                     scan.source = Arc::clone(&written);
                     Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
                 }

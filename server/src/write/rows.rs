@@ -29,9 +29,8 @@ pub(crate) fn conform(batch: &RecordBatch, table: &TableDefinition) -> Result<Re
         }
     }
     let columns = table.arrow_schema().fields().iter().zip(&table.columns).zip(batch.columns());
-    let columns = columns.map(|((field, column), values)| {
-        within_length(column.pg_type, &as_type(values, field.data_type())?)
-    });
+    let columns = columns
+        .map(|((field, column), values)| within_length(column.pg_type, &as_type(values, field.data_type())?));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(table.arrow_schema()), columns, &options)
@@ -58,8 +57,10 @@ pub(crate) fn under(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBat
 }
 
 fn null_in(table: &TableDefinition, column: &str, batch: &RecordBatch, row: usize) -> PgError {
-    let message =
-        format!("null value in column \"{column}\" of relation \"{}\" violates not-null constraint", table.name);
+    let message = format!(
+        "null value in column \"{column}\" of relation \"{}\" violates not-null constraint",
+        table.name
+    );
     let mut error = PgError::with_state(SqlState("23502"), message).detail(failing_row(batch, row));
     error.schema = Some(table.schema.clone());
     error.table = Some(table.name.clone());
@@ -82,7 +83,8 @@ pub(crate) fn failing_row(batch: &RecordBatch, row: usize) -> String {
 /// Texts within the length of their type; blanks beyond it go, as in SQL.
 fn within_length(pg_type: PgType, values: &ArrayRef) -> Result<ArrayRef, PgError> {
     let limit = usize::try_from(pg_type.typmod - TYPMOD_OFFSET).ok();
-    let (BPCHAR | VARCHAR, Some(limit), Some(texts)) = (pg_type.oid, limit, values.as_string_view_opt()) else {
+    let (BPCHAR | VARCHAR, Some(limit), Some(texts)) = (pg_type.oid, limit, values.as_string_view_opt())
+    else {
         return Ok(Arc::clone(values));
     };
     let is_long = |text: &str| text.len() > limit && text.chars().count() > limit;

@@ -12,7 +12,11 @@ use crate::session::{Outcome, Session};
 ///
 /// # Errors
 /// 42P06 for one that exists, 42939 for a reserved name.
-pub(crate) fn create(session: &mut Session, name: &SchemaName, if_not_exists: bool) -> Result<Outcome, PgError> {
+pub(crate) fn create(
+    session: &mut Session,
+    name: &SchemaName,
+    if_not_exists: bool,
+) -> Result<Outcome, PgError> {
     let owner = session.user.clone();
     let (name, owner) = match name {
         SchemaName::Simple(name) => (single(name)?, owner),
@@ -28,9 +32,10 @@ pub(crate) fn create(session: &mut Session, name: &SchemaName, if_not_exists: bo
         }
         return Err(PgError::with_state(SqlState("42P06"), message));
     }
-    let owner = snapshot.role(&owner).map(|role| role.oid).ok_or_else(|| {
-        PgError::with_state(SqlState("42704"), format!("role \"{owner}\" does not exist"))
-    })?;
+    let owner = snapshot
+        .role(&owner)
+        .map(|role| role.oid)
+        .ok_or_else(|| PgError::with_state(SqlState("42704"), format!("role \"{owner}\" does not exist")))?;
     let oid = session.engine.catalogue.allocate_oids(1)?;
     session.change(vec![Change::CreateSchema(Schema { oid, name, owner, comment: None })])?;
     Ok(Outcome::done("CREATE SCHEMA"))

@@ -158,7 +158,8 @@ impl RowSink {
             self.close(lane).await?;
         }
         let shards = std::mem::take(&mut self.finished);
-        let shards = shards.into_iter().map(|(report, workers)| Shard::of_report(&report, &self.table, workers));
+        let shards =
+            shards.into_iter().map(|(report, workers)| Shard::of_report(&report, &self.table, workers));
         let shards = shards.collect::<Result<Vec<_>, _>>()?;
         let claims = std::mem::take(&mut self.claims);
         Ok(Written { rows, changes: vec![Change::AddShards { table: self.table.id, shards }], claims })
@@ -234,10 +235,10 @@ impl RowSink {
             return Ok(());
         }
         let shard = self.engine.catalogue.allocate_shard_ids(1)?.pop();
-        let shard = shard.ok_or_else(|| PgError::new(quickdb_executor::error::ErrorKind::Internal, "no shard id"))?;
+        let shard =
+            shard.ok_or_else(|| PgError::new(quickdb_executor::error::ErrorKind::Internal, "no shard id"))?;
         self.claims.push(self.engine.claims.claim(shard.0));
-        let identity =
-            ShardIdentity { shard, table: self.table.id, table_name: self.table.full_name() };
+        let identity = ShardIdentity { shard, table: self.table.id, table_name: self.table.full_name() };
         let Some(lane) = self.lanes.get_mut(lane) else { return Ok(()) };
         let copies = lane.hosts.iter().map(|(_, host)| {
             let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
@@ -271,9 +272,9 @@ impl RowSink {
                 self.finished.push((report, workers));
                 Ok(())
             }
-            (_, failure) => {
-                Err(wrong(failure.unwrap_or_else(|| DataFusionError::Internal("a shard on no worker".into()))))
-            }
+            (_, failure) => Err(wrong(
+                failure.unwrap_or_else(|| DataFusionError::Internal("a shard on no worker".into())),
+            )),
         }
     }
 

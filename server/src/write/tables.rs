@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
-    CascadeOption, ColumnOption, CreateTable, CreateTableOptions, Expr, Ident, IndexColumn, ObjectName, SqlOption,
-    TableConstraint, Truncate, Value,
+    CascadeOption, ColumnOption, CreateTable, CreateTableOptions, Expr, Ident, IndexColumn, ObjectName,
+    SqlOption, TableConstraint, Truncate, Value,
 };
 use quickdb_executor::error::ErrorKind;
 
 use super::names::{RelationName, SearchPath, fold};
 use super::schemas::notice;
 use crate::catalogue::{
-    CatalogueSnapshot, Change, Column, Constraint, ConstraintKind, NewTable, PgType, TableDefinition, TableOptions,
-    check_columns,
+    CatalogueSnapshot, Change, Column, Constraint, ConstraintKind, NewTable, PgType, TableDefinition,
+    TableOptions, check_columns,
 };
 use crate::error::{PgError, SqlState};
 use crate::session::{Outcome, Session};
@@ -51,11 +51,15 @@ pub(crate) fn define(
     let snapshot = session.snapshot();
     let path = session.search_path();
     let schema = SearchPath { snapshot: &snapshot, schemas: &path }.schema_for(&name)?;
-    if snapshot.table(&schema.name, &name.name).is_some() || snapshot.view(&schema.name, &name.name).is_some() {
+    if snapshot.table(&schema.name, &name.name).is_some() || snapshot.view(&schema.name, &name.name).is_some()
+    {
         if create.if_not_exists {
             return Ok(None);
         }
-        return Err(PgError::with_state(SqlState("42P07"), format!("relation \"{}\" already exists", name.name)));
+        return Err(PgError::with_state(
+            SqlState("42P07"),
+            format!("relation \"{}\" already exists", name.name),
+        ));
     }
     let mut columns = of_query;
     let mut wanted = Vec::new();
@@ -108,7 +112,12 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// An index: `method` is what follows USING.
-    pub(crate) fn index(name: Option<String>, kind: ConstraintKind, columns: Vec<String>, method: String) -> Self {
+    pub(crate) fn index(
+        name: Option<String>,
+        kind: ConstraintKind,
+        columns: Vec<String>,
+        method: String,
+    ) -> Self {
         Self { name, kind, columns, definition: method }
     }
 }
@@ -149,8 +158,7 @@ pub(crate) fn column_of(
                 nullable = Some(false);
             }
             ColumnOption::Default(value) => {
-                column.default =
-                    Some(value.to_string()).filter(|text| !text.eq_ignore_ascii_case("null"));
+                column.default = Some(value.to_string()).filter(|text| !text.eq_ignore_ascii_case("null"));
             }
             ColumnOption::PrimaryKey(_) => {
                 nullable = Some(false);
@@ -415,7 +423,8 @@ pub(crate) fn drop(
             Some(schema) => vec![schema.as_str()],
             None => path.iter().map(String::as_str).collect(),
         };
-        let table = schemas.iter().find_map(|schema| snapshot.table(schema, &name.name)).map(|table| table.oid);
+        let table =
+            schemas.iter().find_map(|schema| snapshot.table(schema, &name.name)).map(|table| table.oid);
         let view = schemas.iter().find_map(|schema| snapshot.view(schema, &name.name)).map(|view| view.oid);
         let (wanted, other) = if views { (view, table) } else { (table, view) };
         match (wanted, other) {
@@ -431,7 +440,10 @@ pub(crate) fn drop(
                 notices.push(notice(SqlState("00000"), message));
             }
             (None, None) => {
-                return Err(PgError::with_state(SqlState("42P01"), format!("{kind} \"{name}\" does not exist")));
+                return Err(PgError::with_state(
+                    SqlState("42P01"),
+                    format!("{kind} \"{name}\" does not exist"),
+                ));
             }
         }
     }

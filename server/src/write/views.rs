@@ -46,7 +46,10 @@ pub(crate) async fn create(
         columns.push((column.name, column.pg_type));
     }
     if create.columns.len() > columns.len() {
-        return Err(PgError::with_state(SqlState("42601"), "CREATE VIEW specifies more column names than columns"));
+        return Err(PgError::with_state(
+            SqlState("42601"),
+            "CREATE VIEW specifies more column names than columns",
+        ));
     }
     for (column, named) in columns.iter_mut().zip(&create.columns) {
         column.0 = fold(&named.name);
@@ -65,7 +68,8 @@ pub(crate) async fn create(
     let schema = SearchPath { snapshot: &snapshot, schemas: &path }.schema_for(&name)?;
     let reads = relations_of(&snapshot, &path, &create.query)?;
     let existing = snapshot.view(&schema.name, &name.name).cloned();
-    let taken = || PgError::with_state(SqlState("42P07"), format!("relation \"{}\" already exists", name.name));
+    let taken =
+        || PgError::with_state(SqlState("42P07"), format!("relation \"{}\" already exists", name.name));
     if snapshot.table(&schema.name, &name.name).is_some() {
         if create.or_replace {
             return Err(PgError::with_state(SqlState("42809"), format!("\"{}\" is not a view", name.name)));
@@ -129,16 +133,18 @@ fn relations_of(
     query: &datafusion::sql::sqlparser::ast::Query,
 ) -> Result<Vec<u32>, PgError> {
     let wrapped = DfStatement::Statement(Box::new(Ast::Query(Box::new(query.clone()))));
-    let (names, _) = resolve_table_references(&wrapped, true)
-        .map_err(|error| PgError::from_datafusion(error, None))?;
+    let (names, _) =
+        resolve_table_references(&wrapped, true).map_err(|error| PgError::from_datafusion(error, None))?;
     let mut found: Vec<u32> = Vec::new();
     for name in names {
         let schemas: Vec<&str> = match &name {
             TableReference::Bare { .. } => path.iter().map(String::as_str).collect(),
             TableReference::Partial { schema, .. } | TableReference::Full { schema, .. } => vec![schema],
         };
-        let table = schemas.iter().find_map(|schema| snapshot.table(schema, name.table())).map(|table| table.oid);
-        let view = || schemas.iter().find_map(|schema| snapshot.view(schema, name.table())).map(|view| view.oid);
+        let table =
+            schemas.iter().find_map(|schema| snapshot.table(schema, name.table())).map(|table| table.oid);
+        let view =
+            || schemas.iter().find_map(|schema| snapshot.view(schema, name.table())).map(|view| view.oid);
         found.extend(table.or_else(view));
     }
     found.sort_unstable();

@@ -21,7 +21,13 @@ impl Work {
     /// Nothing changed yet, on the catalogue as it is now.
     pub(crate) fn new(engine: &Arc<Engine>) -> Self {
         let base = engine.snapshot();
-        Self { engine: Arc::clone(engine), view: Arc::clone(&base), base, changes: Vec::new(), claims: Vec::new() }
+        Self {
+            engine: Arc::clone(engine),
+            view: Arc::clone(&base),
+            base,
+            changes: Vec::new(),
+            claims: Vec::new(),
+        }
     }
 
     /// The catalogue as the session sees it.

@@ -5,11 +5,8 @@ use crate::pg_catalog::relation::RowSource;
 use crate::pg_catalog::rows::Rows;
 use crate::pg_catalog::session::SessionView;
 
-pub(in crate::pg_catalog) const SOURCES: &[((&str, &str), RowSource)] = &[
-    (("quickdb", "workers"), workers),
-    (("quickdb", "tables"), tables),
-    (("quickdb", "shards"), shards),
-];
+pub(in crate::pg_catalog) const SOURCES: &[((&str, &str), RowSource)] =
+    &[(("quickdb", "workers"), workers), (("quickdb", "tables"), tables), (("quickdb", "shards"), shards)];
 
 fn workers(view: &SessionView, rows: &mut Rows) {
     for worker in view.snapshot.workers.iter() {
@@ -36,7 +33,10 @@ fn tables(view: &SessionView, rows: &mut Rows) {
             ("shards", table.shards.len().into()),
             ("logged_rows", table.log.rows().into()),
             ("deleted_rows", table.shards.iter().map(deleted).sum::<u64>().into()),
-            ("distribute_by", table.options.distribute_by.clone().unwrap_or_else(|| "round_robin".to_owned()).into()),
+            (
+                "distribute_by",
+                table.options.distribute_by.clone().unwrap_or_else(|| "round_robin".to_owned()).into(),
+            ),
             ("sort_by", table.options.sort_by.clone().into()),
             ("replicas", i64::from(table.options.replicas).into()),
         ]);
