@@ -18,7 +18,7 @@ impl ConfigExtension for SessionOptions {
     const PREFIX: &'static str = "quickdb";
 }
 
-/// Sets the zone that tasks of a session use, where the session plans for a cluster.
+/// Sets the zone of a client's session for its tasks on the workers of a cluster.
 pub fn set_time_zone(options: &mut ConfigOptions, zone: &str) {
     if let Some(session) = options.extensions.get_mut::<SessionOptions>() {
         zone.clone_into(&mut session.time_zone);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 
 use crate::error::ErrorKind;
 use crate::functions::by_row::{Takes, take, texts};
@@ -35,26 +35,14 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             "lpad",
             |types| take(types, &[Text, Int, Text], 1),
             |_, _| Ok(DataType::Utf8View),
-            |args| {
-                texts(args, |row| {
-                    let fill = if row.len() > 2 { row.text(2)? } else { " " };
-                    let (text, padding) = padded(row.text(0)?, row.int(1)?, fill)?;
-                    Ok(Some(padding + text))
-                })
-            },
+            |args| padded_texts(args, |text, padding| padding + text),
         )
         .udf(),
         Function::new(
             "rpad",
             |types| take(types, &[Text, Int, Text], 1),
             |_, _| Ok(DataType::Utf8View),
-            |args| {
-                texts(args, |row| {
-                    let fill = if row.len() > 2 { row.text(2)? } else { " " };
-                    let (text, padding) = padded(row.text(0)?, row.int(1)?, fill)?;
-                    Ok(Some(text.to_owned() + &padding))
-                })
-            },
+            |args| padded_texts(args, |text, padding| text.to_owned() + &padding),
         )
         .udf(),
         Function::new(
@@ -133,6 +121,15 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
 
 fn too_long() -> DataFusionError {
     error(ErrorKind::LimitExceeded, "requested length too large")
+}
+
+/// The first argument cut or padded to the length of the second; `join` says on which side.
+fn padded_texts(args: &ScalarFunctionArgs, join: fn(&str, String) -> String) -> Result<ColumnarValue> {
+    texts(args, |row| {
+        let fill = if row.len() > 2 { row.text(2)? } else { " " };
+        let (text, padding) = padded(row.text(0)?, row.int(1)?, fill)?;
+        Ok(Some(join(text, padding)))
+    })
 }
 
 /// A text cut to a number of characters, and what fills it up to that number.

@@ -235,6 +235,32 @@ fn refused(row: usize) -> impl FnOnce(Refusal) -> BadField {
     move |refusal| BadField { row, refusal: Some(refusal) }
 }
 
+/// Hands each value on, read by `fast` where it is in the usual form: how many are NULL.
+#[inline]
+fn each<T>(
+    fields: Fields<'_>,
+    rows: usize,
+    fast: impl Fn(&[u8]) -> Option<T>,
+    reader: &Reader<T>,
+    mut append: impl FnMut(Option<T>),
+) -> Result<usize, BadField> {
+    let mut nulls = 0;
+    for (row, cell) in fields.bytes(rows).enumerate() {
+        match cell {
+            Cell::Value(bytes) => append(Some(match fast(bytes) {
+                Some(value) => value,
+                None => reader(bytes).map_err(refused(row))?,
+            })),
+            Cell::Null => {
+                nulls += 1;
+                append(None);
+            }
+            Cell::Missing => return Err(missing(row)),
+        }
+    }
+    Ok(nulls)
+}
+
 struct Primitive<T: ArrowPrimitiveType, F> {
     builder: PrimitiveBuilder<T>,
     fast: F,
@@ -243,24 +269,8 @@ struct Primitive<T: ArrowPrimitiveType, F> {
 
 impl<T: ArrowPrimitiveType, F: Fn(&[u8]) -> Option<T::Native> + Send> Grow for Primitive<T, F> {
     fn append(&mut self, fields: Fields<'_>, rows: usize) -> Result<usize, BadField> {
-        let mut nulls = 0;
-        for (row, cell) in fields.bytes(rows).enumerate() {
-            match cell {
-                Cell::Value(bytes) => {
-                    let value = match (self.fast)(bytes) {
-                        Some(value) => value,
-                        None => (self.reader)(bytes).map_err(refused(row))?,
-                    };
-                    self.builder.append_value(value);
-                }
-                Cell::Null => {
-                    nulls += 1;
-                    self.builder.append_null();
-                }
-                Cell::Missing => return Err(missing(row)),
-            }
-        }
-        Ok(nulls)
+        let builder = &mut self.builder;
+        each(fields, rows, &self.fast, &self.reader, |value| builder.append_option(value))
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
@@ -276,24 +286,8 @@ struct Boolean {
 
 impl Grow for Boolean {
     fn append(&mut self, fields: Fields<'_>, rows: usize) -> Result<usize, BadField> {
-        let mut nulls = 0;
-        for (row, cell) in fields.bytes(rows).enumerate() {
-            match cell {
-                Cell::Value(bytes) => {
-                    let value = match (self.fast)(bytes) {
-                        Some(value) => value,
-                        None => (self.reader)(bytes).map_err(refused(row))?,
-                    };
-                    self.builder.append_value(value);
-                }
-                Cell::Null => {
-                    nulls += 1;
-                    self.builder.append_null();
-                }
-                Cell::Missing => return Err(missing(row)),
-            }
-        }
-        Ok(nulls)
+        let builder = &mut self.builder;
+        each(fields, rows, &self.fast, &self.reader, |value| builder.append_option(value))
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {

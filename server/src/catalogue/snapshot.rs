@@ -386,8 +386,9 @@ impl Shard {
 
     /// What its writer said of a column of the table.
     pub fn summary(&self, column: &Column) -> Option<&ColumnSummary> {
-        let found = self.columns.iter().find(|(number, _)| *number == column.number)?;
-        Some(&found.1)
+        // A table's columns are in the order of their numbers, and so are a shard's.
+        let found = self.columns.binary_search_by_key(&column.number, |(number, _)| *number).ok()?;
+        self.columns.get(found).map(|(_, summary)| summary)
     }
 }
 

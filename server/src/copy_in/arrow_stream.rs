@@ -118,10 +118,6 @@ impl CopyDecoder for ArrowDecoder {
         }
         Ok(Vec::new())
     }
-
-    fn rows(&self) -> u64 {
-        self.rows
-    }
 }
 
 /// Whether values of an Arrow type can be taken into a column: as they are, or checked one by one.

@@ -53,9 +53,6 @@ pub trait CopyDecoder: Send {
     /// # Errors
     /// As [`Self::feed`], and for data that ends too early.
     fn finish(&mut self) -> Result<Vec<RecordBatch>, PgError>;
-
-    /// Rows so far.
-    fn rows(&self) -> u64;
 }
 
 /// The decoder for data of the format in `options`, whose batches have the given columns; `relation` is the table's
@@ -162,10 +159,6 @@ impl CopyDecoder for FieldDecoder {
     fn finish(&mut self) -> Result<Vec<RecordBatch>, PgError> {
         let batches = self.decoder.finish().map_err(|fault| self.site.error(fault))?;
         self.batches(batches)
-    }
-
-    fn rows(&self) -> u64 {
-        self.decoder.rows()
     }
 }
 

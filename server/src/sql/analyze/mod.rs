@@ -7,6 +7,8 @@
 
 mod casts;
 mod decorrelate;
+#[cfg(test)]
+mod harness;
 mod intervals;
 mod literal_types;
 mod lower_aggregates;

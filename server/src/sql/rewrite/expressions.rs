@@ -164,7 +164,7 @@ impl Expressions<'_> {
             Expr::BinaryOp { left, op, right } => binary(*left, op, *right),
             Expr::UnaryOp { op, expr } => unary(op, *expr),
             Expr::Function(function) => self.function(function),
-            Expr::Identifier(ident) if ident.quote_style.is_none() => {
+            Expr::Identifier(ident) if ident.quote_style.is_none() && is_value_keyword(&ident.value) => {
                 self.keyword(&ident.value).unwrap_or(Expr::Identifier(ident))
             }
             Expr::AtTimeZone { timestamp, time_zone } => {
@@ -415,6 +415,25 @@ impl Expressions<'_> {
             _ => return None,
         })
     }
+}
+
+/// Whether a word is a value without parentheses: those that SQL reserves. `version` and `now` are functions, whose
+/// names columns may have.
+fn is_value_keyword(word: &str) -> bool {
+    const WORDS: [&str; 11] = [
+        "current_user",
+        "user",
+        "current_role",
+        "session_user",
+        "current_catalog",
+        "current_schema",
+        "current_timestamp",
+        "localtimestamp",
+        "localtime",
+        "current_date",
+        "current_time",
+    ];
+    WORDS.iter().any(|keyword| word.eq_ignore_ascii_case(keyword))
 }
 
 /// `count(1)` counts rows, as `count(*)` does; two names for one count would be one too many for the planner.

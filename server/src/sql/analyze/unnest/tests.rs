@@ -1,26 +1,10 @@
 //! Plans with subqueries, executed after the rule.
 
-use datafusion::arrow::util::pretty::pretty_format_batches;
-use datafusion::prelude::SessionContext;
-
 use super::*;
+use crate::sql::analyze::harness::check_rule;
 
 async fn check(sql: &str, expected: &[&str]) {
-    let context = SessionContext::new();
-    for table in [
-        "CREATE TABLE t AS VALUES (1, 10), (2, 20), (3, NULL), (1, 10)",
-        "CREATE TABLE u AS VALUES (1, 10, 'a'), (1, 11, 'b'), (2, 21, 'c'), (3, 30, 'd')",
-    ] {
-        context.sql(table).await.unwrap().collect().await.unwrap();
-    }
-    let plan = context.state().create_logical_plan(sql).await.unwrap();
-    let plan = UnnestSubqueries.analyze(plan, &ConfigOptions::default()).unwrap();
-    let batches = context.execute_logical_plan(plan).await.unwrap().collect().await.unwrap();
-    let text = pretty_format_batches(&batches).unwrap().to_string();
-    let rows = text.lines().filter(|line| line.starts_with('|')).skip(1);
-    let rows =
-        rows.map(|line| line.replace([' ', '|'], " ").split_whitespace().collect::<Vec<_>>().join(" "));
-    assert_eq!(rows.collect::<Vec<_>>(), expected, "{sql}");
+    check_rule(&UnnestSubqueries, sql, expected).await;
 }
 
 #[tokio::test]
