@@ -35,6 +35,7 @@ use crate::write::copy_from::{self, CopyFrom, CopyIn};
 use crate::write::create_as::{self, CreateAs};
 use crate::write::insert::{self, InsertPlan, parse_query};
 use crate::write::modify::{self, ModifyPlan};
+use crate::write::overlay::Overlay;
 use crate::write::work::Work;
 
 /// Where a session stands in its transaction block. What it has changed in tables is in its [`Work`].
@@ -170,6 +171,8 @@ pub(crate) struct PlanContext {
 /// One client's session.
 pub(crate) struct Session {
     pub(crate) engine: Arc<Engine>,
+    /// Its temporary relations.
+    overlay: Arc<Overlay>,
     pub(crate) user: String,
     pub(crate) database: String,
     pub(crate) pid: i32,
@@ -202,6 +205,7 @@ impl Session {
         let system = PgCatalog::new(engine.snapshot(), SessionFacts::of_user(&user, &database));
         system.set_functions(engine.function_list());
         Self {
+            overlay: Arc::new(Overlay::new(&engine)),
             engine,
             user,
             database,
@@ -315,6 +319,7 @@ impl Session {
         let state = builder.build();
         let facts = sql::SessionFacts {
             search_path: self.system.search_path(),
+            temporary_schema: snapshot.temporary_schema().map(|schema| schema.name.clone()),
             ..sql::SessionFacts::new(self.user.clone(), self.database.clone())
         };
         let context = PlanContext { snapshot, state: Arc::new(state), facts: Arc::new(facts) };

@@ -13,11 +13,11 @@ use quickdb_storage::{ShardId, TableId};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::catalogue::{CatalogueError, CatalogueSnapshot, Change, Table};
+use crate::catalogue::{CatalogueError, CatalogueSnapshot, Change, Log, Table};
 use crate::engine::Engine;
 use crate::error::{PgError, SqlState};
 use crate::write::compaction;
-use crate::write::sink::RowSink;
+use crate::write::sink::{RowSink, Written};
 
 /// A log of more rows or bytes than these goes into a shard.
 const LOG_ROWS: u64 = 64 << 10;
@@ -115,7 +115,7 @@ async fn flush_logs(engine: &Arc<Engine>, seen: &mut HashMap<TableId, (u64, Inst
             *entry = (rows, Instant::now());
         }
         let idle = rows >= IDLE_ROWS && entry.1.elapsed() >= IDLE;
-        if rows < LOG_ROWS && table.log.bytes() < LOG_BYTES && !idle {
+        if !is_long(&table.log) && !idle {
             continue;
         }
         match flush(engine, table).await {
@@ -173,21 +173,34 @@ async fn commit(engine: &Arc<Engine>, changes: Vec<Change>) -> Result<(), PgErro
     }
 }
 
+/// Whether a log has so many rows that it is to go into shards at once.
+pub(crate) fn is_long(log: &Log) -> bool {
+    log.rows() >= LOG_ROWS || log.bytes() >= LOG_BYTES
+}
+
 /// Puts the rows of a table's log into shards.
 ///
 /// # Errors
 /// A worker's; 40001 when rows of the log were deleted meanwhile.
-pub(crate) async fn flush(engine: &Arc<Engine>, table: &Table) -> Result<(), PgError> {
+async fn flush(engine: &Arc<Engine>, table: &Table) -> Result<(), PgError> {
+    let written = into_shards(engine, table).await?;
+    let committed = commit(engine, written.changes).await;
+    drop(written.claims);
+    committed
+}
+
+/// Writes the rows of a table's log into shards: what puts these in the log's place.
+///
+/// # Errors
+/// A worker's.
+pub(crate) async fn into_shards(engine: &Arc<Engine>, table: &Table) -> Result<Written, PgError> {
     let mut sink = RowSink::into_shards(engine, Arc::clone(table.definition()))?;
     for batch in table.log.batches() {
         sink.push(batch).await?;
     }
-    let written = sink.finish().await?;
-    let mut changes = written.changes;
-    changes.push(Change::RemoveLogged { table: table.id, rows: table.log.all() });
-    let committed = commit(engine, changes).await;
-    drop(written.claims);
-    committed
+    let mut written = sink.finish().await?;
+    written.changes.push(Change::RemoveLogged { table: table.id, rows: table.log.all() });
+    Ok(written)
 }
 
 /// Files of one worker that snapshots name.

@@ -23,6 +23,7 @@ use crate::sql::ParsedStatement;
 use crate::wire::copy_options::CopyOptions;
 use crate::write::check_table;
 use crate::write::define::{define, is_definition, vacuumed};
+use crate::write::drop::drop_relations;
 
 /// Columns that a utility statement gives, if it gives any.
 ///
@@ -414,7 +415,21 @@ fn discard(session: &mut Session, what: &DiscardObject) -> Result<Outcome, PgErr
             Ok(())
         })?;
     }
+    if matches!(what, DiscardObject::ALL | DiscardObject::TEMP) {
+        discard_temporary(session)?;
+    }
     Ok(Outcome::done(format!("DISCARD {what}")))
+}
+
+/// Drops the session's temporary relations.
+fn discard_temporary(session: &mut Session) -> Result<(), PgError> {
+    let snapshot = session.snapshot();
+    let Some(own) = snapshot.temporary_schema() else { return Ok(()) };
+    let tables = snapshot.tables().iter().filter(|table| table.schema_oid == own.oid);
+    let views = snapshot.views.iter().filter(|view| view.schema_oid == own.oid);
+    let inside: Vec<u32> = tables.map(|table| table.oid).chain(views.map(|view| view.oid)).collect();
+    drop_relations(session, &inside, "", true)?;
+    Ok(())
 }
 
 async fn prepare(

@@ -10,7 +10,7 @@ use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaPr
 use datafusion::error::Result;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use quickdb_server::catalogue::{
-    Catalogue, Change, Column, NewTable, PgType, RoleOptions, TableDefinition, TableOptions,
+    Catalogue, Change, Column, NewTable, OnCommit, PgType, RoleOptions, TableDefinition, TableOptions,
 };
 use quickdb_server::pg_catalog::{FunctionList, LiveFacts, PgCatalog, SessionActivity, SessionFacts};
 use quickdb_server::wire::RegNames;
@@ -59,6 +59,7 @@ fn create(
         columns: columns.collect(),
         constraints: Vec::new(),
         options: TableOptions::default(),
+        on_commit: OnCommit::default(),
         comment: None,
     };
     catalogue.create_table(table).unwrap()

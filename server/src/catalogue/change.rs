@@ -120,7 +120,7 @@ pub enum CommentOn {
 
 impl Change {
     /// Whether it changes more than rows.
-    fn defines(&self) -> bool {
+    pub(crate) fn defines(&self) -> bool {
         !matches!(
             self,
             Self::AddShards { .. }

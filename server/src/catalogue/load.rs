@@ -13,7 +13,7 @@ use super::log::Log;
 use super::persist::{parse_kind, parse_numbers};
 use super::pg_type::PgType;
 use super::snapshot::{
-    CatalogueSnapshot, Column, Constraint, Database, Role, Schema, Shard, StoredSetting, Table,
+    CatalogueSnapshot, Column, Constraint, Database, OnCommit, Role, Schema, Shard, StoredSetting, Table,
     TableDefinition, TableOptions, View, Worker, arrow_schema,
 };
 use super::summary_codec;
@@ -111,6 +111,7 @@ fn read_tables(connection: &Connection) -> CatalogueResult<Vec<Arc<Table>>> {
                 sort_by: row.get(9)?,
                 replicas: row.get(10)?,
             },
+            on_commit: OnCommit::default(),
             arrow_schema: arrow_schema(&columns),
             columns,
             constraints: constraints.remove(&id).unwrap_or_default(),

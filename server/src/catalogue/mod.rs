@@ -29,6 +29,7 @@ mod secrets;
 mod snapshot;
 mod summary_codec;
 mod tables;
+mod temporary;
 mod workers;
 
 use std::path::Path;
@@ -49,10 +50,11 @@ pub(crate) use pg_type::with_modifier;
 pub use pg_type::{PG_TYPE_KEY, PG_TYPMOD_KEY, PgType};
 pub use roles::RoleOptions;
 pub use snapshot::{
-    CatalogueSnapshot, Column, Constraint, ConstraintKind, Database, Role, Schema, Shard, StoredSetting,
-    Table, TableDefinition, TableOptions, View, Worker,
+    CatalogueSnapshot, Column, Constraint, ConstraintKind, Database, OnCommit, Role, Schema, Shard,
+    StoredSetting, Table, TableDefinition, TableOptions, View, Worker,
 };
 pub use tables::{NewTable, check_columns};
+pub use temporary::{TEMPORARY_SCHEMA, Temporary, is_temporary_schema};
 
 /// Published snapshots that are remembered before those that are gone are forgotten.
 const PUBLISHED_MAX: usize = 256;
@@ -203,14 +205,18 @@ impl Catalogue {
         live
     }
 
-    fn publish(&self, snapshot: Arc<CatalogueSnapshot>) {
+    /// Keeps what a session's own snapshot names from being collected for as long as somebody holds it.
+    pub fn watch(&self, snapshot: &Arc<CatalogueSnapshot>) {
         let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
         // Rows come fast; those that are gone are forgotten now and then.
         if published.len() >= PUBLISHED_MAX {
             published.retain(|snapshot| snapshot.strong_count() > 0);
         }
-        published.push(Arc::downgrade(&snapshot));
-        drop(published);
+        published.push(Arc::downgrade(snapshot));
+    }
+
+    fn publish(&self, snapshot: Arc<CatalogueSnapshot>) {
+        self.watch(&snapshot);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
     }
 

@@ -10,6 +10,7 @@ use quickdb_storage::{ColumnSummary, ShardId, TableId};
 
 use super::log::Log;
 use super::pg_type::PgType;
+use super::temporary::is_temporary_schema;
 use super::{WorkerId, file};
 use crate::auth::scram::Verifier;
 
@@ -102,6 +103,8 @@ pub struct TableDefinition {
     pub created_at_us: i64,
     /// The `WITH` options.
     pub options: TableOptions,
+    /// What a commit does to it; always the first for a table that is not temporary.
+    pub on_commit: OnCommit,
     /// Its columns in order.
     pub columns: Vec<Column>,
     /// Its constraints and indexes in the order in which they were made.
@@ -185,6 +188,18 @@ impl Default for TableOptions {
     fn default() -> Self {
         Self { distribute_by: None, sort_by: None, replicas: 1 }
     }
+}
+
+/// What the end of a transaction does to a temporary table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnCommit {
+    /// Nothing.
+    #[default]
+    Preserve,
+    /// Takes its rows.
+    Delete,
+    /// Takes it.
+    Drop,
 }
 
 /// A column of a table.
@@ -396,6 +411,11 @@ impl TableDefinition {
     /// The name with its schema, as shards and plans carry it.
     pub fn full_name(&self) -> String {
         format!("{}.{}", self.schema, self.name)
+    }
+
+    /// Whether it is its session's own.
+    pub fn is_temporary(&self) -> bool {
+        is_temporary_schema(&self.schema)
     }
 
     /// The Arrow schema of the table's rows.

@@ -11,7 +11,7 @@ use super::error::{CatalogueError, CatalogueResult};
 use super::file;
 use super::pg_type::PgType;
 use super::snapshot::{
-    CatalogueSnapshot, Column, Constraint, OIDS_PER_TABLE, Schema, TableDefinition, TableOptions,
+    CatalogueSnapshot, Column, Constraint, OIDS_PER_TABLE, OnCommit, Schema, TableDefinition, TableOptions,
     arrow_schema,
 };
 use super::{Catalogue, Change};
@@ -36,6 +36,8 @@ pub struct NewTable {
     pub constraints: Vec<Constraint>,
     /// The `WITH` options.
     pub options: TableOptions,
+    /// What a commit does to it, if it is temporary.
+    pub on_commit: OnCommit,
     /// The comment.
     pub comment: Option<String>,
 }
@@ -58,6 +60,7 @@ impl NewTable {
             columns: columns.collect::<CatalogueResult<_>>()?,
             constraints: Vec::new(),
             options: TableOptions::default(),
+            on_commit: OnCommit::default(),
             comment: None,
         })
     }
@@ -86,6 +89,7 @@ impl NewTable {
             comment: self.comment,
             created_at_us: now_us(),
             options: self.options,
+            on_commit: self.on_commit,
             constraints: self.constraints,
             revision: 0,
             next_column: u32::try_from(columns.len()).unwrap_or(u32::MAX) + 1,
@@ -166,6 +170,7 @@ mod tests {
             columns: vec![column("id", "bigint"), column("price", "numeric(8,2)")],
             constraints: Vec::new(),
             options: TableOptions { distribute_by: Some("hash(id)".into()), ..TableOptions::default() },
+            on_commit: OnCommit::default(),
             comment: None,
         }
     }

@@ -41,6 +41,7 @@ impl SessionView {
     }
 
     fn relation_in(&self, schema: &str, name: &str) -> Option<u32> {
+        let schema = self.snapshot.schema_called(schema);
         let system = relation::by_name(schema, name).map(|relation| relation.oid);
         system
             .or_else(|| self.snapshot.table(schema, name).map(|table| table.oid))

@@ -174,12 +174,17 @@ impl SessionView {
                 continue;
             }
             let schema = if part == "$user" { self.facts.user.clone() } else { part };
+            let schema = self.snapshot.schema_called(&schema).to_owned();
             if self.schema_oid(&schema).is_some() && !path.contains(&schema) {
                 path.push(schema);
             }
         }
         if implicit && !path.iter().any(|schema| schema == "pg_catalog") {
             path.insert(0, "pg_catalog".to_owned());
+        }
+        let own = self.snapshot.temporary_schema().filter(|own| implicit && !path.contains(&own.name));
+        if let Some(own) = own {
+            path.insert(0, own.name.clone());
         }
         path
     }
@@ -191,7 +196,7 @@ impl SessionView {
             "information_schema" => Some(builtin::INFORMATION_SCHEMA_OID),
             "quickdb" => Some(builtin::QUICKDB_SCHEMA_OID),
             "pg_toast" => Some(builtin::PG_TOAST_OID),
-            name => self.snapshot.schema(name).map(|schema| schema.oid),
+            name => self.snapshot.schema(self.snapshot.schema_called(name)).map(|schema| schema.oid),
         }
     }
 

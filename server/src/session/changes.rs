@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{Session, Transaction};
-use crate::catalogue::{CatalogueSnapshot, Change};
+use crate::catalogue::{CatalogueSnapshot, Change, Role, TEMPORARY_SCHEMA};
 use crate::error::{PgError, SqlState};
-use crate::upkeep::Claim;
+use crate::upkeep::{self, Claim};
 use crate::write::sink::Written;
 use crate::write::work::Work;
 
@@ -14,19 +14,44 @@ impl Session {
     pub(crate) fn snapshot(&self) -> Arc<CatalogueSnapshot> {
         match &self.work {
             Some(work) => Arc::clone(work.view()),
-            None => self.engine.snapshot(),
+            None => self.overlay.committed(),
         }
     }
 
-    /// The schemas where bare names are sought.
+    /// The schemas where bare names are sought: the session's own first, unless the setting has it elsewhere.
     pub(crate) fn search_path(&self) -> Vec<String> {
-        self.settings.search_path(&self.user)
+        let snapshot = self.snapshot();
+        let path = self.settings.search_path(&self.user);
+        let named = path.iter().any(|schema| schema == TEMPORARY_SCHEMA);
+        let own = snapshot.temporary_schema().filter(|_| !named).map(|schema| schema.name.clone());
+        own.into_iter().chain(path.iter().map(|schema| snapshot.schema_called(schema).to_owned())).collect()
+    }
+
+    /// Gives the session a schema of its own for temporary relations, where it has none: its name.
+    ///
+    /// # Errors
+    /// Those of the catalogue.
+    pub(crate) fn temporary_schema(&mut self) -> Result<String, PgError> {
+        self.begin_work();
+        let snapshot = self.snapshot();
+        if let Some(schema) = snapshot.temporary_schema() {
+            return Ok(schema.name.clone());
+        }
+        let owner = snapshot.role(Role::FIRST).map_or(0, |role| role.oid);
+        if let Some(work) = &mut self.work {
+            work.begin_temporary(self.pid, owner)?;
+        }
+        let snapshot = self.snapshot();
+        let schema = snapshot.temporary_schema();
+        schema.map(|schema| schema.name.clone()).ok_or_else(|| {
+            PgError::new(quickdb_executor::error::ErrorKind::Internal, "the session has no schema of its own")
+        })
     }
 
     /// Begins work that lasts until COMMIT, and sees the catalogue as it is now.
     pub(crate) fn begin_work(&mut self) {
-        let engine = Arc::clone(&self.engine);
-        self.work.get_or_insert_with(|| Work::new(&engine));
+        let overlay = Arc::clone(&self.overlay);
+        self.work.get_or_insert_with(|| Work::new(&overlay));
     }
 
     /// Changes made and not committed.
@@ -87,10 +112,20 @@ impl Session {
     /// # Errors
     /// 40001 when another session's came first; nothing has changed then.
     pub(crate) async fn commit_work(&mut self) -> Result<(), PgError> {
-        match self.work.take() {
-            Some(work) => Ok(work.commit().await?),
-            None => Ok(()),
+        let Some(work) = self.work.take() else { return Ok(()) };
+        work.commit().await?;
+        self.settle_temporary().await
+    }
+
+    /// Puts the rows of temporary tables' logs that have become long into shards, as the upkeep does for the others.
+    async fn settle_temporary(&self) -> Result<(), PgError> {
+        for table in self.overlay.tables().iter().filter(|table| upkeep::is_long(&table.log)) {
+            let written = upkeep::into_shards(&self.engine, table).await?;
+            let mut work = Work::new(&self.overlay);
+            work.add(written.changes, written.claims)?;
+            work.commit().await?;
         }
+        Ok(())
     }
 
     /// Undoes the session's changes.

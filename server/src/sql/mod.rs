@@ -11,6 +11,7 @@ pub mod aggregates;
 pub mod analyze;
 pub mod bind;
 mod copy_tokens;
+mod definition_tokens;
 pub mod diagnose;
 pub mod joins;
 pub mod operators;
@@ -41,6 +42,7 @@ use quickdb_executor::error::ErrorKind;
 use crate::error::PgError;
 pub use bind::{constants, declared_type, parameter_type, table_query};
 pub(crate) use copy_tokens::MATCHING_HEADER;
+pub(crate) use definition_tokens::LIKE_COLUMN;
 pub use parse::{ParsedStatement, parse};
 use provider::Relations;
 use rewrite::Uniqueness;
@@ -57,6 +59,8 @@ pub struct SessionFacts {
     pub database: String,
     /// Schemas where bare names are sought, after `pg_catalog`; the first is `current_schema`.
     pub search_path: Vec<String>,
+    /// The schema of the session's temporary relations, which come before all others.
+    pub temporary_schema: Option<String>,
     /// `version()`
     pub version: String,
 }
@@ -71,6 +75,7 @@ impl SessionFacts {
             user,
             database: database.into(),
             search_path: vec!["public".to_owned()],
+            temporary_schema: None,
             version,
         }
     }

@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError, ParserOptions};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
 use quickdb_executor::error::ErrorKind;
 
-use super::copy_tokens;
+use super::{copy_tokens, definition_tokens};
 use crate::error::PgError;
 use crate::sql::position::{byte_offset, position_of_byte};
 use crate::sql::spellings::respelled;
@@ -71,8 +71,11 @@ fn parse_one(
         let first = tokens.iter().find(|token| !is_blank(&token.token));
         first.is_some_and(|token| matches!(&token.token, Token::Word(word) if word.keyword == keyword))
     };
-    let (respelled, matching_header) =
-        if begins(Keyword::COPY) { copy_tokens::respelled(tokens) } else { (tokens.to_vec(), false) };
+    let (respelled, matching_header) = if begins(Keyword::COPY) {
+        copy_tokens::respelled(tokens)
+    } else {
+        (definition_tokens::respelled(tokens.to_vec()), false)
+    };
     let mut parser = Parser::new(dialect)
         .with_options(ParserOptions::new().with_unescape(true))
         .with_recursion_limit(NESTING_MAX)

@@ -28,7 +28,7 @@ use super::aggregates::Typed;
 use super::joins::UsingJoins;
 use super::operators::Operators;
 use super::types::PgTypes;
-use crate::catalogue::View;
+use crate::catalogue::{TEMPORARY_SCHEMA, View, is_temporary_schema};
 use crate::error::PgError;
 
 /// The relations that one statement names, looked up before it is planned.
@@ -58,12 +58,18 @@ impl<'a> Relations<'a> {
     ) -> Result<Relations<'a>, PgError> {
         let mut found = HashMap::new();
         for name in names {
-            let candidates: Vec<TableReference> = match name {
-                TableReference::Bare { table } => std::iter::once("pg_catalog")
+            let own = facts.temporary_schema.as_deref();
+            let candidates: Vec<TableReference> = match (name, own) {
+                (TableReference::Bare { table }, own) => own
+                    .into_iter()
+                    .chain(std::iter::once("pg_catalog"))
                     .chain(facts.search_path.iter().map(String::as_str))
                     .map(|schema| TableReference::partial(schema, table.as_ref()))
                     .collect(),
-                qualified => vec![qualified.clone()],
+                (TableReference::Partial { schema, table }, Some(own)) if **schema == *TEMPORARY_SCHEMA => {
+                    vec![TableReference::partial(own, table.as_ref())]
+                }
+                (qualified, _) => vec![qualified.clone()],
             };
             for candidate in candidates {
                 let Ok(schema) = state.schema_for_ref(candidate.clone()) else { continue };
@@ -110,7 +116,10 @@ impl ViewRelation {
     ) -> Result<Arc<dyn TableProvider>, PgError> {
         let wrong = |error| PgError::from_datafusion(error, None);
         let view = &self.view;
-        let facts = SessionFacts { search_path: view.search_path.clone(), ..facts.clone() };
+        // One for everybody does not read what is the session's own, whatever its name.
+        let own = facts.temporary_schema.clone().filter(|_| is_temporary_schema(&view.schema));
+        let facts =
+            SessionFacts { search_path: view.search_path.clone(), temporary_schema: own, ..facts.clone() };
         let mut statements = super::parse(&view.query)?;
         let Some(statement) = statements.pop() else {
             return Err(PgError::new(ErrorKind::Internal, format!("view {} has no query", view.name)));

@@ -95,6 +95,10 @@ pub(crate) async fn run(
     if names.len() > columns.len() {
         return Err(PgError::with_state(SqlState("42601"), "too many column names were specified"));
     }
+    if names.iter().any(|name| !name.options.is_empty()) {
+        let message = "a column of CREATE TABLE AS has a name alone";
+        return Err(PgError::with_state(SqlState("42601"), message));
+    }
     for (column, name) in columns.iter_mut().zip(&names) {
         column.name = super::names::fold(&name.name);
     }
@@ -102,6 +106,10 @@ pub(crate) async fn run(
         return Ok(skipped(&plan.create, command));
     };
     session.change(vec![Change::CreateTable(Arc::clone(&definition))])?;
+    // WITH NO DATA: see `sql::definition_tokens`.
+    if plan.create.strict {
+        return Ok(Outcome::done(command));
+    }
     let mut sink = RowSink::new(&session.engine, definition);
     let mut rows = session.start(&plan.planned, values, text).await?;
     while let Some(batch) = rows.next().await {

@@ -2,8 +2,8 @@
 
 use datafusion::sql::sqlparser::ast::{ObjectName, ObjectType, Statement as Ast};
 
-use super::names::{RelationName, SearchPath};
-use super::{alter, schemas, tables, views};
+use super::names::{RelationKind, RelationName, SearchPath};
+use super::{alter, drop, schemas, tables, views};
 use crate::error::{PgError, SqlState};
 use crate::session::{Outcome, Session, Transaction};
 use crate::sql::ParsedStatement;
@@ -67,11 +67,8 @@ pub(crate) async fn define(session: &mut Session, parsed: &ParsedStatement) -> R
             tables::truncate(session, truncate)
         }
         Ast::Drop { object_type, if_exists, names, cascade, .. } => match object_type {
-            ObjectType::Table | ObjectType::View => {
-                let views = matches!(object_type, ObjectType::View);
-                session.may_write(if views { "DROP VIEW" } else { "DROP TABLE" })?;
-                tables::drop(session, names, views, *if_exists, *cascade)
-            }
+            ObjectType::Table => drop::drop(session, names, RelationKind::Table, *if_exists, *cascade),
+            ObjectType::View => drop::drop(session, names, RelationKind::View, *if_exists, *cascade),
             ObjectType::Index => {
                 session.may_write("DROP INDEX")?;
                 alter::drop_index(session, names, *if_exists)

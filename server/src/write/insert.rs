@@ -75,6 +75,14 @@ pub(crate) async fn prepare(
         }
         _ => insert,
     };
+    let bare;
+    let insert = match &insert.source {
+        Some(source) if matches!(source.body.as_ref(), SetExpr::Query(_)) => {
+            bare = Insert { source: Some(Box::new(without_parentheses(source))), ..insert.clone() };
+            &bare
+        }
+        _ => insert,
+    };
     if insert.on.is_some() {
         return Err(PgError::unsupported("INSERT ... ON CONFLICT")
             .hint("Unique constraints are not enforced; delete the rows that are to be replaced first."));
@@ -114,6 +122,18 @@ pub(crate) async fn prepare(
     let checks = Checks::of(session, &table).await?;
     let plan = InsertPlan { table, source, checks, returning };
     Ok(PreparedWrite { plan, parameters, returning: description })
+}
+
+/// A query of which nothing is outside of the parentheses around it, without them.
+fn without_parentheses(query: &Query) -> Query {
+    let outside = query.order_by.is_some() || query.limit_clause.is_some() || query.fetch.is_some();
+    match query.body.as_ref() {
+        SetExpr::Query(inner) if !outside && (query.with.is_none() || inner.with.is_none()) => {
+            let with = query.with.clone().or_else(|| inner.with.clone());
+            without_parentheses(&Query { with, ..inner.as_ref().clone() })
+        }
+        _ => query.clone(),
+    }
 }
 
 /// The rows of a VALUES list that needs no computing; `None` where something does.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
 
-use crate::catalogue::{CatalogueSnapshot, Schema, Table, View};
+use crate::catalogue::{CatalogueSnapshot, Schema, Table, View, is_temporary_schema};
 use crate::error::{PgError, SqlState};
 
 /// A name as PostgreSQL reads it: in lower case unless quoted.
@@ -56,6 +56,57 @@ impl RelationName {
     }
 }
 
+/// What a relation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RelationKind {
+    Table,
+    View,
+}
+
+impl RelationKind {
+    /// As messages call it.
+    pub(crate) fn lower(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::View => "view",
+        }
+    }
+
+    /// As statements call it.
+    pub(crate) fn upper(self) -> String {
+        self.lower().to_uppercase()
+    }
+
+    /// As messages call one.
+    pub(crate) fn with_article(self) -> String {
+        format!("a {}", self.lower())
+    }
+}
+
+impl CatalogueSnapshot {
+    /// The relation of that schema and name, whatever it is: its OID.
+    pub(crate) fn relation(&self, schema: &str, name: &str) -> Option<(u32, RelationKind)> {
+        if let Some(table) = self.table(schema, name) {
+            return Some((table.oid, RelationKind::Table));
+        }
+        self.view(schema, name).map(|view| (view.oid, RelationKind::View))
+    }
+
+    /// What a relation is, its schema and its name.
+    pub(crate) fn relation_by_oid(&self, oid: u32) -> Option<(RelationKind, &str, &str)> {
+        if let Some(table) = self.table_by_oid(oid) {
+            return Some((RelationKind::Table, &table.schema, &table.name));
+        }
+        self.view_by_oid(oid).map(|view| (RelationKind::View, &*view.schema, &*view.name))
+    }
+
+    /// The relations that cannot be without that one.
+    pub(crate) fn dependents(&self, oid: u32) -> Vec<u32> {
+        let readers = self.views.iter().filter(|view| view.reads.contains(&oid));
+        readers.map(|view| view.oid).collect()
+    }
+}
+
 /// Where a session's bare names are sought: the schemas of its search path that exist, first to last.
 pub(crate) struct SearchPath<'a> {
     pub(crate) snapshot: &'a CatalogueSnapshot,
@@ -80,10 +131,24 @@ impl SearchPath<'_> {
     /// The same, `None` when nothing has that name.
     pub(crate) fn find_table(&self, name: &RelationName) -> Option<Arc<Table>> {
         let found = match &name.schema {
-            Some(schema) => self.snapshot.table(schema, &name.name),
+            Some(schema) => self.snapshot.table(self.snapshot.schema_called(schema), &name.name),
             None => self.snapshot.table_in_path(self.schemas.iter().map(String::as_str), &name.name),
         };
         found.cloned()
+    }
+
+    /// The relation of that name, whatever it is.
+    pub(crate) fn relation(&self, name: &RelationName) -> Option<(u32, RelationKind)> {
+        match &name.schema {
+            Some(schema) => self.snapshot.relation(self.snapshot.schema_called(schema), &name.name),
+            None => self.schemas.iter().find_map(|schema| self.snapshot.relation(schema, &name.name)),
+        }
+    }
+
+    /// Whether nobody knows a schema of that name.
+    pub(crate) fn has_no_schema(&self, schema: &str) -> bool {
+        !crate::pg_catalog::SYSTEM_SCHEMAS.contains(&schema)
+            && self.snapshot.schema(self.snapshot.schema_called(schema)).is_none()
     }
 
     /// The view of that name.
@@ -92,7 +157,7 @@ impl SearchPath<'_> {
     /// 42P01 when there is none, 42809 for a table.
     pub(crate) fn view(&self, name: &RelationName) -> Result<Arc<View>, PgError> {
         let found = match &name.schema {
-            Some(schema) => self.snapshot.view(schema, &name.name),
+            Some(schema) => self.snapshot.view(self.snapshot.schema_called(schema), &name.name),
             None => self.schemas.iter().find_map(|schema| self.snapshot.view(schema, &name.name)),
         };
         match found {
@@ -106,7 +171,7 @@ impl SearchPath<'_> {
 
     fn find_view(&self, name: &RelationName) -> bool {
         match &name.schema {
-            Some(schema) => self.snapshot.view(schema, &name.name).is_some(),
+            Some(schema) => self.snapshot.view(self.snapshot.schema_called(schema), &name.name).is_some(),
             None => self.schemas.iter().any(|schema| self.snapshot.view(schema, &name.name).is_some()),
         }
     }
@@ -122,7 +187,7 @@ impl SearchPath<'_> {
             return PgError::with_state(SqlState("42501"), message);
         }
         if let Some(schema) = &name.schema
-            && self.snapshot.schema(schema).is_none()
+            && self.snapshot.schema(self.snapshot.schema_called(schema)).is_none()
         {
             return PgError::with_state(SqlState("3F000"), format!("schema \"{schema}\" does not exist"));
         }
@@ -140,12 +205,19 @@ impl SearchPath<'_> {
                 Err(PgError::with_state(SqlState("42501"), message)
                     .detail("System catalog modifications are currently disallowed."))
             }
-            Some(schema) => self.snapshot.schema(schema).cloned().ok_or_else(|| {
-                PgError::with_state(SqlState("3F000"), format!("schema \"{schema}\" does not exist"))
-            }),
-            None => self.schemas.iter().find_map(|schema| self.snapshot.schema(schema).cloned()).ok_or_else(
-                || PgError::with_state(SqlState("3F000"), "no schema has been selected to create in"),
-            ),
+            Some(schema) => {
+                let called = self.snapshot.schema_called(schema);
+                self.snapshot.schema(called).cloned().ok_or_else(|| {
+                    PgError::with_state(SqlState("3F000"), format!("schema \"{schema}\" does not exist"))
+                })
+            }
+            None => {
+                // The session's own is where names are sought first, not where relations go that nobody called so.
+                let shared = self.schemas.iter().filter(|schema| !is_temporary_schema(schema));
+                shared.filter_map(|schema| self.snapshot.schema(schema).cloned()).next().ok_or_else(|| {
+                    PgError::with_state(SqlState("3F000"), "no schema has been selected to create in")
+                })
+            }
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use datafusion::sql::sqlparser::ast::{ObjectName, SchemaName};
 
+use super::drop::{self, described, drop_relations, listed};
 use super::names::{RelationName, fold};
-use super::tables::drop_relations;
 use crate::catalogue::{Change, Schema};
 use crate::error::{PgError, Severity, SqlState};
 use crate::session::{Outcome, Session};
@@ -24,6 +24,11 @@ pub(crate) fn create(
         SchemaName::NamedAuthorization(name, owner) => (single(name)?, fold(owner)),
     };
     let snapshot = session.snapshot();
+    if name.starts_with("pg_") {
+        let message = format!("unacceptable schema name \"{name}\"");
+        return Err(PgError::with_state(SqlState("42939"), message)
+            .detail("The prefix \"pg_\" is reserved for system schemas."));
+    }
     if snapshot.schema(&name).is_some() {
         let message = format!("schema \"{name}\" already exists");
         if if_not_exists {
@@ -65,16 +70,20 @@ pub(crate) fn drop(
         };
         let tables = snapshot.tables().iter().filter(|table| table.schema_oid == schema.oid);
         let views = snapshot.views.iter().filter(|view| view.schema_oid == schema.oid);
-        let inside: Vec<u32> = tables.map(|table| table.oid).chain(views.map(|view| view.oid)).collect();
+        let mut inside: Vec<u32> = tables.map(|table| table.oid).chain(views.map(|view| view.oid)).collect();
+        inside.sort_unstable();
         if !inside.is_empty() && !cascade {
             let message = format!("cannot drop schema {name} because other objects depend on it");
-            let named = inside.iter().filter_map(|oid| super::tables::described(&snapshot, *oid));
-            let detail: Vec<String> = named.map(|what| format!("{what} depends on schema {name}")).collect();
+            let path = session.search_path();
+            let named = inside.iter().filter_map(|oid| described(&snapshot, &path, *oid));
+            let detail = named.map(|what| format!("{what} depends on schema {name}")).collect();
             return Err(PgError::with_state(SqlState("2BP01"), message)
-                .detail(detail.join("\n"))
+                .detail(listed(detail))
                 .hint("Use DROP ... CASCADE to drop the dependent objects too."));
         }
-        drop_relations(session, &inside, true)?;
+        let objects = drop::dependents_of_schema(session, &inside);
+        drop_relations(session, &inside, "", true)?;
+        notices.extend(drop::cascaded(objects));
         session.change(vec![Change::DropSchema { oid: schema.oid }])?;
     }
     Ok(Outcome::Done { tag: "DROP SCHEMA".into(), notices })

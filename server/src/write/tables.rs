@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
-    CascadeOption, ColumnOption, CreateTable, CreateTableOptions, Expr, Ident, IndexColumn, ObjectName,
-    SqlOption, TableConstraint, Truncate, Value,
+    self, CascadeOption, ColumnOption, CreateTable, CreateTableOptions, Expr, Ident, IndexColumn, SqlOption,
+    TableConstraint, Truncate, Value,
 };
 use quickdb_executor::error::ErrorKind;
 
+use super::like;
 use super::names::{RelationName, SearchPath, fold};
 use super::schemas::notice;
 use crate::catalogue::{
-    CatalogueSnapshot, Change, Column, Constraint, ConstraintKind, NewTable, PgType, TableDefinition,
-    TableOptions, check_columns,
+    Change, Column, Constraint, ConstraintKind, NewTable, OnCommit, PgType, Schema, TEMPORARY_SCHEMA,
+    TableDefinition, TableOptions, check_columns, is_temporary_schema,
 };
 use crate::error::{PgError, SqlState};
 use crate::session::{Outcome, Session};
@@ -48,11 +49,10 @@ pub(crate) fn define(
 ) -> Result<Option<Arc<TableDefinition>>, PgError> {
     refuse_what_is_not_built(create)?;
     let name = RelationName::of(&create.name, &session.database)?;
+    let schema = schema_for(session, &name, create.temporary)?;
+    let on_commit = on_commit(create, &schema)?;
     let snapshot = session.snapshot();
-    let path = session.search_path();
-    let schema = SearchPath { snapshot: &snapshot, schemas: &path }.schema_for(&name)?;
-    if snapshot.table(&schema.name, &name.name).is_some() || snapshot.view(&schema.name, &name.name).is_some()
-    {
+    if snapshot.relation(&schema.name, &name.name).is_some() {
         if create.if_not_exists {
             return Ok(None);
         }
@@ -64,6 +64,12 @@ pub(crate) fn define(
     let mut columns = of_query;
     let mut wanted = Vec::new();
     for column in &create.columns {
+        if let Some((source, options)) = like::of(column) {
+            let copied = like::copied(session, &source, options)?;
+            columns.extend(copied.columns);
+            wanted.extend(copied.constraints);
+            continue;
+        }
         let (column, constraints) = column_of(column)?;
         columns.push(column);
         wanted.extend(constraints);
@@ -81,19 +87,64 @@ pub(crate) fn define(
         columns,
         constraints: Vec::new(),
         options,
+        on_commit,
         comment: None,
     };
     name_constraints(session, &mut new, wanted)?;
     Ok(Some(new.define(&session.engine.catalogue, &snapshot)?))
 }
 
+/// The schema that a new relation goes to: the session's own for one that is `temporary`.
+///
+/// # Errors
+/// 42P16 for a temporary relation in a schema of everybody's, 3F000 for a schema that there is not.
+pub(crate) fn schema_for(
+    session: &mut Session,
+    name: &RelationName,
+    temporary: bool,
+) -> Result<Schema, PgError> {
+    let own = match name.schema.as_deref() {
+        None => temporary,
+        Some(schema) => {
+            let own = schema == TEMPORARY_SCHEMA || is_temporary_schema(schema);
+            if temporary && !own {
+                let message = "cannot create temporary relation in non-temporary schema";
+                return Err(PgError::with_state(SqlState("42P16"), message));
+            }
+            own
+        }
+    };
+    if own {
+        session.temporary_schema()?;
+    }
+    let (snapshot, path) = (session.snapshot(), session.search_path());
+    if own && let Some(schema) = snapshot.temporary_schema() {
+        return Ok(schema.clone());
+    }
+    SearchPath { snapshot: &snapshot, schemas: &path }.schema_for(name)
+}
+
+fn on_commit(create: &CreateTable, schema: &Schema) -> Result<OnCommit, PgError> {
+    let written = match create.on_commit {
+        None => return Ok(OnCommit::Preserve),
+        Some(ast::OnCommit::PreserveRows) => OnCommit::Preserve,
+        Some(ast::OnCommit::DeleteRows) => OnCommit::Delete,
+        Some(ast::OnCommit::Drop) => OnCommit::Drop,
+    };
+    if !is_temporary_schema(&schema.name) {
+        let message = "ON COMMIT can only be used on temporary tables";
+        return Err(PgError::with_state(SqlState("42P16"), message));
+    }
+    Ok(written)
+}
+
 fn refuse_what_is_not_built(create: &CreateTable) -> Result<(), PgError> {
     let refused = [
         (create.partition_by.is_some() || create.partition_of.is_some(), "PARTITION BY"),
         (create.inherits.is_some(), "INHERITS"),
-        (create.temporary, "CREATE TEMPORARY TABLE"),
-        (create.like.is_some(), "CREATE TABLE ... LIKE"),
         (create.external, "CREATE EXTERNAL TABLE"),
+        (create.like.is_some(), "CREATE TABLE ... LIKE without parentheses"),
+        (create.strict && create.query.is_none(), "CREATE TABLE ... STRICT"),
     ];
     match refused.into_iter().find(|(found, _)| *found) {
         Some((_, what)) => Err(PgError::unsupported(what)),
@@ -398,110 +449,6 @@ fn known_columns(names: &[String], columns: &[Column]) -> Result<(), PgError> {
         }
         None => Ok(()),
     }
-}
-
-/// DROP TABLE and DROP VIEW.
-///
-/// # Errors
-/// 42P01 for one that does not exist, 42809 for a relation of the other kind, 2BP01 for one that views read, unless
-/// `cascade` takes them too.
-pub(crate) fn drop(
-    session: &mut Session,
-    names: &[ObjectName],
-    views: bool,
-    if_exists: bool,
-    cascade: bool,
-) -> Result<Outcome, PgError> {
-    let (kind, tag) = if views { ("view", "DROP VIEW") } else { ("table", "DROP TABLE") };
-    let mut notices = Vec::new();
-    let mut oids = Vec::new();
-    for name in names {
-        let name = RelationName::of(name, &session.database)?;
-        let snapshot = session.snapshot();
-        let path = session.search_path();
-        let schemas: Vec<&str> = match &name.schema {
-            Some(schema) => vec![schema.as_str()],
-            None => path.iter().map(String::as_str).collect(),
-        };
-        let table =
-            schemas.iter().find_map(|schema| snapshot.table(schema, &name.name)).map(|table| table.oid);
-        let view = schemas.iter().find_map(|schema| snapshot.view(schema, &name.name)).map(|view| view.oid);
-        let (wanted, other) = if views { (view, table) } else { (table, view) };
-        match (wanted, other) {
-            (Some(oid), _) => oids.push(oid),
-            (None, Some(_)) => {
-                let (other, article) = if views { ("table", "VIEW") } else { ("view", "TABLE") };
-                let hint = format!("Use DROP {} to remove a {other}.", other.to_uppercase());
-                let message = format!("\"{}\" is not a {}", name.name, article.to_lowercase());
-                return Err(PgError::with_state(SqlState("42809"), message).hint(hint));
-            }
-            (None, None) if if_exists => {
-                let message = format!("{kind} \"{}\" does not exist, skipping", name.name);
-                notices.push(notice(SqlState("00000"), message));
-            }
-            (None, None) => {
-                return Err(PgError::with_state(
-                    SqlState("42P01"),
-                    format!("{kind} \"{name}\" does not exist"),
-                ));
-            }
-        }
-    }
-    drop_relations(session, &oids, cascade)?;
-    Ok(Outcome::Done { tag: tag.into(), notices })
-}
-
-/// Drops tables and views, with `cascade` the views that read them too.
-///
-/// # Errors
-/// 2BP01.
-pub(crate) fn drop_relations(session: &mut Session, oids: &[u32], cascade: bool) -> Result<(), PgError> {
-    let snapshot = session.snapshot();
-    let mut going: Vec<u32> = oids.to_vec();
-    let mut at = 0;
-    // Views that read what goes, those that read these, and so on.
-    while let Some(oid) = going.get(at).copied() {
-        let readers = snapshot.views.iter().filter(|view| view.reads.contains(&oid));
-        for reader in readers.map(|view| view.oid) {
-            if !going.contains(&reader) {
-                going.push(reader);
-            }
-        }
-        at += 1;
-    }
-    if !cascade && let Some(reader) = going.get(oids.len()) {
-        let view = described(&snapshot, *reader).unwrap_or_default();
-        let read = snapshot.view_by_oid(*reader).map(|view| view.reads.clone()).unwrap_or_default();
-        let on = oids.iter().find(|oid| read.contains(oid)).or_else(|| oids.first());
-        let on = on.and_then(|oid| described(&snapshot, *oid)).unwrap_or_default();
-        return Err(PgError::with_state(
-            SqlState("2BP01"),
-            format!("cannot drop {on} because other objects depend on it"),
-        )
-        .detail(format!("{view} depends on {on}"))
-        .hint("Use DROP ... CASCADE to drop the dependent objects too."));
-    }
-    // Readers go before what they read.
-    let changes = going.iter().rev().filter_map(|oid| {
-        if let Some(table) = snapshot.table_by_oid(*oid) {
-            return Some(Change::DropTable { table: table.id });
-        }
-        snapshot.view_by_oid(*oid).map(|view| Change::DropView { oid: view.oid })
-    });
-    session.change(changes.collect())
-}
-
-/// A relation in a message: `table t`, `view v`.
-pub(crate) fn described(snapshot: &CatalogueSnapshot, oid: u32) -> Option<String> {
-    if let Some(table) = snapshot.table_by_oid(oid) {
-        return Some(format!("table {}", in_path(&table.schema, &table.name)));
-    }
-    let view = snapshot.view_by_oid(oid)?;
-    Some(format!("view {}", in_path(&view.schema, &view.name)))
-}
-
-fn in_path(schema: &str, name: &str) -> String {
-    if schema == "public" { name.to_owned() } else { format!("{schema}.{name}") }
 }
 
 /// TRUNCATE.

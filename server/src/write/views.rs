@@ -9,8 +9,10 @@ use datafusion::sql::sqlparser::ast::{CreateView, Statement as Ast};
 
 use super::create_as::column_of;
 use super::insert::parse_query;
-use super::names::{RelationName, SearchPath, fold};
-use crate::catalogue::{CatalogueSnapshot, Change, PgType, View};
+use super::names::{RelationName, fold};
+use super::schemas::notice;
+use super::tables::schema_for;
+use crate::catalogue::{CatalogueSnapshot, Change, PgType, View, is_temporary_schema};
 use crate::error::{PgError, SqlState};
 use crate::session::{Outcome, Session};
 use crate::sql::ParsedStatement;
@@ -30,9 +32,6 @@ pub(crate) async fn create(
     if create.materialized {
         return Err(PgError::unsupported("CREATE MATERIALIZED VIEW")
             .hint("Use CREATE TABLE ... AS, and make it again when the data changes."));
-    }
-    if create.temporary {
-        return Err(PgError::unsupported("CREATE TEMPORARY VIEW"));
     }
     session.may_write("CREATE VIEW")?;
     let own = ParsedStatement { ast: Ast::Query(create.query.clone()), ..statement.clone() };
@@ -64,9 +63,25 @@ pub(crate) async fn create(
         return Err(PgError::unsupported("a view over this query"));
     }
     let name = RelationName::of(&create.name, &session.database)?;
-    let (snapshot, path) = (session.snapshot(), session.search_path());
-    let schema = SearchPath { snapshot: &snapshot, schemas: &path }.schema_for(&name)?;
+    let (snapshot, mut path) = (session.snapshot(), session.search_path());
     let reads = relations_of(&snapshot, &path, &create.query)?;
+    let mut notices = Vec::new();
+    // What reads the session's own relations is its own too.
+    let reads_own = reads
+        .iter()
+        .any(|oid| snapshot.relation_by_oid(*oid).is_some_and(|(_, schema, _)| is_temporary_schema(schema)));
+    let schema = schema_for(session, &name, create.temporary || reads_own && name.schema.is_none())?;
+    let temporary = is_temporary_schema(&schema.name);
+    if reads_own && !temporary {
+        let message = "cannot create temporary relation in non-temporary schema";
+        return Err(PgError::with_state(SqlState("42P16"), message));
+    }
+    if temporary && !create.temporary {
+        let message = format!("view \"{}\" will be a temporary view", name.name);
+        notices.push(notice(SqlState("00000"), message));
+    }
+    path.retain(|schema| !is_temporary_schema(schema));
+    let snapshot = session.snapshot();
     let existing = snapshot.view(&schema.name, &name.name).cloned();
     let taken =
         || PgError::with_state(SqlState("42P07"), format!("relation \"{}\" already exists", name.name));
@@ -104,7 +119,7 @@ pub(crate) async fn create(
         }
     };
     session.change(vec![change])?;
-    Ok(Outcome::done("CREATE VIEW"))
+    Ok(Outcome::Done { tag: "CREATE VIEW".into(), notices })
 }
 
 /// A view keeps the columns that it had; it may get more.
@@ -139,7 +154,9 @@ fn relations_of(
     for name in names {
         let schemas: Vec<&str> = match &name {
             TableReference::Bare { .. } => path.iter().map(String::as_str).collect(),
-            TableReference::Partial { schema, .. } | TableReference::Full { schema, .. } => vec![schema],
+            TableReference::Partial { schema, .. } | TableReference::Full { schema, .. } => {
+                vec![snapshot.schema_called(schema)]
+            }
         };
         let table =
             schemas.iter().find_map(|schema| snapshot.table(schema, name.table())).map(|table| table.oid);

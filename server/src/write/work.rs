@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use super::overlay::Overlay;
 use crate::catalogue::{CatalogueError, CatalogueResult, CatalogueSnapshot, Change};
-use crate::engine::Engine;
 use crate::upkeep::Claim;
 
 /// The uncommitted changes of one session, and the catalogue as it sees it through them.
 pub(crate) struct Work {
-    engine: Arc<Engine>,
+    overlay: Arc<Overlay>,
     /// The committed catalogue under the changes.
     base: Arc<CatalogueSnapshot>,
     changes: Vec<Change>,
@@ -19,10 +19,10 @@ pub(crate) struct Work {
 
 impl Work {
     /// Nothing changed yet, on the catalogue as it is now.
-    pub(crate) fn new(engine: &Arc<Engine>) -> Self {
-        let base = engine.snapshot();
+    pub(crate) fn new(overlay: &Arc<Overlay>) -> Self {
+        let base = overlay.committed();
         Self {
-            engine: Arc::clone(engine),
+            overlay: Arc::clone(overlay),
             view: Arc::clone(&base),
             base,
             changes: Vec::new(),
@@ -45,14 +45,30 @@ impl Work {
     /// # Errors
     /// [`CatalogueError::Conflict`] when a change of this session cannot be made any more.
     pub(crate) fn refresh(&mut self) -> CatalogueResult<()> {
-        let current = self.engine.snapshot();
+        let current = self.overlay.committed();
         if current.version == self.base.version {
             return Ok(());
         }
-        let view = self.seen_from(&current)?;
-        self.base = current;
+        self.rebase(current)
+    }
+
+    fn rebase(&mut self, base: Arc<CatalogueSnapshot>) -> CatalogueResult<()> {
+        let view = self.seen_from(&base)?;
+        self.base = base;
         self.view = view;
         Ok(())
+    }
+
+    /// Gives the session a schema of its own, where it has none; nothing else of the view changes.
+    ///
+    /// # Errors
+    /// Those of the catalogue's numbers.
+    pub(crate) fn begin_temporary(&mut self, number: i32, owner: u32) -> CatalogueResult<()> {
+        if self.view.temporary_schema().is_some() {
+            return Ok(());
+        }
+        let base = self.overlay.begin(number, owner, &self.base)?;
+        self.rebase(base)
     }
 
     /// Adds changes that were made for the present view; `claims` are of the files that they name.
@@ -63,7 +79,7 @@ impl Work {
         if changes.is_empty() {
             return Ok(());
         }
-        self.view = Arc::new(self.view.with(&changes, self.engine.catalogue.next_version())?);
+        self.view = Arc::new(self.view.with(&changes, self.overlay.engine().catalogue.next_version())?);
         self.changes.extend(changes);
         self.claims.extend(claims);
         Ok(())
@@ -81,7 +97,7 @@ impl Work {
         }
     }
 
-    /// Makes the changes durable and visible to everybody.
+    /// Makes the changes durable and visible to everybody; those of temporary relations, to the session.
     ///
     /// # Errors
     /// Those of [`crate::catalogue::Catalogue::commit`]; nothing has changed then.
@@ -91,15 +107,23 @@ impl Work {
             return Ok(());
         }
         let claims = std::mem::take(&mut self.claims);
-        let engine = Arc::clone(&self.engine);
-        let committing = tokio::task::spawn_blocking(move || {
-            let result = engine.catalogue.commit(changes);
+        let (overlay, view) = (Arc::clone(&self.overlay), Arc::clone(&self.view));
+        let is_own = overlay.own(&changes);
+        let (mut own, mut shared) = (Vec::new(), Vec::new());
+        for (change, is_own) in changes.into_iter().zip(is_own) {
+            if is_own { own.push(change) } else { shared.push(change) }
+        }
+        let finish = move || {
+            let result = overlay.engine().catalogue.commit(shared);
+            if result.is_ok() {
+                overlay.take(&view, &own);
+            }
             // What the commit names is safe now; what it did not take is collected.
             drop(claims);
             result
-        });
+        };
         // The task goes on when a client leaves in between: a commit is never half-way.
-        match committing.await {
+        match tokio::task::spawn_blocking(finish).await {
             Ok(result) => result.map(|_| ()),
             Err(error) => Err(CatalogueError::Corrupt(format!("the commit stopped: {error}"))),
         }
@@ -109,6 +133,6 @@ impl Work {
         if self.changes.is_empty() {
             return Ok(Arc::clone(base));
         }
-        base.with(&self.changes, self.engine.catalogue.next_version()).map(Arc::new)
+        base.with(&self.changes, self.overlay.engine().catalogue.next_version()).map(Arc::new)
     }
 }

@@ -85,7 +85,9 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
         Ok(view.facts.server_started_us.into())
     }),
     strict("pg_conf_load_time", NONE, "timestamptz", |view, _| Ok(view.facts.server_started_us.into())),
-    strict("pg_my_temp_schema", NONE, "oid", |_, _| Ok(Datum::Int(0))),
+    strict("pg_my_temp_schema", NONE, "oid", |view, _| {
+        Ok(view.snapshot.temporary_schema().map_or(0, |schema| schema.oid).into())
+    }),
     strict("pg_is_other_temp_schema", &[&[Int]], "bool", |_, _| Ok(false.into())),
     strict("pg_blocking_pids", &[&[Int]], "_int4", |_, _| Ok(Datum::List(Vec::new()))),
     strict("inet_client_addr", NONE, "inet", |view, _| Ok(address(view.facts.client_address.as_ref()))),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::catalogue::{ConstraintKind, PgType, Table, View};
+use crate::catalogue::{ConstraintKind, PgType, Table, View, is_temporary_schema};
 use crate::pg_catalog::acl::{DATABASE_OWNER, SYSTEM_OWNER};
 use crate::pg_catalog::builtin::{
     self, INFORMATION_SCHEMA_OID, PG_CATALOG_OID, PG_TOAST_OID, QUICKDB_SCHEMA_OID,
@@ -122,7 +122,7 @@ fn classes(view: &SessionView, rows: &mut Rows) {
             ("relpages", pages.into()),
             ("reltuples", row_count.into()),
             ("relallvisible", pages.into()),
-            ("relpersistence", "p".into()),
+            ("relpersistence", persistence(&table.schema).into()),
             ("relkind", "r".into()),
             ("relnatts", table.columns.len().into()),
             ("relhasindex", of_table(table).any(|found| found.index_oid().is_some()).into()),
@@ -141,7 +141,7 @@ fn classes(view: &SessionView, rows: &mut Rows) {
             ("relowner", found.table.owner.into()),
             ("relam", found.method().into()),
             ("relfilenode", oid.into()),
-            ("relpersistence", "p".into()),
+            ("relpersistence", persistence(&found.table.schema).into()),
             ("relkind", "i".into()),
             ("relnatts", found.constraint.columns.len().into()),
             ("relispopulated", true.into()),
@@ -156,7 +156,7 @@ fn classes(view: &SessionView, rows: &mut Rows) {
             ("reltype", found.oid.saturating_add(2).into()),
             ("relowner", found.owner.into()),
             ("reltuples", Datum::Float(-1.0)),
-            ("relpersistence", "p".into()),
+            ("relpersistence", persistence(&found.schema).into()),
             ("relkind", "v".into()),
             ("relnatts", found.columns.len().into()),
             ("relhasrules", true.into()),
@@ -164,6 +164,11 @@ fn classes(view: &SessionView, rows: &mut Rows) {
             ("relreplident", "n".into()),
         ]);
     }
+}
+
+/// How long a relation of a schema lasts: `t` as long as its session.
+fn persistence(schema: &str) -> &'static str {
+    if is_temporary_schema(schema) { "t" } else { "p" }
 }
 
 fn of_table(table: &Arc<Table>) -> impl Iterator<Item = Constrained<'_>> {

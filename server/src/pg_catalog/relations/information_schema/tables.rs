@@ -2,6 +2,7 @@
 
 use super::types::{describe, namespace_of};
 use super::{SCHEMA, database, listed, yes_or_no};
+use crate::catalogue::is_temporary_schema;
 use crate::pg_catalog::acl::SYSTEM_OWNER;
 use crate::pg_catalog::builtin;
 use crate::pg_catalog::rows::Rows;
@@ -25,13 +26,22 @@ pub(super) fn schemata(view: &SessionView, rows: &mut Rows) {
 
 pub(super) fn tables(view: &SessionView, rows: &mut Rows) {
     for relation in listed(view) {
+        let is_temporary = is_temporary_schema(relation.schema);
+        let kind = if is_temporary {
+            "LOCAL TEMPORARY"
+        } else if relation.is_view {
+            "VIEW"
+        } else {
+            "BASE TABLE"
+        };
         rows.push([
             ("table_catalog", database(view)),
             ("table_schema", relation.schema.to_owned().into()),
             ("table_name", relation.name.to_owned().into()),
-            ("table_type", if relation.is_view { "VIEW" } else { "BASE TABLE" }.into()),
+            ("table_type", kind.into()),
             ("is_insertable_into", yes_or_no(!relation.is_view)),
             ("is_typed", "NO".into()),
+            ("commit_action", is_temporary.then_some("PRESERVE").into()),
         ]);
     }
 }
