@@ -7,10 +7,13 @@ takes an engine. The first failure of each is printed, and the exit code is 1 if
 
 import decimal
 import datetime
+import json
+import re
 import sys
 import threading
 import traceback
 
+import numpy
 import pandas
 import psycopg
 import psycopg2
@@ -19,6 +22,7 @@ import sqlalchemy
 from sqlalchemy import Column, Integer, MetaData, String, Table, func, select, text
 
 UTC = datetime.timezone.utc
+BRACES = str.maketrans("{}", "[]")
 
 
 def read_sql_gives_a_frame(engine):
@@ -98,6 +102,72 @@ def nulls_and_types_arrive(engine):
         ["a", None],
         "",
     ), row
+
+
+def parsed(record):
+    """The arrays of a record, which psycopg takes apart and psycopg2 leaves as text."""
+    fields = record if isinstance(record, tuple) else re.findall(r'"?(\{[^"]*\})"?', record)
+    arrays = [field if isinstance(field, list) else json.loads(field.translate(BRACES)) for field in fields]
+    return [numpy.array(array) for array in arrays]
+
+
+def histograms_equal_numpy(engine):
+    """Counts and edges of histograms over a column, an expression and pairs, with groups and filters."""
+    frame = pandas.read_sql("SELECT ra, dec, mag, constellation FROM stars", engine)
+    single = pandas.read_sql("SELECT mag::real AS mag FROM stars", engine)["mag"].to_numpy(dtype="float32")
+    double = frame["mag"].to_numpy(dtype="float64")
+    with engine.connect() as connection:
+
+        def one(sql):
+            return parsed(connection.execute(text(sql)).scalar_one())
+
+        def same(found, expected):
+            assert len(found) == len(expected), (found, expected)
+            for a, b in zip(found, expected):
+                assert numpy.array_equal(a, b.astype(a.dtype) if b.dtype.kind == "f" else b), (a, b)
+
+        for kind, values in (("real", single), ("float8", double)):
+            for bins, low, high in ((50, -2, 14), (7, 0.5, 12.25), (1, 3, 4), (1000, -1.5, 10), (16, 0, 16)):
+                sql = f"SELECT histogram(mag::{kind}, range => ({low}, {high}), bins => {bins}) FROM stars"
+                counts, edges = numpy.histogram(values, bins=bins, range=(low, high))
+                found = one(sql)
+                assert numpy.array_equal(found[0], counts), (sql, found[0], counts)
+                assert numpy.array_equal(found[1].astype(edges.dtype), edges), (sql, found[1], edges)
+            counts, edges = numpy.histogram(values, bins=30)
+            found = one(f"SELECT histogram(mag::{kind}, bins => 30) FROM stars")
+            assert numpy.array_equal(found[0], counts) and numpy.array_equal(found[1].astype(edges.dtype), edges)
+        ra, dec = frame["ra"].to_numpy(dtype="float64"), frame["dec"].to_numpy(dtype="float64")
+        same(
+            one("SELECT histogram2d(ra, dec, bins => (36, 18), range => ((0, 360), (-90, 90))) FROM stars"),
+            numpy.histogram2d(ra, dec, bins=(36, 18), range=((0, 360), (-90, 90))),
+        )
+        same(one("SELECT histogram2d(ra, dec, bins => 12) FROM stars"), numpy.histogram2d(ra, dec, bins=12))
+        bright = frame[frame["mag"] < 6]
+        rows = connection.execute(
+            text(
+                "SELECT constellation, histogram(mag + 1, 5, (0, 7)) FILTER (WHERE dec > 0) FROM stars "
+                "WHERE mag < 6 GROUP BY constellation"
+            )
+        ).all()
+        assert len(rows) == bright["constellation"].nunique(dropna=False), len(rows)
+        for constellation, record in rows:
+            own = bright["constellation"].isna() if constellation is None else bright["constellation"] == constellation
+            chosen = bright[own & (bright["dec"] > 0)]
+            expected = numpy.histogram(chosen["mag"].to_numpy(dtype="float64") + 1, bins=5, range=(0, 7))
+            assert numpy.array_equal(parsed(record)[0], expected[0]), (constellation, record, expected)
+        # Values on edges and beside them, and what is no number.
+        edges = numpy.linspace(-3.0, 7.0, 31)
+        values = numpy.concatenate([edges, numpy.nextafter(edges, 100), numpy.nextafter(edges, -100), [7.5, -9.0]])
+        rows = ", ".join(f"({value!r}::float8)" for value in values.tolist())
+        odd = "('nan'), (NULL), ('infinity'), ('-infinity')"
+        same(
+            one(f"SELECT histogram(x, range => (-3, 7), bins => 30) FROM (VALUES {rows}, {odd}) AS v(x)"),
+            numpy.histogram(values, bins=30, range=(-3, 7)),
+        )
+        same(
+            one(f"SELECT histogram(x) FROM (VALUES {rows}, {odd}) AS v(x)"),
+            numpy.histogram(values),
+        )
 
 
 def inspector_knows_tables_and_columns(engine):
@@ -256,6 +326,7 @@ def main():
         nulls_and_types_arrive,
         inspector_knows_tables_and_columns,
         expressions_of_sqlalchemy_run,
+        histograms_equal_numpy,
         errors_have_their_class,
         ten_threads_read_at_once,
     ]

@@ -28,11 +28,13 @@ pub mod compare;
 pub mod extreme;
 pub mod gather;
 pub mod grouped;
+pub mod histogram;
 pub mod key_table;
 pub mod number;
 pub mod packing;
 pub mod sum;
 
 pub use compare::Comparison;
+pub use histogram::Axis;
 pub use key_table::KeyTable;
 pub use number::Number;

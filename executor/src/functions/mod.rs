@@ -28,8 +28,10 @@ mod date_format;
 mod date_parse;
 pub mod datetime_input;
 pub mod decimal;
+pub mod finite;
 mod format;
 mod function;
+pub(crate) mod histograms;
 pub mod input;
 pub mod interval_input;
 pub mod intervals;
@@ -62,6 +64,7 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let mut functions = arithmetic::functions();
     functions.extend(cast::functions());
     functions.extend(concatenation::functions());
+    functions.extend(finite::functions());
     functions.extend(date_fields::functions());
     functions.extend(date_format::functions());
     functions.extend(introspection::functions());
@@ -100,6 +103,7 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         ordered_set::mode_udaf(),
     ];
     functions.extend(crate::float_extremes::functions());
+    functions.extend(histograms::functions());
     functions
 }
 

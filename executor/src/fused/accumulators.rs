@@ -16,6 +16,7 @@ use quickdb_kernels::{Number, extreme, gather, grouped, sum};
 
 use super::lane::{Rows, Values};
 use crate::error::{ErrorKind, ExecError};
+use crate::functions::histograms::{BinTable, Bins};
 
 /// Which of the two ends of an order is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +40,8 @@ pub(super) enum Operation {
     SumWide,
     /// The least or greatest value, of this type.
     Extreme(End, DataType),
+    /// The rows in each of several bins.
+    Bins(Arc<Bins>),
     /// An aggregate of DataFusion.
     Foreign(Arc<AggregateFunctionExpr>),
 }
@@ -55,6 +58,7 @@ impl PartialEq for Operation {
             (Self::Extreme(end, data_type), Self::Extreme(other_end, other_type)) => {
                 end == other_end && data_type == other_type
             }
+            (Self::Bins(bins), Self::Bins(other)) => bins == other,
             _ => false,
         }
     }
@@ -86,6 +90,8 @@ pub(super) enum Accumulator {
     ExtremeF64(End, Vec<f64>),
     /// Extremes of decimals.
     ExtremeI128(End, Vec<i128>),
+    /// Counts of rows in bins.
+    Bins(BinTable),
     /// An accumulator of DataFusion, and how many groups it knows.
     Foreign(Box<dyn GroupsAccumulator>, usize),
 }
@@ -157,6 +163,7 @@ impl Accumulator {
                 DataType::Decimal128(_, _) => Self::ExtremeI128(*end, vec![]),
                 other => return internal_err!("no extremes of {other}"),
             },
+            Operation::Bins(bins) => Self::Bins(BinTable::new(Arc::clone(bins))),
             Operation::Foreign(aggregate) => Self::Foreign(foreign(aggregate, grouped)?, 0),
         })
     }
@@ -171,6 +178,7 @@ impl Accumulator {
             Self::SumFloat(sums) => sums.resize(groups, 0.0),
             Self::SumInteger(sums) => sums.resize(groups, 0),
             Self::SumWide(sums) => sums.resize(groups, 0),
+            Self::Bins(table) => table.resize(groups),
             Self::Foreign(_, known) => *known = groups,
             _ => {}
         });
@@ -222,11 +230,30 @@ impl Accumulator {
             Self::ExtremeF32(end, states) => extremes_of::<Float32Type>(*end, states, values),
             Self::ExtremeF64(end, states) => extremes_of::<Float64Type>(*end, states, values),
             Self::ExtremeI128(end, states) => extremes_of::<Decimal128Type>(*end, states, values),
-            Self::Foreign(..) => {
-                return internal_err!("a foreign accumulator takes all its arguments at once");
+            Self::Bins(_) | Self::Foreign(..) => {
+                return internal_err!("this accumulator takes all its arguments at once");
             }
         }
         Ok(())
+    }
+
+    /// Counts rows that lie in `cells`, each for its group where there are groups.
+    ///
+    /// # Errors
+    /// `OutOfMemory` when there are too many groups for the bins.
+    pub(super) fn count_cells(&mut self, cells: Vec<u32>, groups: Option<&[u32]>) -> Result<()> {
+        match self {
+            Self::Bins(table) => table.count(cells, groups),
+            _ => internal_err!("bins for an accumulator without"),
+        }
+    }
+
+    /// Bytes that so many groups will take beyond what every accumulator takes; they are asked for beforehand.
+    pub(super) fn bytes_for(&self, groups: usize) -> usize {
+        match self {
+            Self::Bins(table) => table.bytes_for(groups),
+            _ => 0,
+        }
     }
 
     /// Takes in the arguments of a foreign aggregate: row `i` of every array is for group `groups[i]`.
@@ -267,6 +294,7 @@ impl Accumulator {
             (Self::ExtremeI128(end, states), Self::ExtremeI128(_, others)) => {
                 keep(*end, states, &others, map)
             }
+            (Self::Bins(table), Self::Bins(other)) => table.merge(&other, map),
             (Self::Foreign(accumulator, known), Self::Foreign(mut other, _)) => {
                 let groups: Vec<usize> = map.iter().map(|&group| group as usize).collect();
                 if !groups.is_empty() {
@@ -288,6 +316,7 @@ impl Accumulator {
             Self::SumFloat(sums) => bytes(sums),
             Self::SumInteger(sums) => bytes(sums),
             Self::SumWide(sums) => bytes(sums),
+            Self::Bins(table) => table.heap_bytes(),
             Self::Foreign(accumulator, _) => accumulator.size(),
             _ => 0,
         })

@@ -143,16 +143,24 @@ fn prepare(
 fn cut(program: &Program, row_groups: Range) -> Vec<Range> {
     let rows: u64 = row_groups.iter().map(|(shard, index)| shard.row_group_rows(*index) as u64).sum();
     let ranges_max = match &program.keys {
-        KeySpace::One => RANGES_MAX,
+        KeySpace::One => ranges_fed(rows, program.group_width),
         KeySpace::Coded(coded) if coded.direct => {
-            let fed = rows / coded.keys_max.saturating_mul(RANGE_ROWS_PER_SLOT).max(1);
-            usize::try_from(fed).unwrap_or(RANGES_MAX).clamp(RANGES_MAX_HASHED, RANGES_MAX)
+            ranges_fed(rows, coded.keys_max.saturating_mul(program.group_width))
         }
         _ => RANGES_MAX_HASHED,
     };
     let length = row_groups.len().div_ceil(ranges_max).max(1);
     let ranges: Vec<Range> = row_groups.chunks(length).map(<[_]>::to_vec).collect();
     if ranges.is_empty() { vec![vec![]] } else { ranges }
+}
+
+/// How many ranges feed a table of so many counters well.
+fn ranges_fed(rows: u64, counters: u64) -> usize {
+    if counters == 1 {
+        return RANGES_MAX;
+    }
+    let fed = rows / counters.saturating_mul(RANGE_ROWS_PER_SLOT).max(1);
+    usize::try_from(fed).unwrap_or(RANGES_MAX).clamp(RANGES_MAX_HASHED, RANGES_MAX)
 }
 
 /// The table of all ranges. The tree halves them, so its shape depends on their number alone, not on how its parts

@@ -34,7 +34,7 @@ const SLOTS_CHEAP: u64 = 65_536;
 
 /// Larger tables are indexed by the key while they have no more slots than this; direct indexing beats hashing by
 /// 2.4 at 100 thousand groups and still does at a million, and the table is cleared once for each range of rows.
-const SLOTS_MAX: u64 = 1 << 20;
+pub(super) const SLOTS_MAX: u64 = 1 << 20;
 
 /// Rows per slot that a table beyond [`SLOTS_CHEAP`] must have to be worth its clearing.
 const ROWS_PER_SLOT: u64 = 8;

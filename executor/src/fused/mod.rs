@@ -23,6 +23,7 @@
 
 mod accumulators;
 mod arguments;
+mod binned;
 mod chunk;
 mod dictionary;
 mod driver;

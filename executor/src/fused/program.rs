@@ -20,10 +20,11 @@ use datafusion::physical_plan::metrics::{Count as Counter, Time};
 use super::accumulators::{End, Operation, has_extremes};
 use super::arguments::{Argument, plain_column, widened_column};
 use super::dictionary::GlobalDictionary;
-use super::group_keys::{KeyContext, KeySpace};
+use super::group_keys::{KeyContext, KeySpace, SLOTS_MAX};
 use super::shared::SharedExprs;
 use super::states::State;
 use crate::float_extremes::{FloatMax, FloatMin};
+use crate::functions::histograms::bins_of;
 use crate::live_filter::LiveFilter;
 use crate::predicate::{NarrowExpr, Predicate};
 use crate::store::ShardStore;
@@ -47,8 +48,10 @@ pub(super) struct Program {
     pub(super) slots: Vec<Slot>,
     /// How the states of each aggregate come from the accumulators.
     pub(super) states: Vec<State>,
-    /// Whether states may stand in slots that no row has: not those of DataFusion's accumulators.
+    /// Whether states may stand in slots that no row has: not those of DataFusion's accumulators, nor large ones.
     pub(super) sparse_states: bool,
+    /// Counters of the largest state of a group.
+    pub(super) group_width: u64,
     /// Keys, then states.
     pub(super) schema: SchemaRef,
     /// What is counted while it runs.
@@ -131,13 +134,23 @@ impl Program {
         }
         let Compiler { filter_exprs, arguments, argument_types, slots, .. } = compiler;
         let foreign = slots.iter().any(|slot| matches!(slot.operation, Operation::Foreign(_)));
+        let widths = slots.iter().map(|slot| match &slot.operation {
+            Operation::Bins(bins) => bins.cells() as u64,
+            _ => 1,
+        });
+        let group_width = widths.max().unwrap_or(1);
+        let counters = match &keys {
+            KeySpace::Coded(coded) => coded.keys_max.saturating_mul(group_width),
+            _ => group_width,
+        };
         Ok(Self {
             filter: LiveFilter::new(filter, table_schema)?,
             filters: filter_exprs
                 .iter()
                 .map(|filter| Predicate::new(Some(filter), table_schema))
                 .collect::<Result<_>>()?,
-            sparse_states: direct && !foreign,
+            sparse_states: direct && !foreign && (group_width == 1 || counters <= SLOTS_MAX),
+            group_width,
             keys,
             shared,
             arguments,
@@ -256,11 +269,34 @@ impl Compiler<'_> {
         if let Some(state) = kernel {
             return Ok(state);
         }
+        if let Some(state) = self.histogram(aggregate, exprs, lane)? {
+            return Ok(state);
+        }
         let mut arguments = vec![];
         for expr in exprs {
             arguments.push(self.plain(expr)?.0);
         }
         Ok(State::Foreign { slot: self.slot(Operation::Foreign(Arc::clone(aggregate)), arguments, lane) })
+    }
+
+    /// The same for a histogram whose range is known.
+    fn histogram(
+        &mut self,
+        aggregate: &AggregateFunctionExpr,
+        exprs: &[Arc<dyn PhysicalExpr>],
+        lane: usize,
+    ) -> Result<Option<State>> {
+        if aggregate.is_distinct() {
+            return Ok(None);
+        }
+        let types =
+            exprs.iter().map(|expr| expr.data_type(self.context.schema)).collect::<Result<Vec<_>>>()?;
+        let Some((bins, dimensions)) = bins_of(aggregate, exprs, &types)? else { return Ok(None) };
+        let mut arguments = vec![];
+        for expr in exprs.iter().take(dimensions) {
+            arguments.push(self.summand(expr)?.0);
+        }
+        Ok(Some(State::Bins { slot: self.slot(Operation::Bins(bins), arguments, lane) }))
     }
 
     /// The same where there are kernels for it.

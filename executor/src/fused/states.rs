@@ -29,6 +29,8 @@ pub(super) enum State {
     Average { count: usize, sum: usize },
     /// One column: a sum or an extreme; of ids where there is a dictionary.
     Value { count: usize, slot: usize, dictionary: Option<Arc<GlobalDictionary>> },
+    /// One column: lists of the counts of bins.
+    Bins { slot: usize },
     /// The columns that DataFusion's accumulator gives.
     Foreign { slot: usize },
 }
@@ -99,6 +101,10 @@ fn state_columns<'a>(
                 }
             }
         }
+        State::Bins { slot } => match accumulators.get(*slot) {
+            Some(Accumulator::Bins(table)) => vec![Arc::new(table.states(chosen)?)],
+            _ => return internal_err!("histogram without its counts"),
+        },
         State::Foreign { slot } => match accumulators.get_mut(*slot) {
             Some(Accumulator::Foreign(accumulator, _)) => accumulator.state(EmitTo::All)?,
             _ => return internal_err!("foreign aggregate without its accumulator"),

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::accumulators::{Accumulator, Operation};
 use super::arguments::no_values;
+use super::binned;
 use super::chunk::ChunkRows;
 use super::group_keys::KeySpace;
 use super::lane::{Lane, Values};
@@ -104,7 +105,7 @@ impl PartialTable {
             .map(|slot| Accumulator::new(&slot.operation, grouped))
             .collect::<Result<_>>()?;
         let mut table = Self { groups, accumulators, reservation };
-        table.make_room();
+        table.make_room()?;
         if matches!(table.groups, Groups::One) {
             // The one group exists without rows: let the accumulators of others know.
             for (slot, accumulator) in program.slots.iter().zip(&mut table.accumulators) {
@@ -175,7 +176,7 @@ impl PartialTable {
             let positions = (!all).then_some(indices.as_slice());
             groups = self.find_groups(program, &rows, positions, scratch)?;
         }
-        self.make_room();
+        self.make_room()?;
         let mut lanes = vec![Lane { rows, indices: Arc::new(indices), groups: Arc::new(groups) }];
         for filter in &program.filters {
             let lane = filtered_lane(program, filter, lanes.first(), grouped)?;
@@ -192,6 +193,12 @@ impl PartialTable {
                 }
                 Operation::Foreign(_) => {
                     update_foreign(program, slot, accumulator, lane, scratch)?;
+                }
+                Operation::Bins(bins) => {
+                    let arguments = slot.arguments.iter().map(|&argument| program.argument(argument));
+                    let arguments = arguments.collect::<Result<Vec<_>>>()?;
+                    let cells = binned::cells(bins, &arguments, lane, grouped)?;
+                    accumulator.count_cells(cells, grouped.then_some(lane.groups.as_slice()))?;
                 }
                 _ if lane.rows.selection.kept() == 0 => {}
                 _ => {
@@ -233,7 +240,7 @@ impl PartialTable {
             }
             _ => return internal_err!("keys without their table"),
         }
-        self.make_room();
+        self.make_room()?;
         let groups = Arc::new(groups);
         let mut known: Vec<Option<Values>> = vec![None; arguments.len()];
         let of = |argument: usize| match arguments.get(argument) {
@@ -249,6 +256,10 @@ impl PartialTable {
                     }
                     let arrays = numbers.iter().map(|&argument| of(argument)).collect::<Result<Vec<_>>>()?;
                     accumulator.update_foreign(&arrays, &ids)?;
+                }
+                (Operation::Bins(bins), numbers) => {
+                    let arrays = numbers.iter().map(|&argument| of(argument)).collect::<Result<Vec<_>>>()?;
+                    accumulator.count_cells(bins.of_rows(&arrays)?, Some(&groups))?;
                 }
                 (_, &[argument]) => {
                     let Some(cell) = known.get_mut(argument) else {
@@ -309,9 +320,15 @@ impl PartialTable {
         }
     }
 
-    fn make_room(&mut self) {
+    fn make_room(&mut self) -> Result<()> {
         let groups = self.group_count();
+        // A few groups of many bins are more than what is accounted for afterwards.
+        let large: usize = self.accumulators.iter().map(|accumulator| accumulator.bytes_for(groups)).sum();
+        if large > self.reservation.size() {
+            self.reservation.try_resize(large).map_err(out_of_memory)?;
+        }
         self.accumulators.iter_mut().for_each(|accumulator| accumulator.resize(groups));
+        Ok(())
     }
 
     /// Tells the memory pool how much this table takes.
@@ -357,7 +374,7 @@ impl PartialTable {
             }
             _ => return internal_err!("tables of different kinds cannot be merged"),
         };
-        self.make_room();
+        self.make_room()?;
         for (accumulator, other) in self.accumulators.iter_mut().zip(other.accumulators) {
             accumulator.merge(other, &map)?;
         }

@@ -13,7 +13,8 @@
 //! | double precision | double precision | double precision |
 //! | interval | interval | interval |
 //!
-//! Variances and standard deviations are numeric of exact numbers, `double precision` of floats.
+//! Variances and standard deviations are numeric of exact numbers, `double precision` of floats. `minmax` gives a record
+//! of the least and the greatest finite value.
 
 use std::sync::{Arc, LazyLock};
 
@@ -23,6 +24,7 @@ use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
 use quickdb_executor::error::{ErrorKind, ExecError};
 use quickdb_executor::functions::average::average_scale;
+use quickdb_executor::functions::finite::extremes_fields;
 use quickdb_executor::functions::numeric_display::{NUMERIC_DISPLAY_KEY, QUOTIENT};
 use quickdb_executor::functions::undefined_function;
 use quickdb_executor::functions::variance::{VARIANCE_SCALE, Variance};
@@ -36,10 +38,13 @@ pub enum Typed {
     Avg,
     /// `var_samp` and the like
     Variance(Variance),
+    /// `minmax`
+    Extremes,
 }
 
 static SUM: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| TypedAggregate::udaf(Typed::Sum));
 static AVG: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| TypedAggregate::udaf(Typed::Avg));
+static EXTREMES: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| TypedAggregate::udaf(Typed::Extremes));
 static VARIANCES: LazyLock<Vec<(Variance, Arc<AggregateUDF>)>> = LazyLock::new(|| {
     [Variance::Sample, Variance::Population, Variance::SampleDeviation, Variance::PopulationDeviation]
         .into_iter()
@@ -53,6 +58,7 @@ impl Typed {
         match name {
             "sum" => Some(Typed::Sum),
             "avg" => Some(Typed::Avg),
+            "minmax" => Some(Typed::Extremes),
             "var_samp" | "variance" => Some(Typed::Variance(Variance::Sample)),
             "var_pop" => Some(Typed::Variance(Variance::Population)),
             "stddev_samp" | "stddev" => Some(Typed::Variance(Variance::SampleDeviation)),
@@ -71,6 +77,7 @@ impl Typed {
         match self {
             Typed::Sum => Arc::clone(&SUM),
             Typed::Avg => Arc::clone(&AVG),
+            Typed::Extremes => Arc::clone(&EXTREMES),
             Typed::Variance(variance) => match VARIANCES.iter().find(|(known, _)| *known == variance) {
                 Some((_, function)) => Arc::clone(function),
                 None => TypedAggregate::udaf(self),
@@ -82,6 +89,7 @@ impl Typed {
         match self {
             Typed::Sum => "sum",
             Typed::Avg => "avg",
+            Typed::Extremes => "minmax",
             Typed::Variance(Variance::Sample) => "var_samp",
             Typed::Variance(Variance::Population) => "var_pop",
             Typed::Variance(Variance::SampleDeviation) => "stddev_samp",
@@ -116,6 +124,7 @@ pub fn result_type(argument: &DataType, kind: Typed) -> DataType {
             Typed::Variance(_),
             DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Decimal128(..),
         ) => DataType::Decimal128(38, VARIANCE_SCALE),
+        (Typed::Extremes, value) => DataType::Struct(extremes_fields(value)),
         (_, other) => other.clone(),
     }
 }
@@ -177,6 +186,12 @@ impl AggregateUDFImpl for TypedAggregate {
             }
             DataType::Interval(_) | DataType::Duration(_) if matches!(self.kind, Typed::Sum | Typed::Avg) => {
                 DataType::Interval(IntervalUnit::MonthDayNano)
+            }
+            // Whatever has an order that `min` and `max` know.
+            other
+                if self.kind == Typed::Extremes && (other.is_temporal() || other == &DataType::Utf8View) =>
+            {
+                other.clone()
             }
             _ => return Err(undefined_function(self.kind.name(), arg_types)),
         }])

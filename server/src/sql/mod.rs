@@ -112,7 +112,10 @@ pub fn configure(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     options.execution.skip_physical_aggregate_schema_check = true;
     // No table has records, and what the catalogue has of them loses its qualifiers when it is moved about.
     options.optimizer.enable_leaf_expression_pushdown = false;
-    quickdb_executor::functions::add_to(builder)
+    builder = quickdb_executor::functions::add_to(builder);
+    // Known by name to the planner, and here to the catalogue of functions.
+    builder.aggregate_functions().get_or_insert_default().push(aggregates::Typed::Extremes.function());
+    builder
 }
 
 /// Plans a query; `parameters` are the types that the client declared for `$1`, `$2`, ...

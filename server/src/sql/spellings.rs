@@ -8,10 +8,14 @@
 //! | `.. EXCLUDE NO OTHERS` of a window's frame | nothing, which means the same |
 //! | `TABLE t` for a query | `SELECT * FROM t` |
 //! | `RESET TIME ZONE` | `RESET TimeZone` |
+//! | `(record).*` | `(record).field`, where the field's name is a mark |
 //! | `FROM person*` | `FROM person`: there are no descendants |
 
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+/// Stands for all fields of a record; no client sends the character.
+pub(super) const ALL_FIELDS: &str = "\u{2}*";
 
 /// The tokens in the parser's spelling.
 pub(super) fn respelled(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
@@ -49,6 +53,12 @@ pub(super) fn respelled(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         } else if word(place, "reset") && word(place + 1, "time") && word(place + 2, "zone") {
             changes.extend(next.map(|next| (next, Change::Becomes(Token::make_word("TimeZone", None)))));
             changes.extend(solid.get(place + 2).map(|zone| (*zone, Change::Goes)));
+        } else if at(place) == Some(&Token::RParen)
+            && at(place + 1) == Some(&Token::Period)
+            && at(place + 2) == Some(&Token::Mul)
+        {
+            let all = Token::make_word(ALL_FIELDS, Some('"'));
+            changes.extend(solid.get(place + 2).map(|star| (*star, Change::Becomes(all))));
         } else if word(place, "between") && word(place + 1, "symmetric") {
             changes.extend(next.map(|next| (next, Change::Becomes(Token::DoubleExclamationMark))));
         } else if word(place, "exclude") && word(place + 1, "no") && word(place + 2, "others") {

@@ -10,6 +10,7 @@
 //! | `avg(interval)` | `sum(...) / count(...)` |
 //! | `var_samp(int or numeric)` and its like | `exact_variance(sum(x), sum(x * x), count(x), which)` |
 //! | `var_samp(float)` and its like | DataFusion's own |
+//! | `minmax(x)` | `extremes_record(min(x), max(x))`, of a float where it is finite |
 //! | `bool_or`, `bool_and` over a frame that begins at a row | `max`, `min`, which can forget rows |
 //!
 //! A call of [`named_apart`] gave an aggregate a name of its own, and ends here.
@@ -40,6 +41,7 @@ use quickdb_executor::error::{ErrorKind, ExecError};
 use quickdb_executor::functions::apart::named_apart;
 use quickdb_executor::functions::arithmetic::Arithmetic;
 use quickdb_executor::functions::average::{average_scale, average_udf};
+use quickdb_executor::functions::finite::{extremes_record_udf, finite_or_null_udf};
 use quickdb_executor::functions::variance::{Variance, exact_variance_udf};
 
 use crate::sql::aggregates::{Typed, result_type, summed_as};
@@ -187,6 +189,17 @@ impl Parts {
         let summed = summed_as(&input, kind);
         let widened = if summed == input { argument.clone() } else { cast(argument.clone(), &summed) };
         match (kind, &input) {
+            (Typed::Extremes, _) => {
+                let finite = if matches!(input, DataType::Float32 | DataType::Float64) {
+                    Expr::ScalarFunction(ScalarFunction::new_udf(finite_or_null_udf(), vec![argument]))
+                } else {
+                    argument
+                };
+                let least = self.compute(build(min_udaf(), finite.clone()));
+                let greatest = self.compute(build(max_udaf(), finite));
+                let record = ScalarFunction::new_udf(extremes_record_udf(), vec![least, greatest]);
+                Ok(Expr::ScalarFunction(record))
+            }
             (Typed::Sum, DataType::Float32) => {
                 let sum = self.compute(build(sum_udaf(), widened));
                 Ok(cast(sum, &DataType::Float32))

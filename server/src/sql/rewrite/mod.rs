@@ -1,7 +1,8 @@
 //! The syntax tree in PostgreSQL's meaning, before DataFusion plans it.
 //!
 //! ```text
-//! names ─▶ system columns ─▶ joins with USING ─▶ sets ─▶ relations ─▶ laterals ─▶ subqueries
+//! named arguments ─▶ records ─▶ names ─▶ system columns ─▶ joins with USING ─▶ sets ─▶ relations ─▶ laterals
+//!   ─▶ subqueries
 //!   ─▶ expressions and literals
 //! ```
 //!
@@ -14,8 +15,10 @@ mod checks;
 pub mod expressions;
 pub mod laterals;
 pub mod literals;
+mod named_arguments;
 pub mod names;
 mod operators;
+mod records;
 pub mod relations;
 mod row_membership;
 mod rows;
@@ -61,6 +64,8 @@ pub fn rewrite(
 ) -> Result<(), PgError> {
     check_distinct(statement, source)?;
     checks::check(statement, source)?;
+    named_arguments::place(statement, source)?;
+    records::expand(statement, source)?;
     let mut names = names::OutputNames::new(uniqueness);
     let _ = VisitMut::visit(statement, &mut names);
     let _ = VisitMut::visit(statement, &mut ties::Ties);

@@ -25,7 +25,7 @@ use super::relations::{query, select_all};
 use super::{folded, row_membership, sets, unnested};
 
 /// Aggregates by name: a subquery whose value is one of them without GROUP BY has one row.
-const AGGREGATES: [&str; 50] = [
+const AGGREGATES: [&str; 51] = [
     "any_value",
     "approx_distinct",
     "approx_median",
@@ -75,6 +75,7 @@ const AGGREGATES: [&str; 50] = [
     "var_samp",
     "variance",
     "histogram",
+    "histogram2d",
     "minmax",
 ];
 
