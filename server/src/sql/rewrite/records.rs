@@ -7,9 +7,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, Cte, Expr, Ident, ObjectName, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    SetExpr, Spanned, Statement, TableFactor, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    SetExpr, Statement, TableFactor, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
-use quickdb_executor::error::ErrorKind;
 
 use super::laterals::relation_names;
 use super::names::output_name;
@@ -92,7 +91,7 @@ impl VisitorMut for Records<'_> {
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
         let Expr::CompoundFieldAccess { access_chain, .. } = expr else { return ControlFlow::Continue(()) };
         let Some(star) = access_chain.iter().find_map(star) else { return ControlFlow::Continue(()) };
-        let start = star.span().start;
+        let start = star.span.start;
         let error = PgError::unsupported("the fields of this record by *")
             .hint("Name them: (record).field.")
             .at(char_position(self.source, start.line, start.column));
