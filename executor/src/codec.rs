@@ -9,6 +9,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::{internal_datafusion_err, internal_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
+use datafusion::logical_expr::WindowUDF;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::{
@@ -18,6 +19,7 @@ use datafusion_proto::protobuf;
 use prost::Message;
 use quickdb_storage::{ShardId, TableId};
 
+use crate::functions::excluding::Excluding;
 use crate::fused::{ShardAggregateExec, as_aggregate};
 use crate::scan::{ScanTarget, ShardRef, ShardScanExec};
 use crate::tail::Tail;
@@ -129,6 +131,17 @@ impl PhysicalExtensionCodec for QuickdbCodec {
             return internal_err!("{} is no plan node of quickdb", node.name());
         };
         NodeMessage { node: Some(node) }.encode(buf).map_err(|error| malformed(&error.to_string()))
+    }
+
+    fn try_encode_udwf(&self, function: &WindowUDF, buf: &mut Vec<u8>) -> Result<()> {
+        if let Some(excluding) = function.inner().downcast_ref::<Excluding>() {
+            buf.extend(excluding.encode());
+        }
+        Ok(())
+    }
+
+    fn try_decode_udwf(&self, name: &str, buf: &[u8]) -> Result<Arc<WindowUDF>> {
+        Excluding::decode(name, buf).ok_or_else(|| malformed("an unknown window function"))
     }
 }
 

@@ -52,6 +52,10 @@ error_kinds! {
     InvalidDatetime,
     /// A date, time or interval beyond its range.
     DatetimeOutOfRange,
+    /// A field of an interval beyond its range.
+    IntervalFieldOverflow,
+    /// An offset from UTC that no zone can have.
+    ZoneDisplacement,
     /// A subquery that must give one row gave more.
     CardinalityViolation,
     /// An argument outside what the function takes.

@@ -24,6 +24,7 @@ mod column_test;
 mod columns;
 mod compaction;
 pub mod cpu;
+pub mod datetime;
 pub mod error;
 pub mod float_extremes;
 pub mod functions;

@@ -11,6 +11,10 @@ extensions_options! {
     pub struct SessionOptions {
         /// Zone of `timestamp with time zone` values in casts, functions and text.
         pub time_zone: String, default = "UTC".to_owned()
+        /// How dates and timestamps are written, and in which order their fields are read, as SHOW prints it.
+        pub date_style: String, default = "ISO, MDY".to_owned()
+        /// How intervals are written, as SHOW prints it.
+        pub interval_style: String, default = "postgres".to_owned()
     }
 }
 
@@ -18,9 +22,14 @@ impl ConfigExtension for SessionOptions {
     const PREFIX: &'static str = "quickdb";
 }
 
-/// Sets the zone of a client's session for its tasks on the workers of a cluster.
-pub fn set_time_zone(options: &mut ConfigOptions, zone: &str) {
+/// Sets what a client's session has chosen, for plans here and for its tasks on the workers of a cluster.
+pub fn set_styles(options: &mut ConfigOptions, time_zone: &str, date_style: &str, interval_style: &str) {
+    if options.extensions.get::<SessionOptions>().is_none() {
+        options.extensions.insert(SessionOptions::default());
+    }
     if let Some(session) = options.extensions.get_mut::<SessionOptions>() {
-        zone.clone_into(&mut session.time_zone);
+        time_zone.clone_into(&mut session.time_zone);
+        date_style.clone_into(&mut session.date_style);
+        interval_style.clone_into(&mut session.interval_style);
     }
 }

@@ -22,6 +22,7 @@ use tracing::{error, info};
 
 use crate::cluster::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES, WorkerChannels};
 use crate::codec::QuickdbCodec;
+use crate::datetime::TimeZone;
 use crate::session::SessionOptions;
 use crate::shard_service::ShardService;
 use crate::store::ShardStore;
@@ -160,8 +161,11 @@ fn worker_session(
     let config = builder.config().get_or_insert_default();
     config.set_extension(store);
     let options = config.options_mut();
-    options.execution.time_zone =
-        options.extensions.get::<SessionOptions>().map(|session| session.time_zone.clone());
+    options.execution.time_zone = options
+        .extensions
+        .get::<SessionOptions>()
+        .and_then(|session| TimeZone::parse(&session.time_zone))
+        .map(|zone| zone.arrow_name());
     let builder = crate::functions::add_to(builder);
     Ok(builder.build())
 }

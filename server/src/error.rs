@@ -36,6 +36,8 @@ impl SqlState {
             ErrorKind::InvalidText => "22P02",
             ErrorKind::InvalidDatetime => "22007",
             ErrorKind::DatetimeOutOfRange => "22008",
+            ErrorKind::IntervalFieldOverflow => "22015",
+            ErrorKind::ZoneDisplacement => "22009",
             ErrorKind::CardinalityViolation => "21000",
             ErrorKind::InvalidParameter => "22023",
             ErrorKind::NullNotAllowed => "22004",

@@ -13,6 +13,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{Query, SetExpr, Statement as Ast};
 use pgwire::api::Type;
 use pgwire::messages::response::TransactionStatus;
+use quickdb_executor::datetime::TimeZone;
 
 use crate::activity::{Activity, Live};
 use crate::catalogue::CatalogueSnapshot;
@@ -314,8 +315,10 @@ impl Session {
         builder.scalar_functions().get_or_insert_default().extend(functions);
         let zone = self.settings.value("TimeZone").to_owned();
         let options = builder.config().get_or_insert_default().options_mut();
-        quickdb_executor::session::set_time_zone(options, &zone);
-        options.execution.time_zone = Some(zone);
+        let [date_style, interval_style] =
+            ["DateStyle", "IntervalStyle"].map(|name| self.settings.value(name).to_owned());
+        quickdb_executor::session::set_styles(options, &zone, &date_style, &interval_style);
+        options.execution.time_zone = TimeZone::parse(&zone).map(|zone| zone.arrow_name());
         let state = builder.build();
         let facts = sql::SessionFacts {
             search_path: self.system.search_path(),

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use quickdb_executor::datetime::TimeZone;
+
 use crate::error::{PgError, SqlState};
 use crate::pg_catalog::{BuiltinSetting, setting, settings, shown};
 
@@ -320,23 +322,10 @@ fn client_encoding(value: &str) -> Option<String> {
 /// A zone's full name in its own spelling, or a fixed offset as PostgreSQL writes it back.
 fn time_zone(value: &str) -> Option<String> {
     let value = value.trim();
-    if value.eq_ignore_ascii_case("default") || value.eq_ignore_ascii_case("local") {
+    if value.eq_ignore_ascii_case("default") {
         return Some("UTC".to_owned());
     }
-    if let Some(zone) = chrono_tz::TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(value)) {
-        return Some(zone.name().to_owned());
-    }
-    let hours: f64 = value.parse().ok().filter(|hours: &f64| hours.abs() <= 14.0)?;
-    let minutes = (hours * 60.0).round();
-    // POSIX spelling: the sign says how far UTC is ahead of local time, so it is the other way round.
-    let sign = if minutes < 0.0 { '-' } else { '+' };
-    let posix = if minutes < 0.0 { '+' } else { '-' };
-    let (h, m) = ((minutes.abs() / 60.0).floor(), minutes.abs() % 60.0);
-    Some(if m == 0.0 {
-        format!("<{sign}{h:02}>{posix}{h:02}")
-    } else {
-        format!("<{sign}{h:02}:{m:02}>{posix}{h:02}:{m:02}")
-    })
+    TimeZone::parse(value).map(|zone| zone.name().to_owned())
 }
 
 /// `ISO`, `ISO, DMY`, `German`: style and field order, each kept where the other alone is given.

@@ -159,6 +159,10 @@ fn value_text(values: &[Expr]) -> Result<Option<String>, PgError> {
             Expr::Identifier(word) => fold(word),
             Expr::CompoundIdentifier(words) => words.iter().map(fold).collect::<Vec<_>>().join("."),
             Expr::Value(value) => literal(value)?,
+            Expr::Interval(interval) => match interval.value.as_ref() {
+                Expr::Value(value) => format!("interval '{}'", literal(value)?),
+                other => return Err(not_a_value(other)),
+            },
             Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match expr.as_ref() {
                 Expr::Value(value) => format!("-{}", literal(value)?),
                 other => return Err(not_a_value(other)),
@@ -192,6 +196,11 @@ fn assign(session: &mut Session, set: &Set) -> Result<Outcome, PgError> {
     let (name, value, local) = match set {
         Set::SingleAssignment { scope, variable, values, .. } => {
             (object_name(variable), value_text(values)?, matches!(scope, Some(ContextModifier::Local)))
+        }
+        Set::SetTimeZone { local, value: Expr::Identifier(word) }
+            if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("local") =>
+        {
+            ("TimeZone".to_owned(), None, *local)
         }
         Set::SetTimeZone { local, value } => {
             ("TimeZone".to_owned(), value_text(std::slice::from_ref(value))?, *local)

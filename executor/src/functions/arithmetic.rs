@@ -20,6 +20,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF};
 
+use crate::datetime::DateTimeSettings;
 use crate::error::ErrorKind;
 use crate::functions::function::{Function, error, internal, is_float, is_int, is_numeric, is_text};
 use crate::functions::numeric_display::{NATURAL, NUMERIC_DISPLAY_KEY, QUOTIENT};
@@ -271,7 +272,8 @@ fn evaluate(op: Arithmetic, args: &ScalarFunctionArgs) -> Result<ColumnarValue> 
     let data_type = left.data_type();
     let result: ArrayRef = match &data_type {
         _ if !is_number(&left.data_type()) || !is_number(&right.data_type()) => {
-            temporal::evaluate(op, left_datum, right_datum)?
+            let settings = DateTimeSettings::of(&args.config_options);
+            temporal::evaluate(op, left_datum, right_datum, &settings.time_zone)?
         }
         DataType::Decimal128(..) => decimal::evaluate(op, left_datum, right_datum, args.return_type())?,
         DataType::Float32 | DataType::Float64 => float(op, left_datum, right_datum)?,

@@ -11,8 +11,8 @@
 //! | float to `numeric` | 15 significant digits (6 from `real`), as PostgreSQL |
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use datafusion::arrow::array::timezone::Tz;
 use datafusion::arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryViewArray, BooleanArray, Decimal128Array,
     PrimitiveArray, StringViewArray,
@@ -23,20 +23,26 @@ use datafusion::arrow::datatypes::{
     IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
 };
 use datafusion::common::{Result, ScalarValue};
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, Volatility};
 
+use crate::datetime::calendar::{
+    DATE_INFINITY, DATE_MINUS_INFINITY, MICROS_PER_DAY, TIMESTAMP_INFINITY, TIMESTAMP_MINUS_INFINITY,
+    split_micros,
+};
+use crate::datetime::input::{parse_date, parse_time, parse_timestamp, parse_timestamptz};
+use crate::datetime::{DateTimeSettings, IntervalField, parse_interval};
 use crate::error::ErrorKind;
 use crate::functions::arithmetic::{out_of_range, signed};
-use crate::functions::calendar::split_micros;
 use crate::functions::decimal::{as_decimal, rescale};
 use crate::functions::function::{
     Function, arg, error, internal, is_float, is_int, is_numeric, is_text, over_arrays,
 };
+use crate::functions::input;
 use crate::functions::numeric_display::{NATURAL, NUMERIC_DISPLAY_KEY, QUOTIENT};
-use crate::functions::temporal::{INTERVAL, MICROS_PER_DAY, TIME};
-use crate::functions::text_of::text_of;
+use crate::functions::temporal::{INTERVAL, TIME};
+use crate::functions::text_of::text_in;
 use crate::functions::type_names::{timestamp, timestamptz};
-use crate::functions::{datetime_input, input, interval_input};
 
 /// Digits after the point of a `numeric` that nothing gave a scale: of a float, or of text that is no literal.
 pub const NATURAL_SCALE: i8 = 16;
@@ -70,8 +76,7 @@ pub fn cast_function_name(to: &DataType) -> Option<&'static str> {
 /// Whether DataFusion's own cast between the types gives what PostgreSQL gives.
 pub fn is_plain_cast(from: &DataType, to: &DataType) -> bool {
     use DataType::{
-        BinaryView, Boolean, Date32, Decimal128, Float32, Float64, Int16, Int32, Int64, Timestamp, Utf8,
-        Utf8View,
+        BinaryView, Boolean, Decimal128, Float32, Float64, Int16, Int32, Int64, Timestamp, Utf8, Utf8View,
     };
     match (from, to) {
         (from, to) if from == to => true,
@@ -88,7 +93,6 @@ pub fn is_plain_cast(from: &DataType, to: &DataType) -> bool {
             s2 >= s1 && i16::from(*p2) - i16::from(*s2) >= i16::from(*p1) - i16::from(*s1)
         }
         (Decimal128(..), Float64) => true,
-        (Date32, Timestamp(_, None)) => true,
         (Timestamp(_, a), Timestamp(_, b)) if a.is_some() == b.is_some() => true,
         (Boolean, Int32) | (BinaryView | DataType::Binary, BinaryView | DataType::Binary) => true,
         (
@@ -221,15 +225,22 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             "cast_text",
             |types| Some(types.to_vec()),
             |_, _| Ok(DataType::Utf8View),
-            |args| over_arrays(args, |arrays| to_text(arg(arrays, 0)?)),
+            |args| {
+                let settings = DateTimeSettings::of(&args.config_options);
+                over_arrays(args, |arrays| to_text(arg(arrays, 0)?, &settings))
+            },
         )
         .cast("text")
+        .volatility(Volatility::Stable)
         .udf(),
         Function::new(
             "cast_date",
             datetime_source,
             |_, _| Ok(DataType::Date32),
-            |args| over_arrays(args, |arrays| to_date(arg(arrays, 0)?)),
+            |args| {
+                let settings = DateTimeSettings::of(&args.config_options);
+                over_arrays(args, |arrays| to_date(arg(arrays, 0)?, &settings))
+            },
         )
         .cast("date")
         .volatility(Volatility::Stable)
@@ -239,8 +250,8 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             datetime_source,
             |_, _| Ok(timestamp()),
             |args| {
-                let zone = session_zone(args);
-                over_arrays(args, |arrays| to_timestamp(arg(arrays, 0)?, zone))
+                let settings = DateTimeSettings::of(&args.config_options);
+                over_arrays(args, |arrays| to_timestamp(arg(arrays, 0)?, &settings))
             },
         )
         .cast("timestamp without time zone")
@@ -251,8 +262,8 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             datetime_source,
             |_, _| Ok(timestamptz()),
             |args| {
-                let zone = session_zone(args);
-                over_arrays(args, |arrays| to_timestamptz(arg(arrays, 0)?, zone))
+                let settings = DateTimeSettings::of(&args.config_options);
+                over_arrays(args, |arrays| to_timestamptz(arg(arrays, 0)?, &settings))
             },
         )
         .cast("timestamp with time zone")
@@ -270,9 +281,13 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                 _ => None,
             },
             |_, _| Ok(TIME),
-            |args| over_arrays(args, |arrays| to_time(arg(arrays, 0)?)),
+            |args| {
+                let settings = DateTimeSettings::of(&args.config_options);
+                over_arrays(args, |arrays| to_time(arg(arrays, 0)?, &settings))
+            },
         )
         .cast("time without time zone")
+        .volatility(Volatility::Stable)
         .udf(),
         Function::new(
             "cast_interval",
@@ -283,13 +298,18 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                 }
                 [DataType::Time32(_) | DataType::Time64(_)] => Some(vec![TIME]),
                 [DataType::Interval(_) | DataType::Duration(_)] => Some(vec![INTERVAL]),
+                [DataType::Interval(_), unit] if is_text(unit) => Some(vec![INTERVAL, DataType::Utf8View]),
                 [DataType::Null, ..] => Some(types.to_vec()),
                 _ => None,
             },
             |_, _| Ok(INTERVAL),
-            |args| over_arrays(args, to_interval),
+            |args| {
+                let settings = DateTimeSettings::of(&args.config_options);
+                over_arrays(args, |arrays| to_interval(arrays, &settings))
+            },
         )
         .cast("interval")
+        .volatility(Volatility::Stable)
         .udf(),
         Function::new(
             "cast_bytea",
@@ -320,15 +340,10 @@ fn datetime_source(types: &[DataType]) -> Option<Vec<DataType>> {
     }
 }
 
-/// The zone of `SET TimeZone`, UTC where there is none.
-pub(crate) fn session_zone(args: &ScalarFunctionArgs) -> Tz {
-    let name = args.config_options.execution.time_zone.clone();
-    name.and_then(|name| datetime_input::parse_zone(&name).ok()).unwrap_or_else(utc)
-}
-
-#[expect(clippy::expect_used, reason = "the offset is a constant")]
-pub(crate) fn utc() -> Tz {
-    "+00:00".parse().expect("a constant offset parses")
+/// What `now` and `today` mean in text.
+fn now_micros() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+    i64::try_from(now).unwrap_or(0)
 }
 
 /// Applies `convert` to the valid values of a text array.
@@ -537,67 +552,102 @@ fn float_to_numeric(value: f64, significant: usize, scale: i8) -> Result<i128> {
     input::parse_numeric(&format!("{value:.*e}", significant - 1), scale)
 }
 
-fn to_text(array: &ArrayRef) -> Result<ArrayRef> {
+fn to_text(array: &ArrayRef, settings: &DateTimeSettings) -> Result<ArrayRef> {
     if is_text(array.data_type()) {
         return Ok(arrow_cast(array, &DataType::Utf8View)?);
     }
     let values: StringViewArray =
-        (0..array.len()).map(|row| text_of(array.as_ref(), row)).collect::<Result<_>>()?;
+        (0..array.len()).map(|row| text_in(array.as_ref(), row, settings)).collect::<Result<_>>()?;
     Ok(Arc::new(values))
 }
 
-fn to_date(array: &ArrayRef) -> Result<ArrayRef> {
+/// The day of a local moment; infinities have one of their own.
+fn day_of(micros: i64) -> i32 {
+    match micros {
+        TIMESTAMP_INFINITY => DATE_INFINITY,
+        TIMESTAMP_MINUS_INFINITY => DATE_MINUS_INFINITY,
+        micros => i32::try_from(split_micros(micros).0).unwrap_or(DATE_INFINITY),
+    }
+}
+
+/// Midnight of a day, where timestamps reach so far.
+fn midnight(days: i32) -> Result<i64> {
+    match days {
+        DATE_INFINITY => Ok(TIMESTAMP_INFINITY),
+        DATE_MINUS_INFINITY => Ok(TIMESTAMP_MINUS_INFINITY),
+        days => i64::from(days)
+            .checked_mul(MICROS_PER_DAY)
+            .ok_or_else(|| error(ErrorKind::DatetimeOutOfRange, "date out of range for timestamp")),
+    }
+}
+
+fn to_date(array: &ArrayRef, settings: &DateTimeSettings) -> Result<ArrayRef> {
+    let now = now_micros();
     match array.data_type() {
         data_type if is_text(data_type) => {
-            Ok(Arc::new(from_text::<Date32Type>(array, datetime_input::parse_date)?))
+            Ok(Arc::new(from_text::<Date32Type>(array, |text| Ok(parse_date(text, settings, now)?))?))
         }
-        DataType::Timestamp(..) => {
+        DataType::Timestamp(_, zoned) => {
+            let zoned = zoned.is_some();
             let dates: PrimitiveArray<Date32Type> = array
                 .as_primitive::<TimestampMicrosecondType>()
-                .unary(|micros| i32::try_from(split_micros(micros).0).unwrap_or(i32::MAX));
+                .unary(|micros| day_of(if zoned { settings.time_zone.to_local(micros) } else { micros }));
             Ok(Arc::new(dates))
         }
         _ => Ok(arrow_cast(array, &DataType::Date32)?),
     }
 }
 
-fn to_timestamp(array: &ArrayRef, zone: Tz) -> Result<ArrayRef> {
-    match array.data_type() {
+fn to_timestamp(array: &ArrayRef, settings: &DateTimeSettings) -> Result<ArrayRef> {
+    let now = now_micros();
+    let moments: PrimitiveArray<TimestampMicrosecondType> = match array.data_type() {
         data_type if is_text(data_type) => {
-            Ok(Arc::new(from_text::<TimestampMicrosecondType>(array, datetime_input::parse_timestamp)?))
+            from_text(array, |text| Ok(parse_timestamp(text, settings, now)?))?
         }
         DataType::Timestamp(_, Some(_)) => {
-            let local: PrimitiveArray<TimestampMicrosecondType> = array
-                .as_primitive::<TimestampMicrosecondType>()
-                .unary(|utc| utc + i64::from(datetime_input::offset_at(utc, zone)) * 1_000_000);
-            Ok(Arc::new(local))
+            array.as_primitive::<TimestampMicrosecondType>().unary(|utc| settings.time_zone.to_local(utc))
         }
-        _ => Ok(arrow_cast(array, &timestamp())?),
-    }
+        DataType::Date32 => array.as_primitive::<Date32Type>().try_unary(midnight)?,
+        _ => return Ok(arrow_cast(array, &timestamp())?),
+    };
+    Ok(Arc::new(moments))
 }
 
-fn to_timestamptz(array: &ArrayRef, zone: Tz) -> Result<ArrayRef> {
+fn to_timestamptz(array: &ArrayRef, settings: &DateTimeSettings) -> Result<ArrayRef> {
+    let now = now_micros();
+    let zone = &settings.time_zone;
     let instants: PrimitiveArray<TimestampMicrosecondType> = match array.data_type() {
         data_type if is_text(data_type) => {
-            from_text(array, |text| datetime_input::parse_timestamptz(text, zone))?
+            from_text(array, |text| Ok(parse_timestamptz(text, settings, now)?))?
         }
-        DataType::Timestamp(_, None) => array
-            .as_primitive::<TimestampMicrosecondType>()
-            .unary(|local| datetime_input::to_utc(local, zone)),
-        DataType::Date32 => array
-            .as_primitive::<Date32Type>()
-            .unary(|days| datetime_input::to_utc(i64::from(days) * MICROS_PER_DAY, zone)),
+        DataType::Timestamp(_, None) => {
+            array.as_primitive::<TimestampMicrosecondType>().unary(|local| zone.to_utc(local))
+        }
+        DataType::Date32 => {
+            array.as_primitive::<Date32Type>().try_unary::<_, TimestampMicrosecondType, DataFusionError>(
+                |days| Ok(zone.to_utc(midnight(days)?)),
+            )?
+        }
         _ => return Ok(arrow_cast(array, &timestamptz())?),
     };
     Ok(Arc::new(instants.with_timezone("UTC")))
 }
 
-fn to_time(array: &ArrayRef) -> Result<ArrayRef> {
+fn to_time(array: &ArrayRef, settings: &DateTimeSettings) -> Result<ArrayRef> {
+    let now = now_micros();
+    if matches!(array.data_type(), DataType::Timestamp(..)) {
+        let zoned = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
+        // An infinite moment has no time of day.
+        let time = |micros| match micros {
+            TIMESTAMP_INFINITY | TIMESTAMP_MINUS_INFINITY => None,
+            micros => Some(split_micros(if zoned { settings.time_zone.to_local(micros) } else { micros }).1),
+        };
+        let times: PrimitiveArray<Time64MicrosecondType> =
+            array.as_primitive::<TimestampMicrosecondType>().unary_opt(time);
+        return Ok(Arc::new(times));
+    }
     let times: PrimitiveArray<Time64MicrosecondType> = match array.data_type() {
-        data_type if is_text(data_type) => from_text(array, datetime_input::parse_time)?,
-        DataType::Timestamp(..) => {
-            array.as_primitive::<TimestampMicrosecondType>().unary(|micros| split_micros(micros).1)
-        }
+        data_type if is_text(data_type) => from_text(array, |text| Ok(parse_time(text, settings, now)?))?,
         DataType::Interval(_) => array
             .as_primitive::<IntervalMonthDayNanoType>()
             .unary(|interval| (interval.nanoseconds / 1_000).rem_euclid(MICROS_PER_DAY)),
@@ -606,24 +656,28 @@ fn to_time(array: &ArrayRef) -> Result<ArrayRef> {
     Ok(Arc::new(times))
 }
 
-fn to_interval(arrays: &[ArrayRef]) -> Result<ArrayRef> {
+fn to_interval(arrays: &[ArrayRef], settings: &DateTimeSettings) -> Result<ArrayRef> {
     let array = arg(arrays, 0)?;
-    match array.data_type() {
+    let words = arrays.get(1).map(texts).transpose()?;
+    let field = words.as_ref().and_then(|words| IntervalField::named(words.iter().next().flatten()?));
+    let intervals: PrimitiveArray<IntervalMonthDayNanoType> = match array.data_type() {
         data_type if is_text(data_type) => {
-            let units = arrays.get(1).map(texts).transpose()?;
-            let unit = units.as_ref().and_then(|units| units.iter().next().flatten());
-            Ok(Arc::new(from_text::<IntervalMonthDayNanoType>(array, |text| {
-                let interval = interval_input::parse_interval(text, unit.unwrap_or("second"))?;
-                Ok(unit.map_or(interval, |unit| interval_input::truncated(interval, unit)))
-            })?))
+            from_text(array, |text| Ok(parse_interval(text, settings, field)?.to_arrow()?))?
         }
-        DataType::Time64(_) => {
-            let nanos = |micros| IntervalMonthDayNano::new(0, 0, micros * 1_000);
-            let times = array.as_primitive::<Time64MicrosecondType>();
-            Ok(Arc::new(times.unary::<_, IntervalMonthDayNanoType>(nanos)))
+        DataType::Time64(_) => array
+            .as_primitive::<Time64MicrosecondType>()
+            .unary(|micros| IntervalMonthDayNano::new(0, 0, micros * 1_000)),
+        _ => {
+            let array = arrow_cast(array, &INTERVAL)?;
+            let Some(field) = field else { return Ok(array) };
+            array
+                .as_primitive::<IntervalMonthDayNanoType>()
+                .try_unary::<_, IntervalMonthDayNanoType, DataFusionError>(|interval| {
+                    Ok(field.truncate(interval.into()).to_arrow()?)
+                })?
         }
-        _ => Ok(arrow_cast(array, &INTERVAL)?),
-    }
+    };
+    Ok(Arc::new(intervals))
 }
 
 fn to_bytea(array: &ArrayRef) -> Result<ArrayRef> {

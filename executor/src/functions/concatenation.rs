@@ -6,12 +6,13 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringViewArray, String
 use datafusion::arrow::compute::cast as arrow_cast;
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::Result;
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{ScalarUDF, Volatility};
 
+use crate::datetime::DateTimeSettings;
 use crate::error::ErrorKind;
 use crate::functions::cast::texts;
 use crate::functions::function::{Function, arg, error, is_int, is_text, over_arrays};
-use crate::functions::text_of::text_of;
+use crate::functions::text_of::text_in;
 
 /// All of them.
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
@@ -20,8 +21,12 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             "concat",
             |types| if types.is_empty() { None } else { Some(types.to_vec()) },
             |_, _| Ok(DataType::Utf8View),
-            |args| over_arrays(args, |arrays| Ok(Arc::new(joined(arrays, None)?) as ArrayRef)),
+            |args| {
+                let settings = DateTimeSettings::of(&args.config_options);
+                over_arrays(args, |arrays| Ok(Arc::new(joined(arrays, None, &settings)?) as ArrayRef))
+            },
         )
+        .volatility(Volatility::Stable)
         .udf(),
         Function::new(
             "concat_ws",
@@ -31,12 +36,15 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             },
             |_, _| Ok(DataType::Utf8View),
             |args| {
+                let settings = DateTimeSettings::of(&args.config_options);
                 over_arrays(args, |arrays| {
                     let separators = texts(arg(arrays, 0)?)?;
-                    Ok(Arc::new(joined(arrays.get(1..).unwrap_or(&[]), Some(&separators))?) as ArrayRef)
+                    let parts = arrays.get(1..).unwrap_or(&[]);
+                    Ok(Arc::new(joined(parts, Some(&separators), &settings)?) as ArrayRef)
                 })
             },
         )
+        .volatility(Volatility::Stable)
         .udf(),
         Function::new(
             "substr",
@@ -59,7 +67,11 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
 }
 
 /// The arguments of each row after one another; NULLs are left out, a NULL separator gives NULL.
-fn joined(arrays: &[ArrayRef], separators: Option<&StringViewArray>) -> Result<StringViewArray> {
+fn joined(
+    arrays: &[ArrayRef],
+    separators: Option<&StringViewArray>,
+    settings: &DateTimeSettings,
+) -> Result<StringViewArray> {
     let rows = arrays.first().map_or(0, |array| array.len());
     let mut builder = StringViewBuilder::with_capacity(rows);
     for row in 0..rows {
@@ -70,7 +82,7 @@ fn joined(arrays: &[ArrayRef], separators: Option<&StringViewArray>) -> Result<S
         let mut text = String::new();
         let mut first = true;
         for array in arrays {
-            let Some(part) = output(array, row)? else { continue };
+            let Some(part) = output(array, row, settings)? else { continue };
             if let Some(separators) = separators
                 && !first
             {
@@ -85,8 +97,8 @@ fn joined(arrays: &[ArrayRef], separators: Option<&StringViewArray>) -> Result<S
 }
 
 /// What the type's output function gives, which for booleans is one letter.
-fn output(array: &ArrayRef, row: usize) -> Result<Option<String>> {
-    let text = text_of(array.as_ref(), row)?;
+fn output(array: &ArrayRef, row: usize, settings: &DateTimeSettings) -> Result<Option<String>> {
+    let text = text_in(array.as_ref(), row, settings)?;
     if array.data_type() == &DataType::Boolean {
         return Ok(text.map(|text| text.chars().take(1).collect()));
     }

@@ -7,9 +7,10 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 
+use crate::datetime::DateTimeSettings;
 use crate::error::{ErrorKind, ExecError};
 use crate::functions::quoting::{quote, quote_literal};
-use crate::functions::text_of::text_of;
+use crate::functions::text_of::text_in;
 
 /// `format` as DataFusion calls it.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -39,9 +40,11 @@ impl ScalarUDFImpl for Format {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = args.args.iter().map(|argument| argument.to_array(args.number_rows));
         let arrays = arrays.collect::<Result<Vec<_>>>()?;
+        let settings = DateTimeSettings::of(&args.config_options);
         let mut builder = StringViewBuilder::with_capacity(args.number_rows);
         for row in 0..args.number_rows {
-            let texts = arrays.iter().map(|array| text_of(array, row)).collect::<Result<Vec<_>>>()?;
+            let texts =
+                arrays.iter().map(|array| text_in(array, row, &settings)).collect::<Result<Vec<_>>>()?;
             builder.append_option(match texts.split_first() {
                 Some((Some(template), arguments)) => Some(format(template, arguments)?),
                 _ => None,

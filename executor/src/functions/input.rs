@@ -1,6 +1,6 @@
 //! Text to values, by the rules of PostgreSQL's input functions.
 //!
-//! Dates, times and intervals are in [`datetime_input`](super::datetime_input).
+//! Dates, times and intervals are in [`datetime`](crate::datetime).
 
 use datafusion::common::Result;
 use datafusion::error::DataFusionError;

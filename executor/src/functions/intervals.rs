@@ -9,9 +9,10 @@ use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalMonth
 use datafusion::common::Result;
 use datafusion::logical_expr::{ScalarFunctionArgs, ScalarUDF};
 
+use crate::datetime::calendar::MICROS_PER_DAY;
 use crate::functions::by_row::{numerics, values};
 use crate::functions::function::Function;
-use crate::functions::temporal::{INTERVAL, MICROS_PER_DAY, NANOS_PER_MICRO, interval_range};
+use crate::functions::temporal::{INTERVAL, NANOS_PER_MICRO, interval_range};
 
 const DAYS_PER_MONTH: i64 = 30;
 const NANOS_PER_DAY: i64 = MICROS_PER_DAY * NANOS_PER_MICRO;
@@ -62,7 +63,7 @@ fn each(
 }
 
 /// Nanoseconds, with months of 30 days.
-fn length(interval: IntervalMonthDayNano) -> i128 {
+pub(crate) fn length(interval: IntervalMonthDayNano) -> i128 {
     let days = i128::from(interval.months) * i128::from(DAYS_PER_MONTH) + i128::from(interval.days);
     days * i128::from(NANOS_PER_DAY) + i128::from(interval.nanoseconds)
 }

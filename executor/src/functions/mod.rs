@@ -20,35 +20,38 @@ mod arrays;
 pub mod average;
 mod bits;
 mod by_row;
-pub mod calendar;
 pub mod cast;
 mod concatenation;
 mod date_fields;
 mod date_format;
 mod date_parse;
-pub mod datetime_input;
+mod date_trunc;
 pub mod decimal;
+pub mod excluding;
 pub mod finite;
 mod format;
 mod function;
 pub(crate) mod histograms;
 pub mod input;
-pub mod interval_input;
 pub mod intervals;
 mod introspection;
 mod json_build;
 mod letters;
 mod like_escape;
 mod moments;
+mod number_format;
 pub mod numeric_display;
 mod ordered_set;
 pub mod output;
+mod pictures;
 mod powers;
 pub mod quoting;
 mod regular_expressions;
 mod rounding;
 mod series;
 pub mod single_value;
+mod spans;
+mod string_agg;
 mod subscripts;
 mod temporal;
 pub mod text_of;
@@ -56,6 +59,7 @@ mod texts;
 pub mod type_names;
 pub mod variance;
 mod whole_numbers;
+mod zones;
 
 pub use function::{undefined_function, undefined_operator};
 
@@ -74,6 +78,9 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     functions.extend(letters::functions());
     functions.extend(moments::functions());
     functions.extend(date_parse::functions());
+    functions.extend(date_trunc::functions());
+    functions.extend(spans::functions());
+    functions.extend(zones::functions());
     functions.extend(texts::functions());
     functions.extend(powers::functions());
     functions.extend(regular_expressions::functions());
@@ -89,6 +96,7 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         average::average_udf(),
         variance::exact_variance_udf(),
         apart::named_apart_udf(),
+        excluding::frame_excludes_udf(),
         single_value::single_row_udf(),
         single_value::array_or_empty_udf(),
     ]);
@@ -99,8 +107,10 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
 pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     let mut functions = vec![
         single_value::single_value_udaf(),
+        ordered_set::percentile_cont_udaf(),
         ordered_set::percentile_disc_udaf(),
         ordered_set::mode_udaf(),
+        string_agg::string_agg_udaf(),
     ];
     functions.extend(crate::float_extremes::functions());
     functions.extend(histograms::functions());

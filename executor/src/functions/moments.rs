@@ -6,20 +6,26 @@
 //! | `isfinite(x)` | whether a date or timestamp is none of the two infinities |
 //! | `date_bin(stride, x, origin)` | the beginning of the stride that holds `x` |
 //! | `moment_digits(x, n)` | `x` with `n` digits of a second, as `timestamp(n)` keeps them |
+//!
+//! Intervals between moments and of parts are in [`spans`](super::spans).
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{
-    DataType, Date32Type, IntervalMonthDayNano, Time64MicrosecondType, TimestampMicrosecondType,
+    DataType, Date32Type, IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType,
+    TimestampMicrosecondType,
 };
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 
+use crate::datetime::calendar::{
+    DATE_END, DATE_MIN, MICROS_PER_DAY, TIMESTAMP_END, TIMESTAMP_INFINITY, TIMESTAMP_MIN,
+    TIMESTAMP_MINUS_INFINITY, days_from_civil, days_in_month,
+};
 use crate::error::ErrorKind;
 use crate::functions::by_row::{Row, Takes, booleans, take, values};
-use crate::functions::calendar::{days_from_civil, days_in_month};
 use crate::functions::function::{Function, error, internal};
-use crate::functions::temporal::{INTERVAL, MICROS_PER_DAY, NANOS_PER_MICRO, TIME, timestamp_range};
+use crate::functions::temporal::{INTERVAL, NANOS_PER_MICRO, TIME, interval_range, timestamp_range};
 use crate::functions::type_names::{timestamp, timestamptz};
 
 const MICROS_PER_SECOND: f64 = 1e6;
@@ -52,7 +58,20 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                     let micros = micros.and_then(|micros| micros.checked_add(time(row, 3).ok()?));
                     // An error of the time comes before that of the range.
                     time(row, 3)?;
-                    micros.map(Some).ok_or_else(timestamp_range)
+                    let micros = micros.filter(|micros| (TIMESTAMP_MIN..TIMESTAMP_END).contains(micros));
+                    micros.map(Some).ok_or_else(|| {
+                        let shown = seconds_shown(row.float(5).unwrap_or_default());
+                        let part = |index| row.int(index).unwrap_or_default();
+                        let message = format!(
+                            "timestamp out of range: {}-{:02}-{:02} {}:{:02}:{shown}",
+                            part(0),
+                            part(1),
+                            part(2),
+                            part(3),
+                            part(4),
+                        );
+                        error(ErrorKind::DatetimeOutOfRange, message)
+                    })
                 })
             },
         )
@@ -91,6 +110,7 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                 [DataType::Timestamp(_, None), _] => Some(vec![timestamp(), DataType::Int32]),
                 [DataType::Timestamp(_, Some(_)), _] => Some(vec![timestamptz(), DataType::Int32]),
                 [DataType::Time64(_), _] => Some(vec![TIME, DataType::Int32]),
+                [DataType::Interval(_), _] => Some(vec![INTERVAL, DataType::Int32]),
                 _ => None,
             },
             |types, _| types.first().cloned().ok_or_else(|| internal("the digits of nothing")),
@@ -98,6 +118,14 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                 if matches!(args.return_type(), DataType::Time64(_)) {
                     return values::<Time64MicrosecondType>(args, |row| {
                         Ok(Some(with_digits(row.value::<Time64MicrosecondType>(0)?, row.int(1)?)))
+                    });
+                }
+                if matches!(args.return_type(), DataType::Interval(_)) {
+                    return values::<IntervalMonthDayNanoType>(args, |row| {
+                        let interval = row.interval(0)?;
+                        let micros = with_digits(interval.nanoseconds / NANOS_PER_MICRO, row.int(1)?);
+                        let nanoseconds = micros.checked_mul(NANOS_PER_MICRO).ok_or_else(interval_range)?;
+                        Ok(Some(IntervalMonthDayNano { nanoseconds, ..interval }))
                     });
                 }
                 values::<TimestampMicrosecondType>(args, |row| {
@@ -149,12 +177,25 @@ fn day(row: &Row<'_>) -> Result<i32> {
     let (year, month, day) = (i64::from(row.int(0)?), i64::from(row.int(1)?), i64::from(row.int(2)?));
     // There is no year 0; -1 is 1 BC, which the calendar counts as 0.
     let counted = if year < 0 { year + 1 } else { year };
-    let valid = year != 0 && (1..=12).contains(&month) && day >= 1 && day <= days_in_month(counted, month);
-    let days = valid.then(|| days_from_civil(counted, month, day)).and_then(|days| i32::try_from(days).ok());
-    days.ok_or_else(|| {
-        let message = format!("date field value out of range: {year}-{month:02}-{day:02}");
-        error(ErrorKind::DatetimeOutOfRange, message)
-    })
+    let valid = year != 0
+        && u32::try_from(month).is_ok_and(|month| {
+            (1..=12).contains(&month) && day >= 1 && day <= i64::from(days_in_month(counted, month))
+        });
+    let shown = || format!("{year}-{month:02}-{day:02}");
+    if !valid {
+        let message = format!("date field value out of range: {}", shown());
+        return Err(error(ErrorKind::DatetimeOutOfRange, message));
+    }
+    let days = days_from_civil(counted, month, day);
+    let in_range = (i64::from(DATE_MIN)..i64::from(DATE_END)).contains(&days);
+    let days = i32::try_from(days).ok().filter(|_| in_range);
+    days.ok_or_else(|| error(ErrorKind::DatetimeOutOfRange, format!("date out of range: {}", shown())))
+}
+
+/// Seconds as C's `%02g` prints them.
+fn seconds_shown(second: f64) -> String {
+    let text = second.to_string();
+    if text.len() < 2 { format!("0{text}") } else { text }
 }
 
 /// Microseconds of the hour, minute and second at three places of a row.
@@ -166,7 +207,7 @@ fn time(row: &Row<'_>, at: usize) -> Result<i64> {
         && (0.0..=60.0).contains(&second)
         && (hour < 24 || minute == 0 && micros == 0.0);
     if !valid {
-        let second = if second.fract() == 0.0 { format!("{second:02}") } else { second.to_string() };
+        let second = seconds_shown(second);
         let message = format!("time field value out of range: {hour}:{minute:02}:{second}");
         return Err(error(ErrorKind::DatetimeOutOfRange, message));
     }
@@ -182,12 +223,21 @@ fn bin(stride: IntervalMonthDayNano, at: i64, origin: i64) -> Result<i64> {
             "timestamps cannot be binned into intervals containing months or years",
         ));
     }
-    let stride = i64::from(stride.days) * MICROS_PER_DAY + stride.nanoseconds / NANOS_PER_MICRO;
+    if matches!(at, TIMESTAMP_INFINITY | TIMESTAMP_MINUS_INFINITY) {
+        return Ok(at);
+    }
+    if matches!(origin, TIMESTAMP_INFINITY | TIMESTAMP_MINUS_INFINITY) {
+        return Err(error(ErrorKind::DatetimeOutOfRange, "origin out of range"));
+    }
+    let days = i64::from(stride.days).checked_mul(MICROS_PER_DAY);
+    let stride = days.and_then(|days| days.checked_add(stride.nanoseconds / NANOS_PER_MICRO));
+    let stride = stride.ok_or_else(interval_range)?;
     if stride <= 0 {
         return Err(error(ErrorKind::DatetimeOutOfRange, "stride must be greater than zero"));
     }
-    let passed = at.checked_sub(origin).ok_or_else(timestamp_range)?;
-    origin.checked_add(passed.div_euclid(stride) * stride).ok_or_else(timestamp_range)
+    let passed = at.checked_sub(origin).ok_or_else(interval_range)?;
+    let binned = passed.div_euclid(stride).checked_mul(stride).and_then(|since| origin.checked_add(since));
+    binned.filter(|binned| *binned >= TIMESTAMP_MIN).ok_or_else(timestamp_range)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Ordered-set aggregates that DataFusion lacks: `percentile_disc(fraction) WITHIN GROUP (ORDER BY x)` and
-//! `mode() WITHIN GROUP (ORDER BY x)`, over values of any type that sorts.
+//! Ordered-set aggregates: `percentile_disc(fraction) WITHIN GROUP (ORDER BY x)` and `mode() WITHIN GROUP (ORDER BY
+//! x)` over values of any type that sorts, `percentile_cont` over numbers and intervals.
 //!
 //! The state is the list of values, so it is as large as the group.
 
@@ -8,20 +8,26 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use datafusion::arrow::compute::{SortOptions, concat, sort_to_indices, take};
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float64Type, IntervalMonthDayNanoType};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::utils::format_state_name;
+use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
 use datafusion::physical_plan::expressions::{CastExpr, Literal};
 
 use crate::error::ErrorKind;
 use crate::functions::arithmetic::is_number;
-use crate::functions::function::{arg, error, internal, undefined_function};
+use crate::functions::function::{arg, error, internal, is_text, undefined_function};
+use crate::functions::temporal::{INTERVAL, interval_between};
 
 /// `percentile_disc`.
 pub(crate) fn percentile_disc_udaf() -> Arc<AggregateUDF> {
     OrderedSet::udaf(Kind::PercentileDisc)
+}
+
+/// `percentile_cont`.
+pub(crate) fn percentile_cont_udaf() -> Arc<AggregateUDF> {
+    OrderedSet::udaf(Kind::PercentileCont)
 }
 
 /// `mode`.
@@ -31,6 +37,7 @@ pub(crate) fn mode_udaf() -> Arc<AggregateUDF> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
+    PercentileCont,
     PercentileDisc,
     Mode,
 }
@@ -51,6 +58,7 @@ impl OrderedSet {
 impl AggregateUDFImpl for OrderedSet {
     fn name(&self) -> &str {
         match self.kind {
+            Kind::PercentileCont => "percentile_cont",
             Kind::PercentileDisc => "percentile_disc",
             Kind::Mode => "mode",
         }
@@ -65,6 +73,14 @@ impl AggregateUDFImpl for OrderedSet {
             (Kind::PercentileDisc, [value, fraction]) if is_number(fraction) || fraction.is_null() => {
                 Ok(vec![value.clone(), DataType::Float64])
             }
+            (Kind::PercentileCont, [value, fraction]) if is_number(fraction) || fraction.is_null() => {
+                let value = match value {
+                    DataType::Interval(_) => INTERVAL,
+                    number if is_number(number) || number.is_null() || is_text(number) => DataType::Float64,
+                    _ => return Err(undefined_function(self.name(), arg_types)),
+                };
+                Ok(vec![value, DataType::Float64])
+            }
             (Kind::Mode, [value]) => Ok(vec![value.clone()]),
             _ => Err(undefined_function(self.name(), arg_types)),
         }
@@ -78,6 +94,15 @@ impl AggregateUDFImpl for OrderedSet {
         true
     }
 
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        // The values are sorted at the end, whatever order they come in.
+        AggregateOrderSensitivity::SoftRequirement
+    }
+
+    fn with_beneficial_ordering(self: Arc<Self>, _: bool) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
+        Ok(Some(self))
+    }
+
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         let item = Field::new_list_field(args.return_type().clone(), true);
         let name = format_state_name(args.name, self.name());
@@ -87,13 +112,13 @@ impl AggregateUDFImpl for OrderedSet {
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let fraction = match self.kind {
             Kind::Mode => None,
-            Kind::PercentileDisc => {
-                let expr = args.exprs.get(1).ok_or_else(|| internal("percentile_disc without a fraction"))?;
+            Kind::PercentileCont | Kind::PercentileDisc => {
+                let expr = args.exprs.get(1).ok_or_else(|| internal("a percentile without a fraction"))?;
                 let inner = expr.downcast_ref::<CastExpr>().map_or(expr, |cast| cast.expr());
                 let literal = inner.downcast_ref::<Literal>().ok_or_else(|| {
                     error(
                         ErrorKind::Unsupported,
-                        "percentile_disc with a fraction that is no constant is not supported",
+                        "percentiles with a fraction that is no constant are not supported",
                     )
                 })?;
                 match literal.value().cast_to(&DataType::Float64)? {
@@ -147,6 +172,27 @@ impl Values {
     }
 }
 
+/// What lies at a fraction of the way through sorted values, between two of them where it falls there.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the rank of a row in a group"
+)]
+fn between(sorted: &ArrayRef, fraction: f64) -> Result<ScalarValue> {
+    let place = fraction * (sorted.len() - 1) as f64;
+    let (first, second) = (place.floor() as usize, place.ceil() as usize);
+    let share = place - place.floor();
+    if let DataType::Interval(_) = sorted.data_type() {
+        let values = sorted.as_primitive::<IntervalMonthDayNanoType>();
+        let (low, high) = (values.value(first), values.value(second));
+        return Ok(ScalarValue::IntervalMonthDayNano(Some(interval_between(low, high, share)?)));
+    }
+    let values = sorted.as_primitive::<Float64Type>();
+    let (low, high) = (values.value(first), values.value(second));
+    Ok(ScalarValue::Float64(Some(if first == second { low } else { low + share * (high - low) })))
+}
+
 impl Accumulator for Values {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let values = Arc::clone(arg(values, 0)?);
@@ -159,7 +205,8 @@ impl Accumulator for Values {
         let options = SortOptions { descending: self.descending, nulls_first: false };
         let sorted = take(&values, &sort_to_indices(&values, Some(options), None)?, None)?;
         let row = match (self.kind, self.fraction) {
-            (Kind::PercentileDisc, None) => return Ok(null),
+            (Kind::PercentileCont | Kind::PercentileDisc, None) => return Ok(null),
+            (Kind::PercentileCont, Some(fraction)) => return between(&sorted, fraction),
             (Kind::PercentileDisc, Some(fraction)) => {
                 #[expect(
                     clippy::cast_precision_loss,
@@ -207,7 +254,7 @@ impl Accumulator for Values {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::array::Int32Array;
+    use datafusion::arrow::array::{Float64Array, Int32Array};
 
     use super::*;
 
@@ -237,6 +284,17 @@ mod tests {
         assert_eq!(of(Kind::PercentileDisc, Some(0.0), &values), ScalarValue::Int32(Some(10)));
         assert_eq!(of(Kind::PercentileDisc, Some(1.0), &values), ScalarValue::Int32(Some(30)));
         assert_eq!(of(Kind::PercentileDisc, Some(0.5), &[]), ScalarValue::Int32(None));
+    }
+
+    #[test]
+    fn percentiles_lie_between_values() {
+        let check = |values: &[f64], fraction: f64, expected: f64| {
+            let values: ArrayRef = Arc::new(Float64Array::from(values.to_vec()));
+            assert_eq!(between(&values, fraction).unwrap(), ScalarValue::Float64(Some(expected)));
+        };
+        check(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 0.38, 2.9);
+        check(&[1.0, 2.0], 0.5, 1.5);
+        check(&[7.0], 0.3, 7.0);
     }
 
     #[test]

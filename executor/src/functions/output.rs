@@ -2,10 +2,6 @@
 
 use std::fmt::Write;
 
-use datafusion::arrow::datatypes::IntervalMonthDayNano;
-
-use crate::functions::calendar::{civil_from_days, split_micros};
-
 /// A `double precision`: the shortest digits that read back as the same value.
 pub fn format_float(value: f64) -> String {
     special(value).unwrap_or_else(|| layout(&format!("{value:e}"), 15))
@@ -62,111 +58,6 @@ pub fn format_numeric(value: i128, scale: i8) -> String {
     format!("{sign}{whole}.{fraction}")
 }
 
-/// A date, days since 1970-01-01, in ISO style.
-pub fn format_date(days: i32) -> String {
-    if let Some(infinite) = infinite(days == i32::MAX, days == i32::MIN) {
-        return infinite;
-    }
-    let (date, era) = date_parts(i64::from(days));
-    format!("{date}{era}")
-}
-
-/// The largest and the smallest value of a type stand for the two infinities.
-fn infinite(positive: bool, negative: bool) -> Option<String> {
-    match (positive, negative) {
-        (true, _) => Some("infinity".to_owned()),
-        (_, true) => Some("-infinity".to_owned()),
-        _ => None,
-    }
-}
-
-fn date_parts(days: i64) -> (String, &'static str) {
-    let (year, month, day) = civil_from_days(days);
-    if year > 0 {
-        (format!("{year:04}-{month:02}-{day:02}"), "")
-    } else {
-        (format!("{:04}-{month:02}-{day:02}", 1 - year), " BC")
-    }
-}
-
-/// A timestamp, microseconds since 1970-01-01, in ISO style.
-pub fn format_timestamp(micros: i64) -> String {
-    if let Some(infinite) = infinite(micros == i64::MAX, micros == i64::MIN) {
-        return infinite;
-    }
-    let (days, time) = split_micros(micros);
-    let (date, era) = date_parts(days);
-    format!("{date} {}{era}", format_time(time))
-}
-
-/// The same instant as `format_timestamp` at an offset from UTC, with the offset at its end.
-pub fn format_timestamptz(micros: i64, offset_seconds: i32) -> String {
-    if let Some(infinite) = infinite(micros == i64::MAX, micros == i64::MIN) {
-        return infinite;
-    }
-    let (days, time) = split_micros(micros + i64::from(offset_seconds) * 1_000_000);
-    let (date, era) = date_parts(days);
-    format!("{date} {}{}{era}", format_time(time), format_offset(offset_seconds))
-}
-
-fn format_offset(seconds: i32) -> String {
-    let sign = if seconds < 0 { '-' } else { '+' };
-    let magnitude = seconds.abs();
-    let (hours, minutes, rest) = (magnitude / 3600, magnitude / 60 % 60, magnitude % 60);
-    match (minutes, rest) {
-        (0, 0) => format!("{sign}{hours:02}"),
-        (_, 0) => format!("{sign}{hours:02}:{minutes:02}"),
-        _ => format!("{sign}{hours:02}:{minutes:02}:{rest:02}"),
-    }
-}
-
-/// A time of day in microseconds.
-pub fn format_time(micros: i64) -> String {
-    let seconds = micros / 1_000_000;
-    let mut text = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-    push_fraction(&mut text, (micros % 1_000_000).unsigned_abs());
-    text
-}
-
-fn push_fraction(text: &mut String, micros: u64) {
-    if micros != 0 {
-        let fraction = format!("{micros:06}");
-        let _ = write!(text, ".{}", fraction.trim_end_matches('0'));
-    }
-}
-
-/// An interval in PostgreSQL's own style: `1 year 2 mons -3 days 04:05:06.7`.
-pub fn format_interval(interval: IntervalMonthDayNano) -> String {
-    let (years, months) = (interval.months / 12, interval.months % 12);
-    let micros = interval.nanoseconds / 1_000;
-    let mut text = String::new();
-    let mut after_negative = false;
-    for (count, unit) in [(years, "year"), (months, "mon"), (interval.days, "day")] {
-        if count != 0 {
-            let gap = if text.is_empty() { "" } else { " " };
-            let plus = if after_negative && count > 0 { "+" } else { "" };
-            let plural = if count == 1 { "" } else { "s" };
-            let _ = write!(text, "{gap}{plus}{count} {unit}{plural}");
-            after_negative = count < 0;
-        }
-    }
-    if micros != 0 || text.is_empty() {
-        let gap = if text.is_empty() { "" } else { " " };
-        let sign = if micros < 0 {
-            "-"
-        } else if after_negative {
-            "+"
-        } else {
-            ""
-        };
-        let magnitude = micros.unsigned_abs();
-        let seconds = magnitude / 1_000_000;
-        let _ = write!(text, "{gap}{sign}{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-        push_fraction(&mut text, magnitude % 1_000_000);
-    }
-    text
-}
-
 /// `bytea` in hex notation.
 pub fn format_bytea(bytes: &[u8]) -> String {
     bytes.iter().fold("\\x".to_owned(), |mut text, byte| {
@@ -205,21 +96,5 @@ mod tests {
         assert_eq!(format_numeric(-5, 2), "-0.05");
         assert_eq!(format_numeric(12345, 2), "123.45");
         assert_eq!(format_numeric(12, 0), "12");
-    }
-
-    #[test]
-    fn dates_and_times() {
-        assert_eq!(format_date(0), "1970-01-01");
-        assert_eq!(format_date(-719_163), "0001-12-31 BC");
-        assert_eq!(format_timestamp(-1), "1969-12-31 23:59:59.999999");
-        assert_eq!(format_timestamptz(0, 19_800), "1970-01-01 05:30:00+05:30");
-    }
-
-    #[test]
-    fn intervals() {
-        let interval = IntervalMonthDayNano::new(14, -3, 14_706_700_000_000);
-        assert_eq!(format_interval(interval), "1 year 2 mons -3 days +04:05:06.7");
-        assert_eq!(format_interval(IntervalMonthDayNano::ZERO), "00:00:00");
-        assert_eq!(format_interval(IntervalMonthDayNano::new(0, 1, 0)), "1 day");
     }
 }

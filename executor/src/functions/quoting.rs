@@ -5,10 +5,11 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, StringViewBuilder};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{ScalarFunctionArgs, ScalarUDF};
 
+use crate::datetime::DateTimeSettings;
 use crate::functions::function::{Function, arg, is_text, over_arrays};
-use crate::functions::text_of::text_of;
+use crate::functions::text_of::text_in;
 
 /// PostgreSQL's reserved words and those that need quotes as a name: categories other than unreserved.
 const QUOTED_WORDS: &str = " all analyse analyze and any array as asc asymmetric authorization between bigint binary \
@@ -46,14 +47,14 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                 _ => None,
             },
             |_, _| Ok(DataType::Utf8View),
-            |args| over_arrays(args, |arrays| quoted(arrays, |text| text.map(quote))),
+            |args| over_arrays(args, |arrays| quoted(args, arrays, |text| text.map(quote))),
         )
         .udf(),
         Function::new(
             "quote_literal",
             one,
             |_, _| Ok(DataType::Utf8View),
-            |args| over_arrays(args, |arrays| quoted(arrays, |text| text.map(quote_literal))),
+            |args| over_arrays(args, |arrays| quoted(args, arrays, |text| text.map(quote_literal))),
         )
         .udf(),
         Function::new(
@@ -62,7 +63,9 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             |_, _| Ok(DataType::Utf8View),
             |args| {
                 let null = || "NULL".to_owned();
-                over_arrays(args, |arrays| quoted(arrays, |text| Some(text.map_or_else(null, quote_literal))))
+                over_arrays(args, |arrays| {
+                    quoted(args, arrays, |text| Some(text.map_or_else(null, quote_literal)))
+                })
             },
         )
         .udf(),
@@ -77,11 +80,16 @@ fn one(types: &[DataType]) -> Option<Vec<DataType>> {
     }
 }
 
-fn quoted(arrays: &[ArrayRef], quote: impl Fn(Option<&str>) -> Option<String>) -> Result<ArrayRef> {
+fn quoted(
+    args: &ScalarFunctionArgs,
+    arrays: &[ArrayRef],
+    quote: impl Fn(Option<&str>) -> Option<String>,
+) -> Result<ArrayRef> {
+    let settings = DateTimeSettings::of(&args.config_options);
     let values = arg(arrays, 0)?;
     let mut builder = StringViewBuilder::with_capacity(values.len());
     for row in 0..values.len() {
-        builder.append_option(quote(text_of(values, row)?.as_deref()));
+        builder.append_option(quote(text_in(values, row, &settings)?.as_deref()));
     }
     Ok(Arc::new(builder.finish()))
 }

@@ -123,7 +123,8 @@ fn sign(value: f64) -> f64 {
     } else if value < 0.0 {
         -1.0
     } else {
-        value
+        // NaN too.
+        0.0
     }
 }
 

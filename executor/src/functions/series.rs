@@ -1,20 +1,27 @@
 //! `series_list`: what `generate_series` gives, as an array in the type of its bounds.
+//!
+//! A series of points in time adds its step again and again, in the session's zone where the points have one.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int32Builder, Int64Builder, ListBuilder};
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int32Type, Int64Type, IntervalUnit, TimeUnit};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Int32Builder, Int64Builder, ListBuilder, TimestampMicrosecondBuilder,
+};
+use datafusion::arrow::datatypes::{
+    DataType, Field, FieldRef, Int32Type, Int64Type, IntervalMonthDayNanoType, TimeUnit,
+    TimestampMicrosecondType,
+};
 use datafusion::common::Result;
-use datafusion::functions_nested::range::gen_series_udf;
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
+use crate::datetime::{DateTimeSettings, TimeZone};
 use crate::error::{ErrorKind, ExecError};
 use crate::functions::function::{arg, is_text, over_arrays, undefined_function};
-
-/// Series of points in time are DataFusion's.
-static OTHERS: LazyLock<Arc<ScalarUDF>> = LazyLock::new(gen_series_udf);
+use crate::functions::intervals::length;
+use crate::functions::temporal::{INTERVAL, add_interval};
 
 /// Elements of one array, so that a bound cannot ask for more memory than there is.
 const LENGTH_MAX: usize = 100_000_000;
@@ -27,7 +34,7 @@ pub(crate) struct Series {
 
 impl Series {
     pub(crate) fn new() -> Self {
-        Self { signature: Signature::user_defined(Volatility::Immutable) }
+        Self { signature: Signature::user_defined(Volatility::Stable) }
     }
 }
 
@@ -56,8 +63,8 @@ impl ScalarUDFImpl for Series {
             && let Some(zone) = common_zone(first, last)
             && (matches!(step, DataType::Interval(_)) || step.is_null() || is_text(step))
         {
-            let point = DataType::Timestamp(TimeUnit::Nanosecond, zone);
-            return Ok(vec![point.clone(), point, DataType::Interval(IntervalUnit::MonthDayNano)]);
+            let point = DataType::Timestamp(TimeUnit::Microsecond, zone);
+            return Ok(vec![point.clone(), point, INTERVAL]);
         }
         if !types.iter().all(is_whole) || !(2..=3).contains(&types.len()) {
             return Err(undefined_function("generate_series", types));
@@ -115,15 +122,52 @@ impl ScalarUDFImpl for Series {
                 }
                 Ok(Arc::new(builder.finish()) as ArrayRef)
             }),
-            _ => {
-                let wanted = args.return_field.data_type().clone();
-                let types: Vec<DataType> = args.args.iter().map(ColumnarValue::data_type).collect();
-                let field = Field::new(self.name(), OTHERS.inner().return_type(&types)?, true);
-                let given = ScalarFunctionArgs { return_field: Arc::new(field), ..args };
-                OTHERS.inner().invoke_with_args(given)?.cast_to(&wanted, None)
+            Some(DataType::Timestamp(_, zone)) => {
+                let settings = DateTimeSettings::of(&args.config_options);
+                let session = zone.is_some().then_some(&settings.time_zone);
+                over_arrays(&args, |arrays| moments(arrays, zone.clone(), session))
             }
+            _ => Err(undefined_function("generate_series", &[])),
         }
     }
+}
+
+/// The points in time of each row.
+fn moments(arrays: &[ArrayRef], zone: Option<Arc<str>>, session: Option<&TimeZone>) -> Result<ArrayRef> {
+    let first = arg(arrays, 0)?.as_primitive::<TimestampMicrosecondType>();
+    let last = arg(arrays, 1)?.as_primitive::<TimestampMicrosecondType>();
+    let steps = arg(arrays, 2)?.as_primitive::<IntervalMonthDayNanoType>();
+    let mut builder = ListBuilder::new(TimestampMicrosecondBuilder::new().with_timezone_opt(zone));
+    for row in 0..first.len() {
+        if first.is_null(row) || last.is_null(row) || steps.is_null(row) {
+            builder.append_null();
+            continue;
+        }
+        let (mut at, last, step) = (first.value(row), last.value(row), steps.value(row));
+        let direction = length(step).signum();
+        if direction == 0 {
+            return Err(ExecError::new(ErrorKind::InvalidParameter, "step size cannot equal zero").into());
+        }
+        let mut count = 0;
+        while if direction > 0 { at <= last } else { at >= last } {
+            builder.values().append_value(at);
+            count += 1;
+            let next = add_interval(at, step, session)?;
+            if count > LENGTH_MAX || next == at {
+                // An infinite point never moves on.
+                return Err(too_long(count));
+            }
+            at = next;
+        }
+        builder.append(true);
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+fn too_long(count: usize) -> DataFusionError {
+    ExecError::new(ErrorKind::OutOfMemory, format!("a series of {count} values is too long here"))
+        .with_hint("Up to 100 million values are, where the bounds are columns.")
+        .into()
 }
 
 /// The zone of a series between two points in time; a date is a point in the session's zone, as in PostgreSQL.
@@ -180,10 +224,7 @@ impl Columns {
         };
         let count = usize::try_from(count.max(0)).unwrap_or(usize::MAX);
         if count > LENGTH_MAX {
-            let message = format!("a series of {count} values is too long here");
-            return Err(ExecError::new(ErrorKind::OutOfMemory, message)
-                .with_hint("Up to 100 million values are, where the bounds are columns.")
-                .into());
+            return Err(too_long(count));
         }
         // Within the bounds, so that nothing overflows before the last value.
         Ok(Some((0..count).scan(Some(first), move |next, _| {
@@ -200,6 +241,7 @@ mod tests {
 
     use super::*;
     use crate::functions::testing::call;
+    use datafusion::logical_expr::ScalarUDF;
 
     fn series(bounds: &[i32]) -> Result<ScalarValue> {
         let bounds: Vec<ScalarValue> = bounds.iter().map(|bound| ScalarValue::Int32(Some(*bound))).collect();

@@ -19,21 +19,26 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, Datum, IntervalMonthDayNanoArray, PrimitiveArray,
 };
-use datafusion::arrow::compute::kernels::numeric;
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Float64Type, Int32Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
     IntervalUnit, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
 };
 use datafusion::common::Result;
 
+use crate::datetime::TimeZone;
+use crate::datetime::calendar::{
+    DATE_END, DATE_INFINITY, DATE_MIN, DATE_MINUS_INFINITY, MICROS_PER_DAY, TIMESTAMP_END,
+    TIMESTAMP_INFINITY, TIMESTAMP_MIN, TIMESTAMP_MINUS_INFINITY, civil_from_days, days_from_civil,
+    days_in_month, split_micros,
+};
 use crate::error::ErrorKind;
 use crate::functions::arithmetic::{Arithmetic, is_number};
 use crate::functions::function::{error, internal, is_int};
 use crate::functions::type_names::{timestamp, timestamptz};
 
-pub(crate) const MICROS_PER_DAY: i64 = 86_400_000_000;
 pub(crate) const NANOS_PER_MICRO: i64 = 1_000;
 const NANOS_PER_DAY: i64 = MICROS_PER_DAY * NANOS_PER_MICRO;
+const SECONDS_PER_DAY: f64 = 86_400.0;
 
 pub(crate) const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 pub(crate) const TIME: DataType = DataType::Time64(TimeUnit::Microsecond);
@@ -104,33 +109,42 @@ pub(crate) fn returns(op: Arithmetic, left: &DataType, right: &DataType) -> Opti
     })
 }
 
-/// Computes `left op right`.
-pub(crate) fn evaluate(op: Arithmetic, left: &dyn Datum, right: &dyn Datum) -> Result<ArrayRef> {
+/// Computes `left op right`; days and months of instants are those of the session's zone.
+pub(crate) fn evaluate(
+    op: Arithmetic,
+    left: &dyn Datum,
+    right: &dyn Datum,
+    zone: &TimeZone,
+) -> Result<ArrayRef> {
     let (left_type, right_type) = (left.get().0.data_type().clone(), right.get().0.data_type().clone());
     match (op, &left_type, &right_type) {
         (Arithmetic::Add, _, DataType::Date32 | DataType::Timestamp(..))
         | (Arithmetic::Add, DataType::Interval(_), DataType::Time64(_))
-        | (Arithmetic::Multiply, _, DataType::Interval(_)) => evaluate(op, right, left),
+        | (Arithmetic::Multiply, _, DataType::Interval(_)) => evaluate(op, right, left, zone),
         (Arithmetic::Subtract, DataType::Date32, DataType::Date32) => {
             binary::<Date32Type, Date32Type, Int32Type>(left, right, |a, b| {
+                let infinite = |days| matches!(days, DATE_INFINITY | DATE_MINUS_INFINITY);
+                if infinite(a) || infinite(b) {
+                    return Err(error(ErrorKind::DatetimeOutOfRange, "cannot subtract infinite dates"));
+                }
                 a.checked_sub(b).ok_or_else(date_range)
             })
         }
         (Arithmetic::Add, DataType::Date32, _) => {
-            binary::<Date32Type, Int32Type, Date32Type>(left, right, |a, b| {
-                a.checked_add(b).ok_or_else(date_range)
-            })
+            binary::<Date32Type, Int32Type, Date32Type>(left, right, |a, b| shift_date(a, a.checked_add(b)))
         }
         (Arithmetic::Subtract, DataType::Date32, _) => {
-            binary::<Date32Type, Int32Type, Date32Type>(left, right, |a, b| {
-                a.checked_sub(b).ok_or_else(date_range)
-            })
+            binary::<Date32Type, Int32Type, Date32Type>(left, right, |a, b| shift_date(a, a.checked_sub(b)))
         }
         (Arithmetic::Subtract, DataType::Timestamp(..), DataType::Timestamp(..)) => {
             binary::<TimestampMicrosecondType, TimestampMicrosecondType, IntervalMonthDayNanoType>(
                 left,
                 right,
                 |a, b| {
+                    if is_infinite(a) || is_infinite(b) {
+                        let message = "cannot subtract infinite timestamps";
+                        return Err(error(ErrorKind::DatetimeOutOfRange, message));
+                    }
                     let micros = a.checked_sub(b).ok_or_else(interval_range)?;
                     interval_of_micros(micros)
                 },
@@ -140,15 +154,22 @@ pub(crate) fn evaluate(op: Arithmetic, left: &dyn Datum, right: &dyn Datum) -> R
             let sum = binary::<TimestampMicrosecondType, Time64MicrosecondType, TimestampMicrosecondType>(
                 left,
                 right,
-                |a, b| a.checked_add(b).ok_or_else(timestamp_range),
+                |a, b| if is_infinite(a) { Ok(a) } else { within_range(a.checked_add(b)) },
             )?;
             Ok(datafusion::arrow::compute::cast(&sum, &left_type)?)
         }
-        (Arithmetic::Add, DataType::Timestamp(..), _) => {
-            numeric::add(left, right).map_err(|_| timestamp_range())
-        }
-        (Arithmetic::Subtract, DataType::Timestamp(..), _) => {
-            numeric::sub(left, right).map_err(|_| timestamp_range())
+        (_, DataType::Timestamp(_, zoned), DataType::Interval(_)) => {
+            let zone = zoned.is_some().then_some(zone);
+            let back = op == Arithmetic::Subtract;
+            let sum = binary::<TimestampMicrosecondType, IntervalMonthDayNanoType, TimestampMicrosecondType>(
+                left,
+                right,
+                |moment, interval| {
+                    let interval = if back { negated(interval)? } else { interval };
+                    add_interval(moment, interval, zone)
+                },
+            )?;
+            Ok(datafusion::arrow::compute::cast(&sum, &left_type)?)
         }
         (Arithmetic::Subtract, DataType::Time64(_), DataType::Time64(_)) => {
             binary::<Time64MicrosecondType, Time64MicrosecondType, IntervalMonthDayNanoType>(
@@ -173,17 +194,17 @@ pub(crate) fn evaluate(op: Arithmetic, left: &dyn Datum, right: &dyn Datum) -> R
                 |a, b| combine(a, b, i32::checked_sub, i64::checked_sub),
             )
         }
-        (Arithmetic::Multiply, DataType::Interval(_), _) => binary::<
-            IntervalMonthDayNanoType,
-            Float64Type,
-            IntervalMonthDayNanoType,
-        >(left, right, scale_interval),
+        (Arithmetic::Multiply, DataType::Interval(_), _) => {
+            binary::<IntervalMonthDayNanoType, Float64Type, IntervalMonthDayNanoType>(left, right, |a, b| {
+                scale_interval(a, |value| value * b)
+            })
+        }
         (Arithmetic::Divide, DataType::Interval(_), _) => {
             binary::<IntervalMonthDayNanoType, Float64Type, IntervalMonthDayNanoType>(left, right, |a, b| {
                 if b == 0.0 {
                     return Err(error(ErrorKind::DivisionByZero, "division by zero"));
                 }
-                scale_interval(a, 1.0 / b)
+                scale_interval(a, |value| value / b)
             })
         }
         _ => Err(internal(format!("no arithmetic for {left_type} {} {right_type}", op.sign()))),
@@ -230,35 +251,95 @@ fn combine(
     }
 }
 
-/// Multiplies every field and carries the fractions down, a month counting 30 days: `interval_mul` of PostgreSQL.
-fn scale_interval(interval: IntervalMonthDayNano, factor: f64) -> Result<IntervalMonthDayNano> {
-    let months = f64::from(interval.months) * factor;
-    let days = f64::from(interval.days) * factor;
-    let in_range = |value: f64| value.is_finite() && value.abs() < f64::from(i32::MAX);
-    if !in_range(months) || !in_range(days) {
+/// Scales every field and carries the fractions down, a month counting 30 days: `interval_mul` and `interval_div` of
+/// PostgreSQL.
+#[expect(clippy::cast_possible_truncation, reason = "every value is range-checked, or below a month of days")]
+fn scale_interval(
+    interval: IntervalMonthDayNano,
+    scale: impl Fn(f64) -> f64,
+) -> Result<IntervalMonthDayNano> {
+    let in_range = |value: f64| value > f64::from(i32::MIN) - 1.0 && value < f64::from(i32::MAX) + 1.0;
+    let (scaled_months, scaled_days) = (scale(interval.months.into()), scale(interval.days.into()));
+    if !in_range(scaled_months) || !in_range(scaled_days) {
         return Err(interval_range());
     }
-    let whole_months = months.trunc();
-    let days_of_months = round_to_micro((months - whole_months) * 30.0);
-    let whole_days = days.trunc();
-    let mut day_fraction = days_of_months + (days - whole_days) - days_of_months.trunc();
-    let mut day_count = whole_days + days_of_months.trunc();
-    day_fraction = round_to_micro(day_fraction * 86_400.0) / 86_400.0;
-    if day_fraction.abs() >= 1.0 {
-        day_count += day_fraction.trunc();
-        day_fraction -= day_fraction.trunc();
+    let (months, days) = (scaled_months.trunc(), scaled_days.trunc());
+    let days_of_months = round_to_micro((scaled_months - months) * 30.0);
+    let mut seconds =
+        round_to_micro((scaled_days - days + days_of_months - days_of_months.trunc()) * SECONDS_PER_DAY);
+    let mut days = days as i64;
+    if seconds.abs() >= SECONDS_PER_DAY {
+        let whole = (seconds / SECONDS_PER_DAY).trunc();
+        days += whole as i64;
+        seconds -= whole * SECONDS_PER_DAY;
     }
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "intervals of more than 104 days of nanoseconds lose less than PostgreSQL does"
-    )]
-    let micros =
-        (interval.nanoseconds as f64 / 1_000.0 * factor + day_fraction * 86_400_000_000.0).round_ties_even();
-    if micros.abs() >= 9.2e15 {
+    days += days_of_months.trunc() as i64;
+    #[expect(clippy::cast_precision_loss, reason = "as in PostgreSQL")]
+    let micros = (scale((interval.nanoseconds / NANOS_PER_MICRO) as f64) + seconds * 1e6).round_ties_even();
+    if micros.is_nan() || micros.abs() >= 9.2e18 {
         return Err(interval_range());
     }
-    #[expect(clippy::cast_possible_truncation, reason = "all three were range-checked above")]
-    Ok(IntervalMonthDayNano::new(whole_months as i32, day_count as i32, micros as i64 * NANOS_PER_MICRO))
+    let days = i32::try_from(days).map_err(|_| interval_range())?;
+    let nanos = (micros as i64).checked_mul(NANOS_PER_MICRO).ok_or_else(interval_range)?;
+    Ok(IntervalMonthDayNano::new(months as i32, days, nanos))
+}
+
+/// What lies at a share of the way from one interval to another.
+pub(crate) fn interval_between(
+    low: IntervalMonthDayNano,
+    high: IntervalMonthDayNano,
+    share: f64,
+) -> Result<IntervalMonthDayNano> {
+    let span = combine(high, low, i32::checked_sub, i64::checked_sub)?;
+    combine(low, scale_interval(span, |value| value * share)?, i32::checked_add, i64::checked_add)
+}
+
+/// Adds months, then days, then the rest; the days and months of an instant are its zone's.
+pub(crate) fn add_interval(
+    moment: i64,
+    interval: IntervalMonthDayNano,
+    zone: Option<&TimeZone>,
+) -> Result<i64> {
+    if is_infinite(moment) {
+        return Ok(moment);
+    }
+    let mut at = moment;
+    if interval.months != 0 || interval.days != 0 {
+        let local = zone.map_or(at, |zone| zone.to_local(at));
+        let (mut days, time) = split_micros(local);
+        if interval.months != 0 {
+            let (year, month, day) = civil_from_days(days);
+            let months = year * 12 + month - 1 + i64::from(interval.months);
+            let (year, month) = (months.div_euclid(12), months.rem_euclid(12) + 1);
+            let last = u32::try_from(month).map_or(31, |month| i64::from(days_in_month(year, month)));
+            days = days_from_civil(year, month, day.min(last));
+        }
+        days += i64::from(interval.days);
+        let midnight = days.checked_mul(MICROS_PER_DAY).ok_or_else(timestamp_range)?;
+        let local = midnight.checked_add(time).ok_or_else(timestamp_range)?;
+        at = zone.map_or(local, |zone| zone.to_utc(local));
+    }
+    within_range(at.checked_add(interval.nanoseconds / NANOS_PER_MICRO))
+}
+
+fn within_range(moment: Option<i64>) -> Result<i64> {
+    moment.filter(|moment| (TIMESTAMP_MIN..TIMESTAMP_END).contains(moment)).ok_or_else(timestamp_range)
+}
+
+fn is_infinite(moment: i64) -> bool {
+    matches!(moment, TIMESTAMP_INFINITY | TIMESTAMP_MINUS_INFINITY)
+}
+
+/// A date that moved, or an infinite one, which does not.
+fn shift_date(date: i32, moved: Option<i32>) -> Result<i32> {
+    if matches!(date, DATE_INFINITY | DATE_MINUS_INFINITY) {
+        return Ok(date);
+    }
+    moved.filter(|days| (DATE_MIN..DATE_END).contains(days)).ok_or_else(date_range)
+}
+
+fn negated(interval: IntervalMonthDayNano) -> Result<IntervalMonthDayNano> {
+    combine(IntervalMonthDayNano::ZERO, interval, i32::checked_sub, i64::checked_sub)
 }
 
 fn round_to_micro(value: f64) -> f64 {
@@ -279,16 +360,8 @@ fn shift_time(time: &dyn Datum, interval: &dyn Datum, direction: i64) -> Result<
 /// Minus an interval, field by field.
 pub(crate) fn negate_interval(operand: &ArrayRef) -> Result<ArrayRef> {
     let intervals = operand.as_primitive::<IntervalMonthDayNanoType>();
-    let negated: IntervalMonthDayNanoArray = intervals
-        .iter()
-        .map(|interval| {
-            interval
-                .map(|interval| {
-                    combine(IntervalMonthDayNano::ZERO, interval, i32::checked_sub, i64::checked_sub)
-                })
-                .transpose()
-        })
-        .collect::<Result<_>>()?;
+    let negated: IntervalMonthDayNanoArray =
+        intervals.iter().map(|interval| interval.map(negated).transpose()).collect::<Result<_>>()?;
     Ok(Arc::new(negated))
 }
 
@@ -317,8 +390,11 @@ mod tests {
     #[test]
     fn fractions_carry_to_smaller_fields() {
         let month = IntervalMonthDayNano::new(1, 0, 0);
-        assert_eq!(scale_interval(month, 0.5).unwrap(), IntervalMonthDayNano::new(0, 15, 0));
+        assert_eq!(scale_interval(month, |value| value * 0.5).unwrap(), IntervalMonthDayNano::new(0, 15, 0));
         let day = IntervalMonthDayNano::new(0, 1, 0);
-        assert_eq!(scale_interval(day, 1.5).unwrap(), IntervalMonthDayNano::new(0, 1, 43_200_000_000_000));
+        assert_eq!(
+            scale_interval(day, |value| value * 1.5).unwrap(),
+            IntervalMonthDayNano::new(0, 1, 43_200_000_000_000)
+        );
     }
 }

@@ -1,27 +1,35 @@
 //! One value of any array as text, as a cast to `text` writes it.
 
+use bytes::BytesMut;
 use datafusion::arrow::array::{Array, AsArray, StructArray};
 use datafusion::arrow::compute::cast as arrow_cast;
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
+    Int64Type, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType, TimeUnit,
+    TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use datafusion::common::Result;
 
+use crate::datetime::text::{write_date, write_time, write_timestamp, write_timestamptz};
+use crate::datetime::{DateTimeSettings, write_interval};
 use crate::functions::function::internal;
-use crate::functions::output::{
-    format_bytea, format_date, format_float, format_interval, format_numeric, format_real, format_time,
-    format_timestamp, format_timestamptz,
-};
+use crate::functions::output::{format_bytea, format_float, format_numeric, format_real};
 use crate::functions::temporal::{INTERVAL, TIME};
 use crate::functions::type_names::{timestamp, timestamptz};
 
-/// The text of the value at `row`, `None` for NULL.
+/// The text of the value at `row` in the styles of a session that has chosen none, `None` for NULL.
 ///
 /// # Errors
 /// An internal error for types that PostgreSQL does not have.
 pub fn text_of(array: &dyn Array, row: usize) -> Result<Option<String>> {
+    text_in(array, row, &DateTimeSettings::default())
+}
+
+/// The text of the value at `row` in the session's styles, `None` for NULL.
+///
+/// # Errors
+/// An internal error for types that PostgreSQL does not have.
+pub fn text_in(array: &dyn Array, row: usize, settings: &DateTimeSettings) -> Result<Option<String>> {
     if array.is_null(row) || array.data_type() == &DataType::Null {
         return Ok(None);
     }
@@ -46,23 +54,29 @@ pub fn text_of(array: &dyn Array, row: usize) -> Result<Option<String>> {
         DataType::BinaryView => format_bytea(array.as_binary_view().value(row)),
         DataType::Binary => format_bytea(array.as_binary::<i32>().value(row)),
         DataType::LargeBinary => format_bytea(array.as_binary::<i64>().value(row)),
-        DataType::Date32 => format_date(array.as_primitive::<Date32Type>().value(row)),
+        DataType::Date32 => {
+            let days = array.as_primitive::<Date32Type>().value(row);
+            written(|out| write_date(days, settings.date_style, out))
+        }
         data_type if *data_type == TIME => {
-            format_time(array.as_primitive::<Time64MicrosecondType>().value(row))
+            written(|out| write_time(array.as_primitive::<Time64MicrosecondType>().value(row), out))
         }
         data_type if *data_type == timestamp() => {
-            format_timestamp(array.as_primitive::<TimestampMicrosecondType>().value(row))
+            let micros = array.as_primitive::<TimestampMicrosecondType>().value(row);
+            written(|out| write_timestamp(micros, settings.date_style, out))
         }
-        DataType::Timestamp(datafusion::arrow::datatypes::TimeUnit::Microsecond, Some(_)) => {
-            format_timestamptz(array.as_primitive::<TimestampMicrosecondType>().value(row), 0)
+        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
+            let micros = array.as_primitive::<TimestampMicrosecondType>().value(row);
+            written(|out| write_timestamptz(micros, settings.date_style, &settings.time_zone, out))
         }
-        DataType::Interval(datafusion::arrow::datatypes::IntervalUnit::MonthDayNano) => {
-            format_interval(array.as_primitive::<IntervalMonthDayNanoType>().value(row))
+        DataType::Interval(IntervalUnit::MonthDayNano) => {
+            let interval = array.as_primitive::<IntervalMonthDayNanoType>().value(row);
+            written(|out| write_interval(interval.into(), settings.interval_style, out))
         }
-        DataType::List(_) => list_text(array.as_list::<i32>().value(row).as_ref())?,
-        DataType::LargeList(_) => list_text(array.as_list::<i64>().value(row).as_ref())?,
-        DataType::FixedSizeList(..) => list_text(array.as_fixed_size_list().value(row).as_ref())?,
-        DataType::Struct(_) => record_text(array.as_struct(), row)?,
+        DataType::List(_) => list_text(array.as_list::<i32>().value(row).as_ref(), settings)?,
+        DataType::LargeList(_) => list_text(array.as_list::<i64>().value(row).as_ref(), settings)?,
+        DataType::FixedSizeList(..) => list_text(array.as_fixed_size_list().value(row).as_ref(), settings)?,
+        DataType::Struct(_) => record_text(array.as_struct(), row, settings)?,
         other => {
             let target = match other {
                 DataType::Timestamp(_, None) | DataType::Date64 => timestamp(),
@@ -72,21 +86,27 @@ pub fn text_of(array: &dyn Array, row: usize) -> Result<Option<String>> {
                 DataType::Dictionary(_, value) => value.as_ref().clone(),
                 _ => return Err(internal(format!("values of type {other} have no text"))),
             };
-            return text_of(arrow_cast(&array.slice(row, 1), &target)?.as_ref(), 0);
+            return text_in(arrow_cast(&array.slice(row, 1), &target)?.as_ref(), 0, settings);
         }
     };
     Ok(Some(text))
 }
 
+fn written(write: impl FnOnce(&mut BytesMut)) -> String {
+    let mut out = BytesMut::new();
+    write(&mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// `{1,2,NULL}`, quoting elements that would be read differently.
-fn list_text(elements: &dyn Array) -> Result<String> {
+fn list_text(elements: &dyn Array, settings: &DateTimeSettings) -> Result<String> {
     let nested = matches!(
         elements.data_type(),
         DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..)
     );
     let mut parts = Vec::with_capacity(elements.len());
     for row in 0..elements.len() {
-        parts.push(match text_of(elements, row)? {
+        parts.push(match text_in(elements, row, settings)? {
             None => "NULL".to_owned(),
             Some(text) if nested => text,
             Some(text) if elements.data_type() == &DataType::Boolean => {
@@ -101,10 +121,10 @@ fn list_text(elements: &dyn Array) -> Result<String> {
 }
 
 /// `(1,abc,)`.
-fn record_text(record: &StructArray, row: usize) -> Result<String> {
+fn record_text(record: &StructArray, row: usize, settings: &DateTimeSettings) -> Result<String> {
     let mut parts = Vec::with_capacity(record.num_columns());
     for column in record.columns() {
-        parts.push(match text_of(column.as_ref(), row)? {
+        parts.push(match text_in(column.as_ref(), row, settings)? {
             None => String::new(),
             Some(text) if column.data_type() == &DataType::Boolean => {
                 text.get(..1).unwrap_or_default().to_owned()
@@ -141,7 +161,10 @@ mod tests {
     fn lists_quote_what_needs_it() {
         let texts =
             StringViewArray::from(vec![Some("a"), Some("b c"), None, Some(""), Some("null"), Some("q\"")]);
-        assert_eq!(list_text(&texts).unwrap(), r#"{a,"b c",NULL,"","null","q\""}"#);
+        assert_eq!(
+            list_text(&texts, &DateTimeSettings::default()).unwrap(),
+            r#"{a,"b c",NULL,"","null","q\""}"#
+        );
     }
 
     #[test]
@@ -153,6 +176,6 @@ mod tests {
                 Arc::new(StringViewArray::from(vec![None::<&str>])) as _,
             ),
         ]);
-        assert_eq!(record_text(&record, 0).unwrap(), "(1,)");
+        assert_eq!(record_text(&record, 0, &DateTimeSettings::default()).unwrap(), "(1,)");
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn column(pg_type: PgType, binary: bool, context: &InputContext) -> R
         return Ok(Column::list(column(element, false, context)?, elements()));
     }
     let digits = second_digits(pg_type);
-    let utc = context.settings.time_zone.is_utc();
+    let utc = context.settings.datetime.time_zone.is_utc();
     Ok(match pg_type.oid {
         oid::BOOL => Column::boolean(
             binary,

@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
+use super::analyze::READING;
 use super::parse::ParsedStatement;
 use super::position::{byte_offset, char_position, position_of_byte};
 use super::rewrite::folded;
@@ -21,8 +22,26 @@ use crate::error::PgError;
 
 /// The error as PostgreSQL would send it for this statement.
 pub fn explain(error: DataFusionError, statement: &ParsedStatement) -> PgError {
+    let literal = literal_read(&error).map(ToOwned::to_owned);
     let error = PgError::from_datafusion(error, Some(&statement.source));
-    locate(error, statement)
+    let error = locate(error, statement);
+    match literal {
+        Some(literal) if error.position.is_none() => error.at(find(statement, &Wanted::Literal(literal))),
+        _ => error,
+    }
+}
+
+/// The literal that could not be read.
+fn literal_read(error: &DataFusionError) -> Option<&str> {
+    match error {
+        DataFusionError::Context(context, inner) => {
+            context.strip_prefix(READING).or_else(|| literal_read(inner))
+        }
+        DataFusionError::Diagnostic(_, inner) => literal_read(inner),
+        DataFusionError::Shared(inner) => literal_read(inner),
+        DataFusionError::Collection(errors) => errors.iter().find_map(literal_read),
+        _ => None,
+    }
 }
 
 /// Adds a position, and what the statement itself tells about the cause.

@@ -6,6 +6,8 @@
 //! | `x IN ((SELECT ..), y)` | `x IN (+(SELECT ..), y)` |
 //! | `x BETWEEN SYMMETRIC a AND b` | `x BETWEEN !!a AND b`, where the sign is a mark |
 //! | `.. EXCLUDE NO OTHERS` of a window's frame | nothing, which means the same |
+//! | `OVER (.. EXCLUDE TIES)`, `GROUP`, `CURRENT ROW` | `OVER (PARTITION BY frame_excludes('ties') ..)` |
+//! | `ROLLUP ((a)::int, b)`, of grouping sets too | `ROLLUP (((a)::int), b)` |
 //! | `TABLE t` for a query | `SELECT * FROM t` |
 //! | `RESET TIME ZONE` | `RESET TimeZone` |
 //! | `(record).*` | `(record).field`, where the field's name is a mark |
@@ -13,6 +15,7 @@
 
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use quickdb_executor::functions::excluding::MARK;
 
 /// Stands for all fields of a record; no client sends the character.
 pub(super) const ALL_FIELDS: &str = "\u{2}*";
@@ -64,6 +67,47 @@ pub(super) fn respelled(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         } else if word(place, "exclude") && word(place + 1, "no") && word(place + 2, "others") {
             let gone = (place..place + 3).filter_map(|place| solid.get(place).copied());
             changes.extend(gone.map(|index| (index, Change::Goes)));
+        } else if word(place, "exclude")
+            && let Some((words, length)) = exclusion(place, &word)
+            && matches!(at(place + length), Some(Token::RParen))
+            && let Some(opened) = opening(place, &at)
+        {
+            // The mark is a key of the partition.
+            let gone = (place..place + length).filter_map(|place| solid.get(place).copied());
+            changes.extend(gone.map(|index| (index, Change::Goes)));
+            let partitioned = word(opened + 1, "partition");
+            let first = if partitioned { opened + 3 } else { opened + 1 };
+            let mut mark = Vec::new();
+            if !partitioned {
+                mark.extend([Keyword::PARTITION, Keyword::BY].map(keyword));
+            }
+            mark.extend([
+                Token::make_word(MARK, None),
+                Token::LParen,
+                Token::SingleQuotedString(words.to_owned()),
+                Token::RParen,
+            ]);
+            mark.extend(partitioned.then_some(Token::Comma));
+            if let Some(first) = solid.get(first).copied() {
+                changes.extend(mark.into_iter().rev().map(|token| (first, Change::Follows(token))));
+            }
+        } else if (word(place, "rollup") || word(place, "cube") || word(place, "sets"))
+            && at(place + 1) == Some(&Token::LParen)
+            && let Some(closed) = closing(place + 1, solid.len(), &at)
+        {
+            // An element that only begins with parentheses gets some of its own.
+            let mut start = place + 2;
+            for end in element_ends(place + 1, closed, &at) {
+                let opened = at(start) == Some(&Token::LParen);
+                let whole = closing(start, solid.len(), &at).is_some_and(|inner| inner + 1 == end);
+                if let (true, false, Some(first), Some(after)) =
+                    (opened, whole, solid.get(start).copied(), solid.get(end).copied())
+                {
+                    changes.push((first, Change::Follows(Token::LParen)));
+                    changes.push((after, Change::Follows(Token::RParen)));
+                }
+                start = end + 1;
+            }
         } else if word(place, "in")
             && at(place + 1) == Some(&Token::LParen)
             && at(place + 2) == Some(&Token::LParen)
@@ -99,6 +143,48 @@ pub(super) fn respelled(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         respelled.extend(kept.map(|kept| TokenWithSpan { token: kept, span: token.span }));
     }
     respelled
+}
+
+fn keyword(keyword: Keyword) -> Token {
+    Token::make_keyword(&format!("{keyword:?}"))
+}
+
+/// What `EXCLUDE` is followed by, and how many tokens that is with it.
+fn exclusion(place: usize, word: &impl Fn(usize, &str) -> bool) -> Option<(&'static str, usize)> {
+    if word(place + 1, "current") && word(place + 2, "row") {
+        return Some(("current row", 3));
+    }
+    ["group", "ties"].into_iter().find(|words| word(place + 1, words)).map(|words| (words, 2))
+}
+
+/// The place of the parenthesis that is open around `inside`.
+fn opening<'t>(inside: usize, at: &impl Fn(usize) -> Option<&'t Token>) -> Option<usize> {
+    let mut depth = 0_usize;
+    for place in (0..inside).rev() {
+        match at(place) {
+            Some(Token::RParen) => depth += 1,
+            Some(Token::LParen) if depth == 0 => return Some(place),
+            Some(Token::LParen) => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Where the elements of a list in parentheses end: at its commas and at its own end.
+fn element_ends<'t>(opened: usize, closed: usize, at: &impl Fn(usize) -> Option<&'t Token>) -> Vec<usize> {
+    let mut depth = 0_usize;
+    let mut ends = Vec::new();
+    for place in opened + 1..closed {
+        match at(place) {
+            Some(Token::LParen | Token::LBracket) => depth += 1,
+            Some(Token::RParen | Token::RBracket) => depth = depth.saturating_sub(1),
+            Some(Token::Comma) if depth == 0 => ends.push(place),
+            _ => {}
+        }
+    }
+    ends.push(closed);
+    ends
 }
 
 enum Change {
@@ -146,6 +232,15 @@ mod tests {
         check("SELECT a IN ((SELECT 1), 2)", "SELECT a IN (+(SELECT 1), 2)");
         check("SELECT a IN ((SELECT 1))", "SELECT a IN ((SELECT 1))");
         check("TABLE t ORDER BY a LIMIT 2", "SELECT * FROM t ORDER BY a LIMIT 2");
+        check(
+            "SELECT sum(a) OVER (ORDER BY b ROWS 1 PRECEDING EXCLUDE CURRENT ROW) FROM t",
+            "SELECT sum(a) OVER (PARTITION BY frame_excludes('current row') ORDER BY b ROWS 1 PRECEDING) FROM t",
+        );
+        check(
+            "SELECT sum(a) OVER (PARTITION BY c ORDER BY b GROUPS 1 PRECEDING EXCLUDE TIES) FROM t",
+            "SELECT sum(a) OVER (PARTITION BY frame_excludes('ties'), c ORDER BY b GROUPS 1 PRECEDING) FROM t",
+        );
+        check("SELECT 1 FROM t GROUP BY CUBE ((a)::int, b)", "SELECT 1 FROM t GROUP BY CUBE ((CAST((a) AS INT)), (b))");
         check("SELECT a FROM t* WHERE a * 2 = 4", "SELECT a FROM t WHERE a * 2 = 4");
     }
 }

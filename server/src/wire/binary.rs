@@ -2,12 +2,12 @@
 //!
 //! Integers, floats and bytes are their own big-endian bytes; `numeric` is in `numeric_text`.
 
-use super::calendar::{
+use bytes::{BufMut, BytesMut};
+use quickdb_executor::datetime::Interval;
+use quickdb_executor::datetime::calendar::{
     DATE_INFINITY, DATE_MINUS_INFINITY, PG_EPOCH_DAYS, PG_EPOCH_MICROS, TIMESTAMP_INFINITY,
     TIMESTAMP_MINUS_INFINITY,
 };
-use super::interval_text::Interval;
-use bytes::{BufMut, BytesMut};
 
 pub use super::numeric_text::{write_decimal128_binary, write_decimal256_binary};
 

@@ -1,5 +1,7 @@
 //! Refusals of values that clients send, with PostgreSQL's codes and words.
 
+use crate::error::SqlState;
+use quickdb_executor::error::ExecError;
 use std::fmt;
 
 /// A value that is not taken.
@@ -23,6 +25,17 @@ impl fmt::Display for InputError {
 
 impl std::error::Error for InputError {}
 
+impl From<ExecError> for InputError {
+    fn from(error: ExecError) -> Self {
+        Self {
+            sqlstate: SqlState::of(error.kind).0,
+            message: error.message,
+            detail: error.detail,
+            hint: error.hint,
+        }
+    }
+}
+
 impl InputError {
     pub(super) fn new(sqlstate: &'static str, message: impl Into<String>) -> Self {
         Self { sqlstate, message: message.into(), detail: None, hint: None }
@@ -30,10 +43,6 @@ impl InputError {
 
     pub(super) fn with_detail(self, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..self }
-    }
-
-    pub(super) fn with_hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
     }
 
     /// 22P02: the text is no value of the type.
@@ -44,16 +53,6 @@ impl InputError {
     /// 22003 in the words of the integer types.
     pub(super) fn out_of_range(type_name: &str, text: &str) -> Self {
         Self::new("22003", format!("value \"{text}\" is out of range for type {type_name}"))
-    }
-
-    /// 22007: the text is no date or time.
-    pub(super) fn datetime_syntax(type_name: &str, text: &str) -> Self {
-        Self::new("22007", format!("invalid input syntax for type {type_name}: \"{text}\""))
-    }
-
-    /// 22008: a field of a date or time is beyond its range.
-    pub(super) fn field_overflow(text: &str) -> Self {
-        Self::new("22008", format!("date/time field value out of range: \"{text}\""))
     }
 
     /// 22P03 for the parameter of a number that counts from 1.

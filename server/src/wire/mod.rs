@@ -6,24 +6,18 @@
 //!            types: OIDs and arrow types
 //!            text, binary, *_text: one value; column, scalar_column, nested: one column of a batch
 //! ```
+//!
+//! Dates, times and intervals are [`quickdb_executor::datetime`]'s.
 
 mod array_input;
 pub mod binary;
-pub mod calendar;
 mod column;
 mod connection;
 pub mod copy_options;
 pub mod copy_out;
-mod datetime_decoder;
-mod datetime_fields;
-mod datetime_input;
-mod datetime_text;
-mod datetime_words;
 mod float_text;
 mod input_error;
 pub(crate) mod interrupt;
-mod interval_input;
-mod interval_text;
 mod json_input;
 mod nested;
 pub mod numeric_text;
@@ -39,13 +33,10 @@ pub mod settings;
 pub(crate) mod socket;
 pub mod startup;
 pub mod text;
-pub mod time_zone;
 pub mod types;
-mod zone_abbreviations;
 
 pub(crate) use column::text_value;
 pub use column::{EncodeError, ROW_BYTES_MAX, RegNames};
-pub use interval_text::Interval;
 
 use crate::error::{PgError, SqlState};
 

@@ -9,13 +9,6 @@
 
 use super::array_input::{ArrayNode, DIMENSIONS_MAX, parse_array, too_many_dimensions};
 use super::binary::{JSONB_VERSION, date_from_binary, timestamp_from_binary};
-use super::calendar::{
-    DATE_END, DATE_INFINITY, DATE_MIN, DATE_MINUS_INFINITY, MICROS_PER_DAY, TIMESTAMP_END,
-    TIMESTAMP_INFINITY, TIMESTAMP_MIN, TIMESTAMP_MINUS_INFINITY,
-};
-use super::datetime_input::{parse_date, parse_time, parse_timestamp, parse_timestamptz};
-use super::interval_input::parse_interval;
-use super::interval_text::Interval;
 use super::numeric_text::{Numeric, NumericError};
 use super::scalar_input::{parse_bool, parse_bytea, parse_char, parse_float, parse_integer, parse_name};
 use super::settings::OutputSettings;
@@ -23,10 +16,16 @@ use super::text::write_uuid;
 use super::types::{PgColumnType, arrow_type, element_type, is_vector, oid};
 use arrow::array::{Array, ArrayRef, ListArray};
 use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, i256};
+use arrow::datatypes::{DataType, Field, i256};
 use bytes::{Buf, BytesMut};
 use datafusion::common::ScalarValue;
 use pgwire::api::results::FieldFormat;
+use quickdb_executor::datetime::calendar::{
+    DATE_END, DATE_INFINITY, DATE_MIN, DATE_MINUS_INFINITY, MICROS_PER_DAY, TIMESTAMP_END,
+    TIMESTAMP_INFINITY, TIMESTAMP_MIN, TIMESTAMP_MINUS_INFINITY,
+};
+use quickdb_executor::datetime::input::{parse_date, parse_time, parse_timestamp, parse_timestamptz};
+use quickdb_executor::datetime::{Interval, parse_interval};
 use std::sync::Arc;
 
 pub use super::input_error::InputError;
@@ -136,7 +135,7 @@ pub fn utf8(bytes: &[u8]) -> Result<&str, InputError> {
 /// # Errors
 /// [`InputError`] with PostgreSQL's code and message.
 pub fn parse_text(text: &str, type_oid: u32, context: &InputContext) -> Result<ScalarValue, InputError> {
-    let settings = &context.settings;
+    let settings = &context.settings.datetime;
     let now = context.now_micros;
     Ok(match type_oid {
         0 | oid::UNKNOWN | oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::CSTRING => string(text),
@@ -168,7 +167,7 @@ pub fn parse_text(text: &str, type_oid: u32, context: &InputContext) -> Result<S
             ScalarValue::TimestampMicrosecond(Some(parse_timestamp(text, settings, now)?), None)
         }
         oid::TIMESTAMPTZ => timestamptz(parse_timestamptz(text, settings, now)?),
-        oid::INTERVAL => interval(parse_interval(text, settings)?)?,
+        oid::INTERVAL => interval(parse_interval(text, settings, None)?)?,
         vector if is_vector(vector) => parse_vector(text, vector, context)?,
         other => match element_type(other) {
             Some(element) => {
@@ -190,11 +189,7 @@ fn timestamptz(micros: i64) -> ScalarValue {
 }
 
 fn interval(interval: Interval) -> Result<ScalarValue, InputError> {
-    // Arrow counts the part below a day in nanoseconds, which hold 292 years of it.
-    let nanos = interval.micros.checked_mul(1_000);
-    let nanos = nanos.ok_or_else(|| InputError::new("22008", "interval out of range"))?;
-    let value = IntervalMonthDayNano::new(interval.months, interval.days, nanos);
-    Ok(ScalarValue::IntervalMonthDayNano(Some(value)))
+    Ok(ScalarValue::IntervalMonthDayNano(Some(interval.to_arrow()?)))
 }
 
 fn parse_oid(text: &str) -> Result<u32, InputError> {

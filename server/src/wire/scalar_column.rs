@@ -6,7 +6,6 @@ use super::binary::{
     write_interval_binary, write_timestamp_binary,
 };
 use super::column::{BoxedWriter, ValueWriter, WriterContext};
-use super::interval_text::Interval;
 use super::numeric_text::Numeric;
 use super::text;
 use super::types::{base_type, is_vector, oid, type_by_name};
@@ -22,6 +21,7 @@ use arrow::datatypes::{
 };
 use bytes::{BufMut, BytesMut};
 use pgwire::api::results::FieldFormat;
+use quickdb_executor::datetime::Interval;
 use quickdb_executor::functions::numeric_display::format_numeric_as;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -211,25 +211,30 @@ pub(super) fn scalar_writer(
         INET if binary => strings(array, write_inet_binary),
         oid::DATE if binary => primitives::<Date32Type>(array, write_date_binary),
         oid::DATE => {
-            let style = context.settings.date_style;
+            let style = context.settings.datetime.date_style;
             primitives::<Date32Type>(array, move |days, out| text::write_date(days, style, out))
         }
         oid::TIME if binary => times(array, |micros, out| out.put_i64(micros)),
         oid::TIME => times(array, text::write_time),
         oid::TIMESTAMP | oid::TIMESTAMPTZ if binary => timestamps(array, write_timestamp_binary),
         oid::TIMESTAMP => {
-            let style = context.settings.date_style;
+            let style = context.settings.datetime.date_style;
             timestamps(array, move |micros, out| text::write_timestamp(micros, style, out))
         }
         oid::TIMESTAMPTZ => {
             let settings = Arc::clone(&context.settings);
             timestamps(array, move |micros, out| {
-                text::write_timestamptz(micros, settings.date_style, &settings.time_zone, out);
+                text::write_timestamptz(
+                    micros,
+                    settings.datetime.date_style,
+                    &settings.datetime.time_zone,
+                    out,
+                );
             })
         }
         oid::INTERVAL if binary => intervals(array, write_interval_binary),
         oid::INTERVAL => {
-            let style = context.settings.interval_style;
+            let style = context.settings.datetime.interval_style;
             intervals(array, move |interval, out| text::write_interval(interval, style, out))
         }
         reg if is_reg(reg) => regs(reg, array, binary, context),

@@ -1,17 +1,15 @@
 //! The session settings that change how values are written, and their SET texts.
 
-use super::time_zone::TimeZone;
+use quickdb_executor::datetime::{
+    DateLayout, DateOrder, DateStyle, DateTimeSettings, IntervalStyle, TimeZone,
+};
 use std::fmt;
 
 /// How values are written: one immutable value per session state, shared by encoders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputSettings {
-    /// `DateStyle`.
-    pub date_style: DateStyle,
-    /// `IntervalStyle`.
-    pub interval_style: IntervalStyle,
-    /// `TimeZone`.
-    pub time_zone: TimeZone,
+    /// `DateStyle`, `IntervalStyle` and `TimeZone`.
+    pub datetime: DateTimeSettings,
     /// `extra_float_digits`: -15 to 3; shortest exact output above 0.
     pub extra_float_digits: i32,
     /// `bytea_output`.
@@ -21,9 +19,7 @@ pub struct OutputSettings {
 impl Default for OutputSettings {
     fn default() -> Self {
         Self {
-            date_style: DateStyle::default(),
-            interval_style: IntervalStyle::default(),
-            time_zone: TimeZone::default(),
+            datetime: DateTimeSettings::default(),
             extra_float_digits: 1,
             bytea_output: ByteaOutput::default(),
         }
@@ -88,41 +84,6 @@ pub trait PgFormat: Sized {
     fn show(&self) -> String;
 }
 
-/// The layout part of `DateStyle`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DateLayout {
-    /// `1997-12-17 07:37:16-08`
-    #[default]
-    Iso,
-    /// `12/17/1997 07:37:16.00 PST`
-    Sql,
-    /// `Wed Dec 17 07:37:16 1997 PST`
-    Postgres,
-    /// `17.12.1997 07:37:16.00 PST`
-    German,
-}
-
-/// The field order part of `DateStyle`: of input that leaves it open, and of the SQL and Postgres layouts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DateOrder {
-    /// Month, day, year.
-    #[default]
-    Mdy,
-    /// Day, month, year.
-    Dmy,
-    /// Year, month, day.
-    Ymd,
-}
-
-/// A value of the setting `DateStyle`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct DateStyle {
-    /// Output layout.
-    pub layout: DateLayout,
-    /// Field order.
-    pub order: DateOrder,
-}
-
 impl PgFormat for DateStyle {
     fn set(&self, text: &str) -> Result<Self, SettingError> {
         let invalid = || SettingError::invalid("DateStyle", text);
@@ -181,20 +142,6 @@ impl PgFormat for DateStyle {
         };
         format!("{layout}, {order}")
     }
-}
-
-/// A value of the setting `IntervalStyle`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum IntervalStyle {
-    /// `1 year 2 mons 3 days 04:05:06`
-    #[default]
-    Postgres,
-    /// `@ 1 year 2 mons 3 days 4 hours 5 mins 6 secs`
-    PostgresVerbose,
-    /// `+1-2 +3 +4:05:06`
-    SqlStandard,
-    /// `P1Y2M3DT4H5M6S`
-    Iso8601,
 }
 
 impl PgFormat for IntervalStyle {
@@ -317,9 +264,11 @@ impl OutputSettings {
     pub fn set(&self, name: &str, text: &str) -> Option<Result<Self, SettingError>> {
         let mut new = self.clone();
         let outcome = match name.to_ascii_lowercase().as_str() {
-            "datestyle" => self.date_style.set(text).map(|value| new.date_style = value),
-            "intervalstyle" => self.interval_style.set(text).map(|value| new.interval_style = value),
-            "timezone" => self.time_zone.set(text).map(|value| new.time_zone = value),
+            "datestyle" => self.datetime.date_style.set(text).map(|value| new.datetime.date_style = value),
+            "intervalstyle" => {
+                self.datetime.interval_style.set(text).map(|value| new.datetime.interval_style = value)
+            }
+            "timezone" => self.datetime.time_zone.set(text).map(|value| new.datetime.time_zone = value),
             "extra_float_digits" => ExtraFloatDigits(self.extra_float_digits)
                 .set(text)
                 .map(|ExtraFloatDigits(value)| new.extra_float_digits = value),
@@ -332,9 +281,9 @@ impl OutputSettings {
     /// What SHOW prints for one of the five settings; `None` for another name.
     pub fn show(&self, name: &str) -> Option<String> {
         Some(match name.to_ascii_lowercase().as_str() {
-            "datestyle" => self.date_style.show(),
-            "intervalstyle" => self.interval_style.show(),
-            "timezone" => self.time_zone.show(),
+            "datestyle" => self.datetime.date_style.show(),
+            "intervalstyle" => self.datetime.interval_style.show(),
+            "timezone" => self.datetime.time_zone.show(),
             "extra_float_digits" => ExtraFloatDigits(self.extra_float_digits).show(),
             "bytea_output" => self.bytea_output.show(),
             _ => return None,

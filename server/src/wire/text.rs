@@ -5,10 +5,10 @@
 use super::settings::ByteaOutput;
 use bytes::BytesMut;
 
-pub use super::datetime_text::{write_date, write_time, write_timestamp, write_timestamptz};
 pub use super::float_text::{write_float4, write_float8};
-pub use super::interval_text::write_interval;
 pub use super::numeric_text::{write_decimal128, write_decimal256};
+pub use quickdb_executor::datetime::text::{write_date, write_time, write_timestamp, write_timestamptz};
+pub use quickdb_executor::datetime::write_interval;
 
 /// Appends `t` or `f`.
 #[inline]

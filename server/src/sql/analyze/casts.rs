@@ -6,6 +6,7 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::BinaryExpr;
 use datafusion::logical_expr::expr::{Cast, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
@@ -15,6 +16,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 use quickdb_executor::functions::cast::{cast_function_name, is_plain_cast};
 use quickdb_executor::functions::scalar_functions;
+use quickdb_executor::functions::type_names::timestamp;
 
 static CASTS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
     scalar_functions().into_iter().filter(|function| function.name().starts_with("cast_")).collect()
@@ -28,7 +30,8 @@ static CASTS_TO_ARRAY: LazyLock<Option<Arc<ScalarUDF>>> =
 pub struct PgCasts;
 
 impl AnalyzerRule for PgCasts {
-    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        let config = Arc::new(config.clone());
         plan.transform_up_with_subqueries(|plan| {
             let schema = input_schema(&plan);
             let names = NamePreserver::new(&plan);
@@ -42,7 +45,7 @@ impl AnalyzerRule for PgCasts {
             };
             plan.map_expressions(|expr| {
                 let name = names.save(&expr);
-                let rewritten = expr.transform_up(|expr| rewrite(expr, &schema, fold))?;
+                let rewritten = expr.transform_up(|expr| rewrite(expr, &schema, fold, &config))?;
                 Ok(rewritten.update_data(|expr| name.restore(expr)))
             })
         })
@@ -65,11 +68,19 @@ pub(super) fn input_schema(plan: &LogicalPlan) -> DFSchema {
     }
 }
 
-fn rewrite(expr: Expr, schema: &DFSchema, fold: bool) -> Result<Transformed<Expr>> {
+fn rewrite(
+    expr: Expr,
+    schema: &DFSchema,
+    fold: bool,
+    config: &Arc<ConfigOptions>,
+) -> Result<Transformed<Expr>> {
     let (inner, field) = match expr {
         Expr::Cast(Cast { expr: inner, field }) => (inner, field),
+        Expr::BinaryExpr(comparison) if comparison.op.supports_propagation() => {
+            return Ok(Transformed::yes(Expr::BinaryExpr(plain_sides(comparison, schema))));
+        }
         Expr::ScalarFunction(call) if fold && matches!(call.func.name(), "to_numeric" | "cast_interval") => {
-            return Ok(match literal_value(&call.func, &call.args)? {
+            return Ok(match literal_value(&call.func, &call.args, config)? {
                 Some(value) => Transformed::yes(value),
                 None => Transformed::no(Expr::ScalarFunction(call)),
             });
@@ -110,9 +121,8 @@ fn rewrite(expr: Expr, schema: &DFSchema, fold: bool) -> Result<Transformed<Expr
             },
         )
         .collect();
-    let call = match literal_value(function, &args)? {
-        // What depends on the session's zone is computed when its settings are at hand.
-        Some(value) if fold && !matches!(to, DataType::Timestamp(_, Some(_))) => value,
+    let call = match literal_value(function, &args, config)? {
+        Some(value) if fold => value,
         _ => Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), args)),
     };
     // A cast of one type to itself keeps the metadata of types that arrow does not tell apart.
@@ -120,8 +130,45 @@ fn rewrite(expr: Expr, schema: &DFSchema, fold: bool) -> Result<Transformed<Expr
     Ok(Transformed::yes(if described { Expr::Cast(Cast { expr: Box::new(call), field }) } else { call }))
 }
 
+/// A comparison in which a column of dates that is to be a timestamp beside a constant keeps DataFusion's cast: the
+/// optimizer moves that to the constant, and shards are then pruned by the column itself.
+fn plain_sides(mut comparison: BinaryExpr, schema: &DFSchema) -> BinaryExpr {
+    let constant = |expr: &Expr| expr.column_refs().is_empty();
+    if constant(&comparison.right) {
+        *comparison.left = plain_date(*comparison.left, schema);
+    } else if constant(&comparison.left) {
+        *comparison.right = plain_date(*comparison.right, schema);
+    }
+    comparison
+}
+
+fn plain_date(expr: Expr, schema: &DFSchema) -> Expr {
+    let is_date = |args: &[Expr]| match args {
+        [column @ Expr::Column(_)] => column.get_type(schema).is_ok_and(|of| of == DataType::Date32),
+        _ => false,
+    };
+    match expr {
+        Expr::ScalarFunction(ScalarFunction { func, mut args })
+            if func.name() == "cast_timestamp" && is_date(&args) =>
+        {
+            match args.pop() {
+                Some(column) => Expr::Cast(Cast::new(Box::new(column), timestamp())),
+                None => Expr::ScalarFunction(ScalarFunction { func, args }),
+            }
+        }
+        other => other,
+    }
+}
+
+/// What the context of an error begins with whose literal is the rest of it.
+pub const READING: &str = "reading the literal ";
+
 /// The value of a cast of literals, computed now: PostgreSQL refuses a bad literal before anything runs.
-fn literal_value(function: &Arc<ScalarUDF>, args: &[Expr]) -> Result<Option<Expr>> {
+fn literal_value(
+    function: &Arc<ScalarUDF>,
+    args: &[Expr],
+    config: &Arc<ConfigOptions>,
+) -> Result<Option<Expr>> {
     let values: Option<Vec<ScalarValue>> = args
         .iter()
         .map(|arg| match arg {
@@ -144,13 +191,15 @@ fn literal_value(function: &Arc<ScalarUDF>, args: &[Expr]) -> Result<Option<Expr
     let scalars: Vec<Option<&ScalarValue>> = values.iter().map(Some).collect();
     let return_field = function
         .return_field_from_args(ReturnFieldArgs { arg_fields: &arg_fields, scalar_arguments: &scalars })?;
-    let result = function.invoke_with_args(ScalarFunctionArgs {
+    let text = values.first().and_then(|value| value.try_as_str()).flatten().unwrap_or_default().to_owned();
+    let read = function.invoke_with_args(ScalarFunctionArgs {
         args: values.into_iter().map(ColumnarValue::Scalar).collect(),
         arg_fields,
         number_rows: 1,
         return_field,
-        config_options: Arc::new(ConfigOptions::default()),
-    })?;
+        config_options: Arc::clone(config),
+    });
+    let result = read.map_err(|error| error.context(format!("{READING}{text}")))?;
     Ok(match result {
         ColumnarValue::Scalar(value) => Some(Expr::Literal(value, None)),
         ColumnarValue::Array(_) => None,

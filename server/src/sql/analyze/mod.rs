@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! CountedSetOperations ─▶ LiteralTypes ─▶ IntervalOrder ─▶ DataFusion's rules (grouping, type coercion)
-//!   ─▶ LowerAggregates ─▶ RegCasts ─▶ PgCasts ─▶ IntervalOrder ─▶ DecorrelateSubqueries ─▶ UnnestSubqueries
+//!   ─▶ LowerAggregates ─▶ WindowExclusions ─▶ RegCasts ─▶ PgCasts ─▶ IntervalOrder ─▶ DecorrelateSubqueries ─▶ UnnestSubqueries
 //! ```
 
 mod casts;
 mod decorrelate;
+mod exclusions;
 #[cfg(test)]
 mod harness;
 mod intervals;
@@ -22,8 +23,9 @@ use datafusion::execution::SessionState;
 use datafusion::optimizer::Analyzer;
 use datafusion::optimizer::AnalyzerRule;
 
-pub use casts::PgCasts;
+pub use casts::{PgCasts, READING};
 pub use decorrelate::DecorrelateSubqueries;
+pub use exclusions::WindowExclusions;
 pub use intervals::IntervalOrder;
 pub use literal_types::LiteralTypes;
 pub use lower_aggregates::LowerAggregates;
@@ -37,6 +39,7 @@ pub fn rules(state: &SessionState) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
         vec![Arc::new(CountedSetOperations), Arc::new(LiteralTypes), Arc::new(IntervalOrder)];
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(LowerAggregates));
+    rules.push(Arc::new(WindowExclusions));
     rules.push(Arc::new(RegCasts::new(state)));
     rules.push(Arc::new(PgCasts));
     rules.push(Arc::new(IntervalOrder));

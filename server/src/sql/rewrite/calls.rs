@@ -76,15 +76,10 @@ fn make_timestamptz(mut function: Function) -> Expr {
     }
 }
 
-/// Percentiles at several fractions are as many aggregates; `percentile_cont` computes in double precision.
+/// Percentiles at several fractions are as many aggregates.
 pub(super) fn percentiles(name: &str, function: &mut Function) -> Option<Expr> {
     if !matches!(name, "percentile_cont" | "percentile_disc") {
         return None;
-    }
-    if name == "percentile_cont" {
-        for key in &mut function.within_group {
-            key.expr = plain_cast(key.expr.clone(), DataType::DoublePrecision);
-        }
     }
     let key = function.within_group.first()?.expr.clone();
     let FunctionArguments::List(list) = &function.args else { return None };

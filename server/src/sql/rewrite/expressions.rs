@@ -12,17 +12,19 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, DuplicateTreatment,
-    ExactNumberInfo, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArguments, Ident, Interval, LimitClause, NamedWindowDefinition, NamedWindowExpr, ObjectName,
-    ObjectNamePart, OrderByExpr, OrderByOptions, Query, Select, Spanned, UnaryOperator, Value, ValueWithSpan,
-    VisitorMut, WindowFrameBound, WindowSpec, WindowType,
+    AccessExpr, ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, DateTimeField,
+    DuplicateTreatment, ExactNumberInfo, Expr, Fetch, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentClause, FunctionArguments, Ident, Interval, LimitClause, NamedWindowDefinition,
+    NamedWindowExpr, ObjectName, ObjectNamePart, OrderByExpr, OrderByOptions, Query, Select, Spanned,
+    UnaryOperator, Value, ValueWithSpan, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Location;
+use quickdb_executor::datetime::IntervalField;
 use quickdb_executor::error::ErrorKind;
 
 use super::arrays::{array_elements, array_literal};
 use super::calls::{make_interval, percentiles, result_type, type_call};
+use super::hypothetical::hypothetical;
 use super::operators::{binary, is_marked, ordinals_of_sets, subscripted, unary, unmarked};
 use super::rows::{between, in_list, is_simple};
 use super::subqueries::call;
@@ -265,6 +267,13 @@ impl Expressions<'_> {
             let position = self.position(at);
             self.refuse(error.at(position));
         }
+        if matches!(data_type, DataType::Date | DataType::Time(..) | DataType::Timestamp(..))
+            && literal_text(&expr).is_some_and(|literal| literal.trim().eq_ignore_ascii_case("now"))
+            && let Some(now) = self.keyword("now")
+        {
+            // The start of the transaction, as the function.
+            return self.cast(now, data_type);
+        }
         let float = matches!(
             data_type,
             DataType::Real
@@ -296,6 +305,10 @@ impl Expressions<'_> {
             DataType::Timestamp(Some(digits), _) | DataType::Time(Some(digits), _) => {
                 let digits = Expr::Value(Value::Number(digits.to_string(), false).into());
                 call("moment_digits", vec![plain_cast(expr, data_type), digits], Vec::new())
+            }
+            DataType::Interval { fields, precision } if fields.is_some() || precision.is_some() => {
+                let fields = fields.as_ref().map(|fields| fields.to_string().to_lowercase());
+                interval_cast(expr, fields.as_deref(), *precision)
             }
             DataType::Varchar(Some(length))
             | DataType::CharacterVarying(Some(length))
@@ -357,6 +370,9 @@ impl Expressions<'_> {
         if let Some((argument, data_type)) = type_call(&name, &function) {
             return self.cast(argument, data_type);
         }
+        if let Some(rank) = hypothetical(&name, &function) {
+            return rank;
+        }
         if let Some(several) = percentiles(&name, &mut function) {
             return several;
         }
@@ -374,6 +390,13 @@ impl Expressions<'_> {
         };
         if let Some(renamed) = renamed {
             function.name = ObjectName::from(vec![Ident::new(renamed)]);
+        }
+        if name == "age"
+            && let FunctionArguments::List(list) = &mut function.args
+            && list.args.len() == 1
+            && let Some(today) = self.keyword("current_date")
+        {
+            list.args.insert(0, FunctionArg::Unnamed(FunctionArgExpr::Expr(today)));
         }
         if name == "make_interval"
             && let Some(placed) = make_interval(&function)
@@ -554,16 +577,29 @@ fn truncated(expr: Expr, length: &CharacterLength, type_name: &str) -> Expr {
 }
 
 fn interval_literal(interval: Interval) -> Expr {
-    let field = interval.last_field.or(interval.leading_field);
-    let mut arguments = vec![plain_cast(*interval.value, DataType::Text)];
-    if let Some(field) = field {
-        let field = field.to_string().to_lowercase();
-        // What is no field of SQL is a name that follows the interval.
-        if ["year", "month", "day", "hour", "minute", "second"].contains(&field.as_str()) {
-            arguments.push(text(&field));
+    let word = |field: Option<DateTimeField>| field.map(|field| field.to_string().to_lowercase());
+    let of_leading = interval.leading_precision.filter(|_| interval.last_field.is_none());
+    let fields = match (word(interval.leading_field), word(interval.last_field)) {
+        (Some(first), Some(last)) => Some(format!("{first} to {last}")),
+        (first, _) => first,
+    };
+    // What is no field of SQL is a name that follows the interval.
+    let fields = fields.filter(|fields| IntervalField::named(fields).is_some());
+    let digits = interval.fractional_seconds_precision.or(of_leading);
+    interval_cast(plain_cast(*interval.value, DataType::Text), fields.as_deref(), digits)
+}
+
+/// A cast to `interval`, of some fields only and with some digits of a second.
+fn interval_cast(expr: Expr, fields: Option<&str>, digits: Option<u64>) -> Expr {
+    let arguments = std::iter::once(expr).chain(fields.map(text)).collect();
+    let interval = call("cast_interval", arguments, Vec::new());
+    match digits {
+        Some(digits) => {
+            let digits = Expr::Value(Value::Number(digits.to_string(), false).into());
+            call("moment_digits", vec![interval, digits], Vec::new())
         }
+        None => interval,
     }
-    call("cast_interval", arguments, Vec::new())
 }
 
 /// `(record).field`, of a record that is not a column.

@@ -13,6 +13,7 @@ mod arrays;
 mod calls;
 mod checks;
 pub mod expressions;
+mod hypothetical;
 pub mod laterals;
 pub mod literals;
 mod named_arguments;
@@ -27,6 +28,7 @@ pub mod subqueries;
 pub mod system_columns;
 mod ties;
 pub mod using;
+mod values;
 mod windows;
 
 use std::ops::ControlFlow;
@@ -68,6 +70,7 @@ pub fn rewrite(
     records::expand(statement, source)?;
     let mut names = names::OutputNames::new(uniqueness);
     let _ = VisitMut::visit(statement, &mut names);
+    values::rewrite(statement);
     let _ = VisitMut::visit(statement, &mut ties::Ties);
     let _ = VisitMut::visit(statement, &mut system_columns::SystemColumns::default());
     using::rewrite(statement)?;

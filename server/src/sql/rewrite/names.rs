@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, ArrayElemTypeDef, CastKind, DataType, ExactNumberInfo, Expr, Function, Ident, Query, Select,
-    SelectItem, SetExpr, TimezoneInfo, TrimWhereField, VisitorMut,
+    AccessExpr, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function, Ident,
+    Query, Select, SelectItem, SetExpr, TimezoneInfo, TrimWhereField, VisitorMut,
 };
 
 use super::laterals::relation_names;
@@ -157,6 +157,7 @@ fn figure(expr: &Expr) -> Option<(String, Worth)> {
             _ => "btrim",
         }),
         Expr::AtTimeZone { .. } => strong("timezone"),
+        Expr::BinaryOp { op: BinaryOperator::Overlaps, .. } => strong("overlaps"),
         Expr::Ceil { .. } => strong("ceil"),
         Expr::Floor { .. } => strong("floor"),
         _ => None,

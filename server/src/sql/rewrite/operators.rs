@@ -54,6 +54,25 @@ pub(super) fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     };
     match op {
         BinaryOperator::PGStartsWith => return call("starts_with", vec![left, right], Vec::new()),
+        BinaryOperator::Overlaps => {
+            if let (Expr::Tuple(a), Expr::Tuple(b)) = (unnested(&left), unnested(&right))
+                && let ([from, to], [other_from, other_to]) = (a.as_slice(), b.as_slice())
+            {
+                let bounds = [from, to, other_from, other_to].map(Clone::clone);
+                return call("overlaps", bounds.to_vec(), Vec::new());
+            }
+        }
+        // The planner takes `a # a` for 0 where it is NULL, so this is the same by other means.
+        BinaryOperator::PGBitwiseXor => {
+            let nested = |expr: Expr| Expr::Nested(Box::new(expr));
+            let either = binary(nested(left.clone()), BinaryOperator::BitwiseOr, nested(right.clone()));
+            let both = binary(nested(left), BinaryOperator::BitwiseAnd, nested(right));
+            return Expr::BinaryOp {
+                left: Box::new(nested(either)),
+                op: BinaryOperator::Minus,
+                right: Box::new(nested(both)),
+            };
+        }
         BinaryOperator::PGOverlap => return call("array_has_any", vec![left, right], Vec::new()),
         _ => {}
     }

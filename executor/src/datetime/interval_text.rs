@@ -1,10 +1,11 @@
 //! PostgreSQL's text form of intervals in every `IntervalStyle`.
 
+use super::IntervalStyle;
 use super::calendar::{MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND};
-use super::datetime_text::write_fraction;
-use super::settings::IntervalStyle;
-use super::text::{write_int, write_padded};
+use super::text::{write_fraction, write_int, write_padded};
+use crate::error::{ErrorKind, ExecError};
 use bytes::BytesMut;
+use datafusion::arrow::datatypes::IntervalMonthDayNano;
 
 /// An interval as PostgreSQL keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,6 +16,25 @@ pub struct Interval {
     pub days: i32,
     /// Microseconds of the part below a day.
     pub micros: i64,
+}
+
+impl Interval {
+    /// As arrow keeps it, which counts the part below a day in nanoseconds: 292 years of it.
+    ///
+    /// # Errors
+    /// 22008 for more than that.
+    pub fn to_arrow(self) -> Result<IntervalMonthDayNano, ExecError> {
+        let nanos = self.micros.checked_mul(1_000);
+        let nanos =
+            nanos.ok_or_else(|| ExecError::new(ErrorKind::DatetimeOutOfRange, "interval out of range"))?;
+        Ok(IntervalMonthDayNano::new(self.months, self.days, nanos))
+    }
+}
+
+impl From<IntervalMonthDayNano> for Interval {
+    fn from(interval: IntervalMonthDayNano) -> Self {
+        Self { months: interval.months, days: interval.days, micros: interval.nanoseconds / 1_000 }
+    }
 }
 
 /// The fields that are printed; all carry their sign.

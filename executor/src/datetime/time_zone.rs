@@ -1,8 +1,14 @@
 //! The session's time zone: IANA names, fixed offsets and POSIX names, with PostgreSQL's rules for
 //! local times that a change of offset skips or repeats.
 
-use super::calendar::{CivilDate, is_leap, weekday};
+use super::calendar::{
+    CivilDate, MICROS_PER_SECOND, TIMESTAMP_INFINITY, TIMESTAMP_MINUS_INFINITY, is_leap, weekday,
+};
+use super::input::unknown_zone;
+use super::posix_zone::PosixZone;
 use super::text::write_padded;
+use super::zone_abbreviations::abbreviation_offset;
+use crate::error::ExecError;
 use bytes::BytesMut;
 use chrono::{DateTime, Offset, TimeZone as _};
 use chrono_tz::{OffsetName, TZ_VARIANTS, Tz};
@@ -27,6 +33,7 @@ pub struct TimeZone {
 enum Rule {
     Fixed { seconds_east: i32, abbreviation: String },
     Named(Tz),
+    Posix(PosixZone),
 }
 
 impl Default for TimeZone {
@@ -48,8 +55,8 @@ impl TimeZone {
         Self { name, rule: Rule::Fixed { seconds_east, abbreviation } }
     }
 
-    /// What `SET TimeZone` takes: an IANA name in any case, hours east of Greenwich (`-8`, `5.5`), a POSIX name
-    /// without summer time (`UTC+3`, where + is west), or `interval '3:30'`. `None` for anything else.
+    /// What `SET TimeZone` takes: an IANA name in any case, hours east of Greenwich (`-8`, `5.5`), a POSIX
+    /// specification (`UTC+3`, where + is west), or `interval '3:30'`. `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let lower = text.trim_start().to_ascii_lowercase();
         if let Some(interval) = lower.strip_prefix("interval") {
@@ -74,22 +81,69 @@ impl TimeZone {
     }
 
     fn posix(text: &str) -> Option<Self> {
-        let upper = text.to_ascii_uppercase();
-        let (abbreviation, offset) = if let Some(rest) = upper.strip_prefix('<') {
-            rest.split_once('>')?
+        let name = text.to_ascii_uppercase();
+        let zone = PosixZone::parse(&name)?;
+        let rule = if zone.is_fixed() {
+            let clock = zone.clock_at(0);
+            Rule::Fixed { seconds_east: clock.seconds_east, abbreviation: clock.abbreviation.clone() }
         } else {
-            upper.split_at(upper.find(|c: char| !c.is_ascii_alphabetic())?)
+            Rule::Posix(zone)
         };
-        let seconds_west = clock_seconds(offset)?;
-        Some(Self {
-            name: upper.clone(),
-            rule: Rule::Fixed { seconds_east: -seconds_west, abbreviation: abbreviation.to_owned() },
-        })
+        Some(Self { name, rule })
     }
 
     /// The name that `SHOW TimeZone` prints.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// A name of the zone for arrow, which knows IANA names and offsets.
+    pub fn arrow_name(&self) -> String {
+        match &self.rule {
+            Rule::Named(zone) => zone.name().to_owned(),
+            // Only what is computed outside of this module sees it.
+            Rule::Posix(_) => "UTC".to_owned(),
+            Rule::Fixed { seconds_east, .. } => {
+                let sign = if *seconds_east < 0 { '-' } else { '+' };
+                let minutes = seconds_east.unsigned_abs() / 60;
+                format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+            }
+        }
+    }
+
+    /// Microseconds since 1970 UTC at which clocks show `local`; infinities stay what they are.
+    pub fn to_utc(&self, local: i64) -> i64 {
+        if matches!(local, TIMESTAMP_INFINITY | TIMESTAMP_MINUS_INFINITY) {
+            return local;
+        }
+        let east = self.offset_at_local(local.div_euclid(MICROS_PER_SECOND));
+        local.saturating_sub(i64::from(east) * MICROS_PER_SECOND)
+    }
+
+    /// What clocks show at an instant, both in microseconds since 1970; infinities stay what they are.
+    pub fn to_local(&self, utc: i64) -> i64 {
+        if matches!(utc, TIMESTAMP_INFINITY | TIMESTAMP_MINUS_INFINITY) {
+            return utc;
+        }
+        utc.saturating_add(i64::from(self.offset_at_micros(utc)) * MICROS_PER_SECOND)
+    }
+
+    /// Seconds east of Greenwich at an instant in microseconds since 1970.
+    pub fn offset_at_micros(&self, utc: i64) -> i32 {
+        self.offset_at(utc.div_euclid(MICROS_PER_SECOND))
+    }
+
+    /// The zone of `AT TIME ZONE` and its like: an abbreviation, or whatever the setting takes.
+    ///
+    /// # Errors
+    /// 22023 for a name that is none.
+    pub fn lookup(name: &str) -> Result<Self, ExecError> {
+        let abbreviated = abbreviation_offset(&name.to_ascii_lowercase());
+        let zone = abbreviated.map(|seconds_east| Self {
+            name: name.to_ascii_uppercase(),
+            rule: Rule::Fixed { seconds_east, abbreviation: name.to_ascii_uppercase() },
+        });
+        zone.or_else(|| Self::named(name)).or_else(|| Self::posix(name)).ok_or_else(|| unknown_zone(name))
     }
 
     /// Whether the offset is zero at all times.
@@ -101,6 +155,7 @@ impl TimeZone {
     pub fn has_fixed_offset(&self) -> bool {
         match &self.rule {
             Rule::Fixed { .. } => true,
+            Rule::Posix(_) => false,
             Rule::Named(_) => {
                 // Every season from 1840, before the first zones, to the end of the zone data.
                 const SEASON: i64 = 91 * DAY;
@@ -116,6 +171,7 @@ impl TimeZone {
         match &self.rule {
             Rule::Named(zone) => Some(*zone),
             Rule::Fixed { .. } => self.is_utc().then_some(Tz::UTC),
+            Rule::Posix(_) => None,
         }
     }
 
@@ -123,6 +179,7 @@ impl TimeZone {
     pub fn offset_at(&self, instant: i64) -> i32 {
         match &self.rule {
             Rule::Fixed { seconds_east, .. } => *seconds_east,
+            Rule::Posix(zone) => zone.clock_at(instant).seconds_east,
             Rule::Named(zone) => named_offset(*zone, instant).fix().local_minus_utc(),
         }
     }
@@ -131,6 +188,7 @@ impl TimeZone {
     pub fn write_abbreviation(&self, instant: i64, out: &mut BytesMut) {
         match &self.rule {
             Rule::Fixed { abbreviation, .. } => out.extend_from_slice(abbreviation.as_bytes()),
+            Rule::Posix(zone) => out.extend_from_slice(zone.clock_at(instant).abbreviation.as_bytes()),
             Rule::Named(zone) => {
                 let offset = named_offset(*zone, instant);
                 match offset.abbreviation() {
@@ -141,12 +199,19 @@ impl TimeZone {
         }
     }
 
+    /// The abbreviation in force at an instant, in seconds since 1970.
+    pub fn abbreviation(&self, instant: i64) -> String {
+        let mut out = BytesMut::new();
+        self.write_abbreviation(instant, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
     /// Seconds east of Greenwich that a local time (seconds since 1970 as if it were UTC) stands for. A local
     /// time that is skipped has the offset before the change, one that comes twice the offset after it.
     pub fn offset_at_local(&self, local: i64) -> i32 {
         match &self.rule {
             Rule::Fixed { seconds_east, .. } => *seconds_east,
-            Rule::Named(_) => {
+            Rule::Named(_) | Rule::Posix(_) => {
                 let before = self.offset_at(local - DAY);
                 let after = self.offset_at(local + DAY);
                 let as_before = local - i64::from(before);
@@ -246,7 +311,7 @@ fn clock_seconds(text: &str) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::calendar::MICROS_PER_SECOND;
+    use crate::datetime::calendar::MICROS_PER_SECOND;
 
     fn seconds(year: i64, month: u32, day: u32, hour: i64) -> i64 {
         CivilDate { year, month, day }.to_days() * DAY + hour * 3600

@@ -107,6 +107,36 @@ pub fn weekday(days: i64) -> usize {
     usize::try_from((days + 4).rem_euclid(7)).unwrap_or(0)
 }
 
+/// Days since 1970-01-01 of year, month and day; year 0 is 1 BC.
+pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let first = CivilDate { year, month: u32::try_from(month).unwrap_or(1), day: 1 };
+    first.to_days() + day - 1
+}
+
+/// Year, month and day of a day since 1970-01-01; year 0 is 1 BC.
+pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let date = CivilDate::from_days(days);
+    (date.year, date.month.into(), date.day.into())
+}
+
+/// Day and microseconds of the day of a moment.
+pub fn split_micros(micros: i64) -> (i64, i64) {
+    (micros.div_euclid(MICROS_PER_DAY), micros.rem_euclid(MICROS_PER_DAY))
+}
+
+/// ISO 8601 week-numbering year and week of a day.
+pub fn iso_week(days: i64) -> (i64, i64) {
+    // The week belongs to the year that holds its Thursday; day 0 was one.
+    let thursday = days - days_since_monday(days) + 3;
+    let (year, ..) = civil_from_days(thursday);
+    (year, (thursday - days_from_civil(year, 1, 1)) / 7 + 1)
+}
+
+/// 0 on Mondays to 6 on Sundays.
+pub fn days_since_monday(days: i64) -> i64 {
+    (days + 3).rem_euclid(7)
+}
+
 /// Full English month names, January first.
 pub const MONTHS: [&str; 12] = [
     "January",
@@ -146,6 +176,13 @@ mod tests {
             CivilDate::from_days(TIMESTAMP_END / MICROS_PER_DAY),
             CivilDate { year: 294_247, month: 1, day: 10 }
         );
+    }
+
+    #[test]
+    fn weeks_are_iso() {
+        assert_eq!(iso_week(days_from_civil(2021, 1, 3)), (2020, 53));
+        assert_eq!(iso_week(days_from_civil(2013, 12, 30)), (2014, 1));
+        assert_eq!(days_since_monday(days_from_civil(2024, 1, 1)), 0);
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! Intervals from text, as `interval_in` reads them: PostgreSQL's own form, SQL's and ISO 8601's.
 
 use super::calendar::{MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND};
-use super::datetime_fields::{Field, FieldKind, fraction_micros, split_fields};
-use super::input_error::InputError;
-use super::interval_text::Interval;
-use super::settings::{IntervalStyle, OutputSettings};
+use super::fields::{Field, FieldKind, fraction_micros, split_fields};
+use super::{DateTimeSettings, Interval, IntervalStyle};
+use crate::error::{ErrorKind, ExecError};
 
 /// Why a text is no interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,20 +14,93 @@ enum Refusal {
 
 type Decoded<T = ()> = Result<T, Refusal>;
 
-/// Reads an interval.
-pub(super) fn parse_interval(text: &str, settings: &OutputSettings) -> Result<Interval, InputError> {
-    let sums = match Sums::parse(text, settings.interval_style) {
+/// The last of the fields that an interval is restricted to: `INTERVAL '..' DAY TO MINUTE` ends with minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntervalField {
+    /// `YEAR`
+    Year,
+    /// `MONTH`, `YEAR TO MONTH`
+    Month,
+    /// `DAY`
+    Day,
+    /// `HOUR`, `DAY TO HOUR`
+    Hour,
+    /// `MINUTE`, `DAY TO MINUTE`, `HOUR TO MINUTE`
+    Minute,
+    /// `SECOND`, `DAY TO SECOND`, `HOUR TO SECOND`
+    Second,
+    /// `MINUTE TO SECOND`, where `1:02` is not hours and minutes
+    MinuteToSecond,
+}
+
+impl IntervalField {
+    /// The field of its words in lower case: `day to minute`.
+    pub fn named(words: &str) -> Option<Self> {
+        Some(match words {
+            "minute to second" => Self::MinuteToSecond,
+            words => match words.rsplit(' ').next()? {
+                "year" => Self::Year,
+                "month" => Self::Month,
+                "day" => Self::Day,
+                "hour" => Self::Hour,
+                "minute" => Self::Minute,
+                "second" => Self::Second,
+                _ => return None,
+            },
+        })
+    }
+
+    /// What numbers without a unit count.
+    fn unit(self) -> Unit {
+        match self {
+            Self::Year => Unit::Year,
+            Self::Month => Unit::Month,
+            Self::Day => Unit::Day,
+            Self::Hour => Unit::Hour,
+            Self::Minute => Unit::Minute,
+            Self::Second | Self::MinuteToSecond => Unit::Second,
+        }
+    }
+
+    /// The interval without what is finer than the field; seconds keep their fraction.
+    pub fn truncate(self, interval: Interval) -> Interval {
+        let Interval { months, days, micros } = interval;
+        let whole = |unit: i64| Interval { micros: micros / unit * unit, ..interval };
+        match self {
+            Self::Year => Interval { months: months / 12 * 12, days: 0, micros: 0 },
+            Self::Month => Interval { months, days: 0, micros: 0 },
+            Self::Day => Interval { months, days, micros: 0 },
+            Self::Hour => whole(MICROS_PER_HOUR),
+            Self::Minute => whole(MICROS_PER_MINUTE),
+            Self::Second | Self::MinuteToSecond => interval,
+        }
+    }
+}
+
+/// Reads an interval, of `field` where it is restricted to some.
+///
+/// # Errors
+/// 22007 for text that is no interval, 22015 for a field out of range, 22008 for a sum out of range.
+pub fn parse_interval(
+    text: &str,
+    settings: &DateTimeSettings,
+    field: Option<IntervalField>,
+) -> Result<Interval, ExecError> {
+    let sums = match Sums::parse(text, settings.interval_style, field) {
         Err(Refusal::BadFormat) => Sums::parse_iso_8601(text),
         other => other,
     };
     match sums {
         Ok(sums) => {
-            sums.interval().ok_or_else(|| InputError::new("22008", "interval out of range".to_owned()))
+            let interval = sums.interval();
+            let interval = interval.map(|interval| field.map_or(interval, |field| field.truncate(interval)));
+            interval.ok_or_else(|| ExecError::new(ErrorKind::DatetimeOutOfRange, "interval out of range"))
         }
-        Err(Refusal::BadFormat) => Err(InputError::datetime_syntax("interval", text)),
-        Err(Refusal::Overflow) => {
-            Err(InputError::new("22015", format!("interval field value out of range: \"{text}\"")))
-        }
+        Err(Refusal::BadFormat) => Err(super::input::syntax("interval", text)),
+        Err(Refusal::Overflow) => Err(ExecError::new(
+            ErrorKind::IntervalFieldOverflow,
+            format!("interval field value out of range: \"{text}\""),
+        )),
     }
 }
 
@@ -93,7 +165,9 @@ struct Amount {
 }
 
 impl Sums {
-    fn parse(text: &str, style: IntervalStyle) -> Decoded<Self> {
+    fn parse(text: &str, style: IntervalStyle, field: Option<IntervalField>) -> Decoded<Self> {
+        let minutes_first = field == Some(IntervalField::MinuteToSecond);
+        let bare_unit = field.map_or(Unit::Second, IntervalField::unit);
         let mut fields = split_fields(text, |word| Unit::named(word).is_some() || word == "ago")
             .ok_or(Refusal::BadFormat)?;
         if style == IntervalStyle::SqlStandard {
@@ -110,14 +184,14 @@ impl Sums {
             let fields_of = match field.kind {
                 FieldKind::Time => {
                     unit_is_ago = false;
-                    sums.set_clock(&field.text)?;
+                    sums.set_clock(&field.text, minutes_first)?;
                     unit = Some(Unit::Day);
                     Unit::Hour.bit() | Unit::Minute.bit() | ALL_SECONDS
                 }
                 FieldKind::Signed if field.text.contains(':') => {
                     unit_is_ago = false;
                     // What is no clock could only be a number, which has no colon.
-                    sums.set_clock(field.text.get(1..).unwrap_or_default())
+                    sums.set_clock(field.text.get(1..).unwrap_or_default(), minutes_first)
                         .map_err(|_| Refusal::BadFormat)?;
                     if field.text.starts_with('-') {
                         sums.micros = -sums.micros;
@@ -131,7 +205,7 @@ impl Sums {
                         return Err(Refusal::BadFormat);
                     }
                     unit_is_ago = false;
-                    sums.add_number(&field.text, &mut unit)?
+                    sums.add_number(&field.text, &mut unit, bare_unit)?
                 }
                 FieldKind::Word | FieldKind::SignedWord => {
                     unit_is_ago = field.text == "ago";
@@ -158,7 +232,7 @@ impl Sums {
     }
 
     /// `1`, `-1.5`, `+2-3` (years and months). The answer is the set of fields that it is.
-    fn add_number(&mut self, text: &str, unit: &mut Option<Unit>) -> Decoded<u32> {
+    fn add_number(&mut self, text: &str, unit: &mut Option<Unit>, bare_unit: Unit) -> Decoded<u32> {
         let (negative, digits) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -168,7 +242,7 @@ impl Sums {
         let (whole, rest) = digits.split_at(end);
         let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| Refusal::Overflow)? };
         let whole = sign * whole;
-        let used = unit.unwrap_or(Unit::Second);
+        let used = unit.unwrap_or(bare_unit);
         *unit = Some(used);
         if let Some(months) = rest.strip_prefix('-') {
             if !months.bytes().all(|byte| byte.is_ascii_digit()) || months.is_empty() {
@@ -260,7 +334,11 @@ impl Sums {
 
     #[expect(clippy::cast_possible_truncation, reason = "fractions of a day at most")]
     fn add_micros(&mut self, micros: f64) -> Decoded {
-        let micros = micros.round_ties_even() as i64;
+        // A half is rounded down here, and to even in a clock: so does PostgreSQL.
+        let whole = micros as i64;
+        #[expect(clippy::cast_precision_loss, reason = "a day of microseconds is exact in a double")]
+        let rest = micros - whole as f64;
+        let micros = whole + i64::from(rest > 0.5) - i64::from(rest < -0.5);
         self.micros = self.micros.checked_add(micros).ok_or(Refusal::Overflow)?;
         Ok(())
     }
@@ -272,14 +350,16 @@ impl Sums {
     }
 
     /// `hh:mm`, `hh:mm:ss`, `mm:ss.fff`, with hours of any size.
-    fn set_clock(&mut self, text: &str) -> Decoded {
+    fn set_clock(&mut self, text: &str, minutes_first: bool) -> Decoded {
         let (clock, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
         let micros =
             if fraction.is_empty() { 0 } else { fraction_micros(fraction).ok_or(Refusal::BadFormat)? };
         let mut parts = clock.split(':').map(|part| {
-            if part.is_empty() || !part.bytes().all(|byte| byte.is_ascii_digit()) {
+            if !part.bytes().all(|byte| byte.is_ascii_digit()) {
                 return Err(Refusal::BadFormat);
             }
+            // Minutes and seconds may be missing, as in `1:`.
+            let part = if part.is_empty() { "0" } else { part };
             part.parse::<i64>().map_err(|_| Refusal::Overflow)
         });
         let first = parts.next().ok_or(Refusal::BadFormat)??;
@@ -290,7 +370,7 @@ impl Sums {
         }
         let (hours, minutes, seconds) = match third {
             Some(third) => (first, second, third),
-            None if fraction.is_empty() => (first, second, 0),
+            None if fraction.is_empty() && !minutes_first => (first, second, 0),
             None => (0, first, second),
         };
         if minutes > 59 || seconds > 60 {

@@ -4,10 +4,11 @@ use super::calendar::{
     CivilDate, DATE_INFINITY, DATE_MINUS_INFINITY, MICROS_PER_DAY, MICROS_PER_SECOND, MONTHS,
     TIMESTAMP_INFINITY, TIMESTAMP_MINUS_INFINITY, WEEKDAYS, weekday,
 };
-use super::settings::{DateLayout, DateOrder, DateStyle};
-use super::text::write_padded;
+use super::{DateLayout, DateOrder, DateStyle};
+
 use super::time_zone::{TimeZone, write_offset};
 use bytes::BytesMut;
+use std::fmt::Write as _;
 
 /// Appends a `date`, in days since 1970-01-01; the smallest and largest day counts are the infinities.
 pub fn write_date(days: i32, style: DateStyle, out: &mut BytesMut) {
@@ -178,8 +179,19 @@ fn write_clock(micros: i64, out: &mut BytesMut) {
     write_fraction(fraction, out);
 }
 
+/// Appends an integer in decimal with zeros in front up to `width` digits.
+pub fn write_padded(value: u32, width: usize, out: &mut BytesMut) {
+    // Writing to a buffer that grows cannot fail.
+    let _ = write!(out, "{value:0width$}");
+}
+
+/// Appends an integer in decimal.
+pub(super) fn write_int(value: impl std::fmt::Display, out: &mut BytesMut) {
+    let _ = write!(out, "{value}");
+}
+
 /// `.` and the microseconds (below 1,000,000) without trailing zeros; nothing for 0.
-pub(super) fn write_fraction(fraction: u32, out: &mut BytesMut) {
+pub fn write_fraction(fraction: u32, out: &mut BytesMut) {
     if fraction == 0 {
         return;
     }

@@ -2,11 +2,11 @@
 //! field order; the rules are PostgreSQL's `DecodeDateTime` and `DecodeTimeOnly`.
 
 use super::calendar::{CivilDate, MICROS_PER_DAY, MICROS_PER_SECOND, UNIX_EPOCH_JULIAN, days_in_month};
-use super::datetime_fields::{Field, FieldKind, fraction_micros, split_fields};
-use super::datetime_words::{Label, Special, Word, known_word};
-use super::settings::{DateOrder, OutputSettings};
+use super::fields::{Field, FieldKind, fraction_micros, split_fields};
 use super::time_zone::TimeZone;
+use super::words::{Label, Special, Word, known_word};
 use super::zone_abbreviations::abbreviation_offset;
+use super::{DateOrder, DateTimeSettings};
 
 /// Why a text is no date or time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +53,7 @@ mod mask {
     pub(super) const ERA: u32 = 128;
     pub(super) const DAY_OF_WEEK: u32 = 256;
     pub(super) const SUMMER_TIME: u32 = 512;
+    pub(super) const SPECIAL: u32 = 1_024;
 }
 
 struct Decoder<'a> {
@@ -85,7 +86,7 @@ type Decoded<T = ()> = Result<T, Refusal>;
 impl Moment {
     pub(super) fn parse(
         text: &str,
-        settings: &OutputSettings,
+        settings: &DateTimeSettings,
         now_micros: i64,
         wanted: Wanted,
     ) -> Decoded<Self> {
@@ -388,9 +389,8 @@ impl Decoder<'_> {
         let micros =
             if fraction.is_empty() { 0 } else { fraction_micros(fraction).ok_or(Refusal::BadFormat)? };
         let mut parts = clock.split(':').map(|part| {
-            if part.is_empty() {
-                return Err(Refusal::BadFormat);
-            }
+            // Minutes and seconds may be missing, as in `1:`.
+            let part = if part.is_empty() { "0" } else { part };
             part.parse::<i32>().map(i64::from).map_err(|_| Refusal::FieldOverflow)
         });
         let first = parts.next().ok_or(Refusal::BadFormat)??;
@@ -504,7 +504,7 @@ impl Decoder<'_> {
                 Ok(())
             }
             Word::Special(special) => {
-                self.mark(mask::DATE | mask::TIME | mask::ZONE)?;
+                self.mark(mask::SPECIAL)?;
                 self.special = Some(special);
                 Ok(())
             }

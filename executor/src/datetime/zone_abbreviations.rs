@@ -2,7 +2,7 @@
 //! calls `Default`.
 
 /// Seconds east of Greenwich of an abbreviation in lower case.
-pub(super) fn abbreviation_offset(name: &str) -> Option<i32> {
+pub fn abbreviation_offset(name: &str) -> Option<i32> {
     let idx = ABBREVIATIONS.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
     ABBREVIATIONS.get(idx).map(|(_, seconds_east)| *seconds_east)
 }
