@@ -128,7 +128,7 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let state = SessionStateBuilder::new()
         .with_config(config.clone().with_extension(Arc::new(ShardStore::new("bench", directory))))
         .with_default_features()
-        .with_physical_optimizer_rule(Arc::new(FuseAggregates))
+        .with_physical_optimizer_rule(Arc::new(FuseAggregates::default()))
         .build();
     let ours = SessionContext::new_with_state(state);
     let table = ShardTable {

@@ -117,15 +117,7 @@ impl ColumnTest {
     /// The test that `expr` is, where a kernel knows the type: `column op constant` or `constant op column`.
     pub(crate) fn of(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Option<Self> {
         let binary = expr.downcast_ref::<BinaryExpr>()?;
-        let comparison = match binary.op() {
-            Operator::Eq => Comparison::Equal,
-            Operator::NotEq => Comparison::NotEqual,
-            Operator::Lt => Comparison::Less,
-            Operator::LtEq => Comparison::LessOrEqual,
-            Operator::Gt => Comparison::Greater,
-            Operator::GtEq => Comparison::GreaterOrEqual,
-            _ => return None,
-        };
+        let comparison = comparison_of(*binary.op())?;
         let sides = |a: &Arc<dyn PhysicalExpr>, b: &Arc<dyn PhysicalExpr>| {
             let value = b.downcast_ref::<Literal>()?.value();
             if let Some(column) = a.downcast_ref::<Column>().map(Column::index) {
@@ -149,8 +141,21 @@ fn mask(bit: u64) -> u64 {
     bit.wrapping_neg()
 }
 
+/// The comparison that an operator is.
+pub(crate) fn comparison_of(operator: Operator) -> Option<Comparison> {
+    Some(match operator {
+        Operator::Eq => Comparison::Equal,
+        Operator::NotEq => Comparison::NotEqual,
+        Operator::Lt => Comparison::Less,
+        Operator::LtEq => Comparison::LessOrEqual,
+        Operator::Gt => Comparison::Greater,
+        Operator::GtEq => Comparison::GreaterOrEqual,
+        _ => return None,
+    })
+}
+
 /// The comparison with its sides exchanged.
-fn mirrored(comparison: Comparison) -> Comparison {
+pub(crate) fn mirrored(comparison: Comparison) -> Comparison {
     match comparison {
         Comparison::Less => Comparison::Greater,
         Comparison::LessOrEqual => Comparison::GreaterOrEqual,

@@ -23,6 +23,7 @@ pub mod codec;
 mod column_test;
 mod columns;
 mod compaction;
+mod computation;
 pub mod cpu;
 pub mod datetime;
 pub mod error;

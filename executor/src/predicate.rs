@@ -7,16 +7,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringViewArray};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema, SchemaRef};
+use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{Column, IsNotNullExpr};
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, IsNotNullExpr, Literal};
 use datafusion::physical_expr::utils::{collect_columns, split_conjunction};
-use quickdb_kernels::{bitmap, compare};
+use quickdb_kernels::{Comparison, bitmap, compare};
 use quickdb_storage::{ColumnChunk, ShardId};
 
-use crate::column_test::ColumnTest;
+use crate::column_test::{ColumnTest, comparison_of, mirrored};
+use crate::computation::Computation;
 use crate::row_group::RowGroup;
 use crate::selection::{Selection, words_of};
 
@@ -40,6 +42,8 @@ enum Conjunct {
     Flag { column: usize },
     /// A column that shall not be NULL.
     IsNotNull { column: usize },
+    /// What kernels compute of several columns, compared with a constant.
+    Computed { computation: Computation, comparison: Comparison, constant: f64, expr: NarrowExpr },
     /// Any predicate on one text column.
     Text { column: usize, expr: NarrowExpr },
     /// Anything else.
@@ -176,6 +180,24 @@ impl Predicate {
                         None => narrow(expr, row_group, start, selection)?,
                     }
                 }
+                Conjunct::Computed { computation, comparison, constant, expr } => {
+                    let computed = if selection.is_dense() {
+                        computation.evaluate(row_group, start, rows)?
+                    } else {
+                        None
+                    };
+                    match computed {
+                        Some(values) => {
+                            compare_computed(&values, *comparison, *constant, &mut words);
+                            selection.and(&words);
+                            if let Some(nulls) = values.nulls() {
+                                bitmap::copy_from_bytes(&mut words, nulls.validity(), nulls.offset(), rows);
+                                selection.and(&words);
+                            }
+                        }
+                        None => narrow(expr, row_group, start, selection)?,
+                    }
+                }
                 Conjunct::General { expr } => narrow(expr, row_group, start, selection)?,
             }
         }
@@ -225,6 +247,34 @@ fn is_cheap(dictionary: &StringViewArray, row_group: &RowGroup) -> bool {
         || dictionary.len() as u64 <= row_group.shard().row_count() / 2
 }
 
+/// Sets the bits of the rows that compare as asked; what is set for NULL means nothing.
+fn compare_computed(values: &ArrayRef, comparison: Comparison, constant: f64, words: &mut [u64]) {
+    match values.as_primitive_opt::<Float32Type>() {
+        #[expect(clippy::cast_possible_truncation, reason = "the constant was of the type of the values")]
+        Some(values) => compare::compare(values.values(), comparison, constant as f32, words),
+        None => compare::compare(values.as_primitive::<Float64Type>().values(), comparison, constant, words),
+    }
+}
+
+/// A computation compared with a constant of its type.
+fn computed(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Option<(Computation, Comparison, f64)> {
+    let binary = expr.downcast_ref::<BinaryExpr>()?;
+    let comparison = comparison_of(*binary.op())?;
+    let sides = |a: &Arc<dyn PhysicalExpr>, b: &Arc<dyn PhysicalExpr>| {
+        let constant = match b.downcast_ref::<Literal>()?.value() {
+            ScalarValue::Float32(Some(value)) => f64::from(*value),
+            ScalarValue::Float64(Some(value)) => *value,
+            _ => return None,
+        };
+        Some((Computation::of(a, schema)?, constant))
+    };
+    if let Some((computation, constant)) = sides(binary.left(), binary.right()) {
+        return Some((computation, comparison, constant));
+    }
+    let (computation, constant) = sides(binary.right(), binary.left())?;
+    Some((computation, mirrored(comparison), constant))
+}
+
 fn narrow(expr: &NarrowExpr, row_group: &RowGroup, start: usize, selection: &mut Selection) -> Result<()> {
     let verdicts = expr.evaluate(row_group, start, selection)?;
     match verdicts.as_boolean_opt() {
@@ -259,6 +309,10 @@ impl Conjunct {
         if let Some(test) = ColumnTest::of(expr, schema) {
             return Ok(Self::Compare(test));
         }
+        if let Some((computation, comparison, constant)) = computed(expr, schema) {
+            let expr = NarrowExpr::new(expr, schema)?;
+            return Ok(Self::Computed { computation, comparison, constant, expr });
+        }
         let expr = NarrowExpr::new(expr, schema)?;
         Ok(match expr.columns.as_slice() {
             [column] if schema.field(*column).data_type() == &DataType::Utf8View => {
@@ -272,8 +326,9 @@ impl Conjunct {
         match self {
             Self::Flag { .. } | Self::IsNotNull { .. } => 0,
             Self::Compare(_) => 1,
-            Self::Text { .. } => 2,
-            Self::General { .. } => 3,
+            Self::Computed { .. } => 2,
+            Self::Text { .. } => 3,
+            Self::General { .. } => 4,
         }
     }
 }

@@ -10,6 +10,9 @@ pub(crate) const CHUNK_ROWS: usize = 8192;
 
 const _: () = assert!(CHUNK_ROWS.is_multiple_of(bitmap::WORD_ROWS));
 
+/// Packing a row, and looking it up again by its index, costs about as much as working on four.
+const DENSE_ROWS_PER_KEPT: usize = 4;
+
 /// A bit per row of a run of rows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Selection {
@@ -47,6 +50,11 @@ impl Selection {
     /// Whether it keeps all rows.
     pub(crate) fn is_all(&self) -> bool {
         self.kept == self.rows
+    }
+
+    /// Whether it keeps so many rows that work on all of them is cheaper than packing the kept ones first.
+    pub(crate) fn is_dense(&self) -> bool {
+        self.kept.saturating_mul(DENSE_ROWS_PER_KEPT) >= self.rows
     }
 
     /// The bits.

@@ -97,7 +97,9 @@ impl Engine {
             SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
         let builder = crate::sql::configure(builder);
         let builder = builder
-            .with_physical_optimizer_rule(Arc::new(FuseAggregates::default()))
+            .with_physical_optimizer_rule(Arc::new(FuseAggregates {
+                one_process: matches!(backend, Backend::Embedded { .. }),
+            }))
             .with_physical_optimizer_rule(Arc::new(YieldingJoins));
         let builder = match &backend {
             Backend::Embedded { .. } => builder,

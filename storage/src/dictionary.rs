@@ -22,9 +22,13 @@ const DICTIONARY_VALUES_MAX: usize = 1 << 20;
 /// [`DICTIONARY_VALUES_MAX`].
 const DICTIONARY_BYTES_MAX: usize = DICTIONARY_VALUES_MAX * 64;
 
-/// Rows that are not NULL after which a column is given up of which at least every second row has a value of its own:
-/// comments and addresses are known by then, and hashing them is most of the time that writing them takes.
+/// Rows that are not NULL after which a column is given up of which at least seven in eight rows have a value of their
+/// own: addresses and keys are known by then, and hashing them is most of the time that writing them takes. A hundred
+/// thousand values in any order are new in every second row still, and are worth a dictionary soon.
 const HOPELESS_FROM_ROWS: u64 = 131_072;
+
+/// The same for a column of which at least every second row has a value of its own.
+const HOPELESS_IN_HALVES_FROM_ROWS: u64 = 1 << 20;
 
 /// Slots of the hash table at first; a power of two.
 const SLOTS_MIN: usize = 1024;
@@ -118,7 +122,9 @@ impl DictionaryBuilder {
             slot = (slot + 1) & mask;
         }
         let count = self.ends.len();
-        let hopeless = self.value_count >= HOPELESS_FROM_ROWS && count as u64 * 2 > self.value_count;
+        let (values, rows) = (count as u64, self.value_count);
+        let hopeless = rows >= HOPELESS_FROM_ROWS && values * 8 > rows * 7
+            || rows >= HOPELESS_IN_HALVES_FROM_ROWS && values * 2 > rows;
         if hopeless || count >= DICTIONARY_VALUES_MAX || self.bytes.len() + value.len() > DICTIONARY_BYTES_MAX
         {
             return None;

@@ -23,6 +23,7 @@
 
 #[macro_use]
 mod dispatch;
+pub mod arithmetic;
 pub mod bitmap;
 pub mod compare;
 pub mod extreme;

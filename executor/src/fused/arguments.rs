@@ -12,6 +12,7 @@ use quickdb_storage::{ColumnChunk, ShardId};
 
 use super::chunk::ChunkRows;
 use super::dictionary::GlobalDictionary;
+use crate::computation::Computation;
 use crate::predicate::NarrowExpr;
 
 /// One argument of one or several aggregates.
@@ -23,6 +24,8 @@ pub(super) enum Argument {
     Ids(usize, Arc<GlobalDictionary>),
     /// A column of which only the NULLs are of interest: text stays in codes.
     Presence(usize),
+    /// An expression that kernels compute, and the same for DataFusion.
+    Computed(Computation, NarrowExpr),
     /// Any expression.
     Expr(NarrowExpr),
 }
@@ -40,7 +43,25 @@ impl Argument {
                 let array = Arc::new(BooleanArray::new(BooleanBuffer::new_unset(count), nulls));
                 Ok((array, false))
             }
+            Self::Computed(computation, expr) => {
+                if rows.selection.is_dense()
+                    && let Some(values) =
+                        computation.evaluate(rows.row_group, rows.start, rows.selection.rows())?
+                {
+                    return Ok((values, false));
+                }
+                Ok((rows.evaluate(expr)?, true))
+            }
             Self::Expr(expr) => Ok((rows.evaluate(expr)?, true)),
+        }
+    }
+
+    /// Whether NULL reads as 0 in its values, so that sums need not leave it out.
+    pub(super) fn zeroed(&self, packed: bool) -> bool {
+        match self {
+            Self::Column(_) => true,
+            Self::Computed(..) => !packed,
+            _ => false,
         }
     }
 
@@ -61,7 +82,9 @@ impl Argument {
             (Self::Column(a), Self::Column(b))
             | (Self::Presence(a), Self::Presence(b))
             | (Self::Ids(a, _), Self::Ids(b, _)) => a == b,
-            (Self::Expr(a), Self::Expr(b)) => a.columns == b.columns && a.expr.eq(&b.expr),
+            (Self::Expr(a) | Self::Computed(_, a), Self::Expr(b) | Self::Computed(_, b)) => {
+                a.columns == b.columns && a.expr.eq(&b.expr)
+            }
             _ => false,
         }
     }

@@ -1,6 +1,5 @@
 //! The cells of a histogram that the rows of a chunk lie in.
 
-use arrow::array::Array;
 use datafusion::error::Result;
 use quickdb_kernels::{bitmap, gather, histogram};
 
@@ -8,14 +7,17 @@ use super::arguments::Argument;
 use super::lane::Lane;
 use crate::functions::histograms::Bins;
 
-/// The cell of every row of `lane`; without groups it may be that of every row of the chunk, where rows that the lane
-/// leaves out are in none. `arguments` are the values along each axis.
-pub(super) fn cells(
-    bins: &Bins,
-    arguments: &[&Argument],
-    lane: &Lane<'_>,
-    grouped: bool,
-) -> Result<Vec<u32>> {
+/// The cells of rows.
+pub(super) struct Cells {
+    /// The number of each row's cell.
+    pub(super) numbers: Vec<u32>,
+    /// Whether they are those of the selected rows only.
+    pub(super) packed: bool,
+}
+
+/// The cell of every row of `lane`. Of all rows of the chunk where that is cheaper: without groups, those that the lane
+/// leaves out are in none then. `arguments` are the values along each axis.
+pub(super) fn cells(bins: &Bins, arguments: &[&Argument], lane: &Lane<'_>, grouped: bool) -> Result<Cells> {
     let selection = &lane.rows.selection;
     let mut found = vec![];
     let mut whole = vec![];
@@ -23,15 +25,14 @@ pub(super) fn cells(
         let (values, packed) = argument.resolve(&lane.rows)?;
         let mut along = vec![];
         bins.find(axis, &values, &mut along)?;
-        debug_assert_eq!(along.len(), values.len());
         whole.push(!packed && !selection.is_all());
         found.push(along);
     }
-    let masked = !grouped && whole.iter().all(|whole| *whole);
-    if !masked && whole.contains(&true) {
+    let stays_whole = (!grouped || lane.spare.is_some()) && whole.iter().all(|whole| *whole);
+    if !stays_whole && whole.contains(&true) {
         let mut own = vec![];
         let indices = if grouped {
-            lane.indices.as_slice()
+            lane.packed_indices().as_slice()
         } else {
             bitmap::indices(selection.words(), &mut own);
             own.as_slice()
@@ -43,9 +44,10 @@ pub(super) fn cells(
         }
     }
     bins.combine(&mut found);
-    let mut cells = found.into_iter().next().unwrap_or_default();
-    if masked {
-        histogram::leave_out(&mut cells, selection.words(), u32::try_from(bins.cells()).unwrap_or(u32::MAX));
+    let mut numbers = found.into_iter().next().unwrap_or_default();
+    if stays_whole && !grouped {
+        let none = u32::try_from(bins.cells()).unwrap_or(u32::MAX);
+        histogram::leave_out(&mut numbers, selection.words(), none);
     }
-    Ok(cells)
+    Ok(Cells { numbers, packed: !stays_whole })
 }

@@ -15,8 +15,8 @@ use super::exec::ShardAggregateExec;
 use super::group_keys::KeySpace;
 use super::partitioned;
 use super::program::{Program, ProgramMetrics};
-use super::states;
 use super::table::PartialTable;
+use super::{results, states};
 use crate::cpu;
 use crate::error::{ErrorKind, ExecError};
 use crate::live_filter::fixed_part;
@@ -81,6 +81,7 @@ pub(super) async fn run(
     let _guard = cancel.clone().drop_guard();
     let pool = Arc::clone(context.memory_pool());
     let token = cancel.clone();
+    let results = node.result_schema().map(|schema| (Arc::clone(node.aggregate()), Arc::clone(schema)));
     let (shared, course) = cpu::run(&cancel, move || prepare(&node, store, pool, token, metrics)).await?;
     let shared = Arc::new(shared);
     let tables = match course {
@@ -95,11 +96,18 @@ pub(super) async fn run(
         let bytes: usize = part.iter().map(PartialTable::heap_bytes).sum();
         let shared = Arc::clone(&shared);
         let cancel = cancel.clone();
+        let results = results.clone();
         let finish = move || -> Result<States> {
             let _timer = shared.program.metrics.elapsed.timer();
-            part.into_iter()
-                .map(|table| states::batches(&shared.program, table.finish(&shared.program)?))
-                .collect()
+            let finished = part.into_iter().map(|table| {
+                let (mut batch, reservation) =
+                    states::batch(&shared.program, table.finish(&shared.program)?)?;
+                if let Some((aggregate, schema)) = &results {
+                    batch = results::of_states(aggregate, schema, &batch)?;
+                }
+                Ok((states::cut(&batch), reservation))
+            });
+            finished.collect()
         };
         finishing.push(async move {
             if bytes <= INLINE_BYTES_MAX { finish() } else { cpu::run(&cancel, finish).await }
@@ -123,7 +131,7 @@ fn prepare(
     metrics.row_groups_pruned.add(pruned);
     let program = Program::new(
         node.aggregate(),
-        node.output_schema(),
+        node.state_schema(),
         &scan.target.table_schema,
         scan.filter.as_ref(),
         (&store, &row_groups),

@@ -25,7 +25,8 @@ use crate::scan::{ScanPart, ShardScanExec, leaf_properties};
 
 /// A partial aggregate over the rows that a [`ShardScanExec`] would read.
 ///
-/// The output is that of DataFusion's own partial aggregate: the keys, then the states of every aggregate. Partition
+/// The output is that of DataFusion's own partial aggregate: the keys, then the states of every aggregate; or, where
+/// this process has all rows, that of its final aggregate. Partition
 /// 0 has all of it, since the work is spread over threads inside; the others are empty. Without keys there is one
 /// row, also when no row was read.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct ShardAggregateExec {
     scan: ShardScanExec,
     aggregate: Arc<AggregateExec>,
     schema: SchemaRef,
+    /// Whether the output is results and not states.
+    finished: bool,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -51,7 +54,18 @@ impl ShardAggregateExec {
             return plan_err!("a scan with a limit cannot be fused with an aggregate");
         }
         let properties = leaf_properties(Arc::clone(&schema), scan.target.partitions, EmissionType::Final);
-        Ok(Self { scan, aggregate, schema, properties, metrics: ExecutionPlanMetricsSet::new() })
+        let metrics = ExecutionPlanMetricsSet::new();
+        Ok(Self { scan, aggregate, schema, finished: false, properties, metrics })
+    }
+
+    /// The same aggregate that gives the results of its groups instead of their states, in `schema`: for a process that
+    /// reads all rows of the table.
+    #[must_use]
+    pub(super) fn finished(&self, schema: SchemaRef) -> Self {
+        let properties =
+            leaf_properties(Arc::clone(&schema), self.scan.target.partitions, EmissionType::Final);
+        let metrics = ExecutionPlanMetricsSet::new();
+        Self { schema, finished: true, properties, metrics, ..self.clone() }
     }
 
     /// The same aggregate over a part of the rows, for one worker: schema and partition count stay.
@@ -70,8 +84,14 @@ impl ShardAggregateExec {
         &self.aggregate
     }
 
-    pub(super) fn output_schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+    /// The schema of keys and states.
+    pub(super) fn state_schema(&self) -> SchemaRef {
+        if self.finished { self.aggregate.schema() } else { Arc::clone(&self.schema) }
+    }
+
+    /// The schema of keys and results, where those are the output.
+    pub(super) fn result_schema(&self) -> Option<&SchemaRef> {
+        self.finished.then_some(&self.schema)
     }
 }
 
@@ -90,6 +110,9 @@ impl DisplayAs for ShardAggregateExec {
             .map(|aggregate| aggregate.human_display().unwrap_or(aggregate.name()).to_owned())
             .collect();
         write!(f, " aggregates=[{}]", aggregates.join(", "))?;
+        if self.finished {
+            write!(f, " finished")?;
+        }
         if let Some(filter) = &self.scan.filter {
             write!(f, " filter={filter}")?;
         }

@@ -15,7 +15,9 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
-use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, ReplaceChildrenOptions,
+};
 
 use super::exec::ShardAggregateExec;
 
@@ -23,13 +25,61 @@ use super::exec::ShardAggregateExec;
 /// more with each further one; merging 100,000 groups from four workers costs about as much.
 pub const GATHERED_GROUPS_MAX: usize = 100_000;
 
+/// Lets fused aggregates give results, and removes the final aggregates above them; a shuffle stays where it was, now of
+/// results. For plans whose rows all lie in this process.
+pub(super) fn finish_in_place(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let plan = rearranged(plan, &|aggregate| Ok(finished(aggregate).map(|(finished, _)| finished)))?;
+    // What is left is relied on for its partitions.
+    plan.transform_up(|node| {
+        let aggregate = node.downcast_ref::<AggregateExec>();
+        let Some((finished, groups)) = aggregate.and_then(finished) else { return Ok(Transformed::no(node)) };
+        let partitioned = match node.output_partitioning() {
+            Partitioning::Hash(_, partitions) => Partitioning::Hash(groups, *partitions),
+            _ => return Ok(Transformed::no(node)),
+        };
+        Ok(Transformed::yes(Arc::new(RepartitionExec::try_new(finished, partitioned)?) as _))
+    })
+    .data()
+}
+
+/// The fused aggregate below a final one as one that gives results, and the columns of its keys; `None` when there is
+/// none, or no keys, or an early end is wanted.
+fn finished(aggregate: &AggregateExec) -> Option<(Arc<dyn ExecutionPlan>, Vec<Arc<dyn PhysicalExpr>>)> {
+    let input = match aggregate.mode() {
+        AggregateMode::FinalPartitioned => {
+            let shuffle = aggregate.input().downcast_ref::<RepartitionExec>()?;
+            matches!(shuffle.partitioning(), Partitioning::Hash(..)).then(|| shuffle.input())?
+        }
+        AggregateMode::Final => {
+            let gather = aggregate.input().downcast_ref::<CoalescePartitionsExec>()?;
+            gather.fetch().is_none().then(|| gather.input())?
+        }
+        _ => return None,
+    };
+    let fused = input.downcast_ref::<ShardAggregateExec>()?;
+    let groups = aggregate.group_expr();
+    let wanted = !groups.is_empty()
+        && !groups.has_grouping_set()
+        && aggregate.limit_options().is_none()
+        && aggregate.aggr_expr().len() == fused.aggregate().aggr_expr().len();
+    let finished = fused.finished(aggregate.schema());
+    wanted.then(|| (Arc::new(finished) as Arc<dyn ExecutionPlan>, groups.output_exprs()))
+}
+
 /// Replaces `FinalPartitioned <- shuffle <- fused aggregate` by `Final <- gather <- fused aggregate` where the groups
 /// are few and nothing above relies on the shuffle's partitions.
+pub(super) fn gather_few_groups(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    rearranged(plan, &finish_in_one_place)
+}
+
+type Replace<'a> = &'a dyn Fn(&AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>>;
+
+/// Replaces final aggregates whose partitions nothing above relies on.
 ///
 /// A node above relies on them unless everything between it and the aggregate works on each partition by itself, up
 /// to a node that gathers or spreads the partitions anew, or the root.
-pub(super) fn gather_few_groups(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let plan = match gathered(&plan)? {
+fn rearranged(plan: Arc<dyn ExecutionPlan>, replace: Replace<'_>) -> Result<Arc<dyn ExecutionPlan>> {
+    let plan = match gathered(&plan, replace)? {
         Some(gathered) => gathered,
         None => plan,
     };
@@ -38,7 +88,7 @@ pub(super) fn gather_few_groups(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn 
             return Ok(Transformed::no(node));
         }
         let [child] = node.children()[..] else { return Ok(Transformed::no(node)) };
-        match gathered(child)? {
+        match gathered(child, replace)? {
             Some(child) => Ok(Transformed::yes(replaced(&node, child)?)),
             None => Ok(Transformed::no(node)),
         }
@@ -65,17 +115,17 @@ fn is_local(node: &Arc<dyn ExecutionPlan>) -> bool {
 }
 
 /// `plan` with the final aggregate below its local nodes gathered; `None` when there is none or it must stay.
-fn gathered(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+fn gathered(plan: &Arc<dyn ExecutionPlan>, replace: Replace<'_>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     if let Some(aggregate) = plan.downcast_ref::<AggregateExec>()
-        && *aggregate.mode() == AggregateMode::FinalPartitioned
+        && matches!(aggregate.mode(), AggregateMode::FinalPartitioned | AggregateMode::Final)
     {
-        return finish_in_one_place(aggregate);
+        return replace(aggregate);
     }
     if !is_local(plan) {
         return Ok(None);
     }
     let [child] = plan.children()[..] else { return Ok(None) };
-    gathered(child)?.map(|child| replaced(plan, child)).transpose()
+    gathered(child, replace)?.map(|child| replaced(plan, child)).transpose()
 }
 
 fn replaced(node: &Arc<dyn ExecutionPlan>, child: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {

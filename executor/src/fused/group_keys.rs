@@ -7,23 +7,25 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, PrimitiveArray, UInt32Array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::take;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Field, Int16Type, Int32Type, Int64Type, Schema, SchemaRef,
-    Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+    ArrowPrimitiveType, DataType, Date32Type, Field, Float64Type, Int16Type, Int32Type, Int64Type, Schema,
+    SchemaRef, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
 };
 use datafusion::common::internal_err;
 use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
-use quickdb_kernels::{bitmap, gather};
+use datafusion::physical_expr::utils::collect_columns;
+use quickdb_kernels::{arithmetic, bitmap, gather};
 use quickdb_storage::Bound;
 
 use super::arguments::{Argument, ids, plain_column};
 use super::chunk::ChunkRows;
 use super::dictionary::GlobalDictionary;
 use crate::column_test::ColumnTest;
+use crate::computation::{Computation, Span};
 use crate::predicate::NarrowExpr;
 use crate::store::ShardStore;
 use crate::view::ShardView;
@@ -72,10 +74,26 @@ struct Dimension {
 
 #[derive(Debug)]
 enum Source {
-    Ids { column: usize, dictionary: Arc<GlobalDictionary> },
-    Integer { column: usize, least: i64 },
-    Flag { argument: Argument },
-    Test { test: ColumnTest },
+    Ids {
+        column: usize,
+        dictionary: Arc<GlobalDictionary>,
+    },
+    Integer {
+        column: usize,
+        least: i64,
+    },
+    /// A computation whose results are whole numbers, from this one on; NaN has the code after the greatest.
+    Whole {
+        argument: Argument,
+        least: f64,
+        nan: u32,
+    },
+    Flag {
+        argument: Argument,
+    },
+    Test {
+        test: ColumnTest,
+    },
 }
 
 /// Keys that DataFusion's group values tell apart.
@@ -95,6 +113,35 @@ pub(super) struct KeyContext<'a> {
     pub(super) column_count: usize,
     pub(super) row_groups: &'a [(Arc<ShardView>, usize)],
     pub(super) rows: u64,
+}
+
+/// A key while it is put together; those of tables with a slot for each fit 32 bits.
+trait Key: Copy {
+    /// `self * radix + code`
+    fn followed_by(self, radix: u64, code: u64) -> Self;
+}
+
+impl Key for u64 {
+    #[inline(always)]
+    fn followed_by(self, radix: u64, code: u64) -> Self {
+        self.wrapping_mul(radix).wrapping_add(code)
+    }
+}
+
+impl Key for u32 {
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "there are at most a million slots")]
+    fn followed_by(self, radix: u64, code: u64) -> Self {
+        self.wrapping_mul(radix as u32).wrapping_add(code as u32)
+    }
+}
+
+impl KeyContext<'_> {
+    /// The computation over columns of the table that `expr` is.
+    pub(super) fn computation(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Computation> {
+        let own = collect_columns(expr).iter().all(|column| column.index() < self.column_count);
+        if own { Computation::of(expr, self.schema) } else { None }
+    }
 }
 
 impl KeySpace {
@@ -151,6 +198,9 @@ impl Dimension {
         let data_type = expr.data_type(context.schema)?;
         let stored = plain_column(expr, context.schema).filter(|(column, _)| *column < context.column_count);
         let Some((column, _)) = stored else {
+            if data_type == DataType::Float64 {
+                return Self::whole(expr, context);
+            }
             if data_type != DataType::Boolean {
                 return Ok(None);
             }
@@ -189,9 +239,52 @@ impl Dimension {
         Ok(radix.map(|radix| Self { source, data_type, nullable, radix }))
     }
 
+    /// The codes of a computation of few whole numbers; `None` when `expr` is none.
+    fn whole(expr: &Arc<dyn PhysicalExpr>, context: &KeyContext<'_>) -> Result<Option<Self>> {
+        let Some(computation) = context.computation(expr).filter(Computation::is_whole) else {
+            return Ok(None);
+        };
+        let Some(Span { least, greatest, nan }) = computation.span(context.row_groups) else {
+            return Ok(None);
+        };
+        let values = greatest - least + 1.0;
+        #[expect(clippy::cast_precision_loss, reason = "a small power of two")]
+        if values > SLOTS_MAX as f64 {
+            return Ok(None);
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a count of at most SLOTS_MAX"
+        )]
+        let after = values as u32;
+        let argument = Argument::Computed(computation, NarrowExpr::new(expr, context.schema)?);
+        let source = Source::Whole { argument, least, nan: after };
+        let radix = u64::from(after) + u64::from(nan) + 1;
+        Ok(Some(Self { source, data_type: DataType::Float64, nullable: true, radix }))
+    }
+
     /// Turns each key `k` into `k * radix + code` of the same selected row.
-    fn push(&self, rows: &ChunkRows<'_>, indices: Option<&[u32]>, keys: &mut [u64]) -> Result<()> {
+    ///
+    /// With `whole`, the keys are those of all rows, selected or not; false when the codes of some are not to be had.
+    fn push<K: Key>(
+        &self,
+        rows: &ChunkRows<'_>,
+        indices: Option<&[u32]>,
+        whole: bool,
+        keys: &mut [K],
+    ) -> Result<bool> {
         match &self.source {
+            Source::Whole { argument, least, nan } => {
+                let (array, packed) = argument.resolve(rows)?;
+                if whole && packed && !rows.selection.is_all() {
+                    return Ok(false);
+                }
+                let values = array.as_primitive::<Float64Type>();
+                let mut codes = vec![];
+                arithmetic::whole_codes(values.values(), *least, *nan, &mut codes);
+                self.push_codes(&codes, values.nulls(), if packed { None } else { indices }, keys, u64::from);
+            }
             Source::Ids { column, dictionary } => {
                 let ids = ids(rows, *column, dictionary)?;
                 self.push_codes(ids.values(), ids.nulls(), indices, keys, u64::from);
@@ -199,15 +292,15 @@ impl Dimension {
             Source::Integer { column, least } => {
                 let array = rows.whole(*column)?;
                 match &self.data_type {
-                    DataType::Int16 => self.push_integers::<Int16Type>(&array, *least, indices, keys),
-                    DataType::Int32 => self.push_integers::<Int32Type>(&array, *least, indices, keys),
-                    DataType::Date32 => self.push_integers::<Date32Type>(&array, *least, indices, keys),
-                    DataType::Int64 => self.push_integers::<Int64Type>(&array, *least, indices, keys),
+                    DataType::Int16 => self.push_integers::<Int16Type, K>(&array, *least, indices, keys),
+                    DataType::Int32 => self.push_integers::<Int32Type, K>(&array, *least, indices, keys),
+                    DataType::Date32 => self.push_integers::<Date32Type, K>(&array, *least, indices, keys),
+                    DataType::Int64 => self.push_integers::<Int64Type, K>(&array, *least, indices, keys),
                     DataType::Time64(_) => {
-                        self.push_integers::<Time64MicrosecondType>(&array, *least, indices, keys);
+                        self.push_integers::<Time64MicrosecondType, K>(&array, *least, indices, keys);
                     }
                     DataType::Timestamp(_, _) => {
-                        self.push_integers::<TimestampMicrosecondType>(&array, *least, indices, keys);
+                        self.push_integers::<TimestampMicrosecondType, K>(&array, *least, indices, keys);
                     }
                     other => return internal_err!("{other} is no integer key"),
                 }
@@ -224,6 +317,9 @@ impl Dimension {
             }
             Source::Flag { argument } => {
                 let (array, packed) = argument.resolve(rows)?;
+                if whole && packed && !rows.selection.is_all() {
+                    return Ok(false);
+                }
                 let Some(flags) = array.as_boolean_opt() else {
                     return internal_err!("a flag key is no Boolean");
                 };
@@ -232,10 +328,10 @@ impl Dimension {
                 self.push_codes(&bytes, flags.nulls(), indices, keys, u64::from);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    fn push_integers<T>(&self, array: &ArrayRef, least: i64, indices: Option<&[u32]>, keys: &mut [u64])
+    fn push_integers<T, K: Key>(&self, array: &ArrayRef, least: i64, indices: Option<&[u32]>, keys: &mut [K])
     where
         T: ArrowPrimitiveType,
         T::Native: Into<i64>,
@@ -245,12 +341,12 @@ impl Dimension {
         self.push_codes(array.values(), array.nulls(), indices, keys, code);
     }
 
-    fn push_codes<T: Copy>(
+    fn push_codes<T: Copy, K: Key>(
         &self,
         values: &[T],
         nulls: Option<&NullBuffer>,
         indices: Option<&[u32]>,
-        keys: &mut [u64],
+        keys: &mut [K],
         code: impl Fn(T) -> u64,
     ) {
         let (radix, shift) = (self.radix, u64::from(self.nullable));
@@ -262,8 +358,8 @@ impl Dimension {
             bytes
         });
         // What stands under a NULL may be far from the other codes: it is computed and then multiplied by 0.
-        let push = |key: &mut u64, value: T, valid: u8| {
-            *key = *key * radix + shift.wrapping_add(code(value)).wrapping_mul(u64::from(valid));
+        let push = |key: &mut K, value: T, valid: u8| {
+            *key = key.followed_by(radix, shift.wrapping_add(code(value)).wrapping_mul(u64::from(valid)));
         };
         match (indices, valid) {
             (None, None) => keys.iter_mut().zip(values).for_each(|(key, &value)| push(key, value, 1)),
@@ -295,6 +391,12 @@ impl Dimension {
             Source::Ids { dictionary, .. } => {
                 let ids = offsets.map(|id| u32::try_from(id).unwrap_or(0)).collect::<Vec<_>>();
                 text_of(dictionary, &UInt32Array::new(ids.into(), valid))?
+            }
+            Source::Whole { least, nan, .. } => {
+                #[expect(clippy::cast_precision_loss, reason = "codes are small")]
+                let values =
+                    offsets.map(|code| if code == u64::from(*nan) { f64::NAN } else { code as f64 + least });
+                Arc::new(Float64Array::new(values.collect(), valid))
             }
             Source::Flag { .. } | Source::Test { .. } => {
                 Arc::new(BooleanArray::new(offsets.map(|flag| flag == 1).collect(), valid))
@@ -369,7 +471,23 @@ impl Coded {
     ) -> Result<()> {
         keys.clear();
         keys.resize(rows.selection.kept(), 0);
-        self.dimensions.iter().try_for_each(|dimension| dimension.push(rows, indices, keys))
+        for dimension in &self.dimensions {
+            dimension.push(rows, indices, false, keys)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces `slots` by the keys of all rows of the chunk, which are slots of a table, whether they are selected or
+    /// not; false when they are not to be had.
+    pub(super) fn slots(&self, rows: &ChunkRows<'_>, slots: &mut Vec<u32>) -> Result<bool> {
+        slots.clear();
+        slots.resize(rows.selection.rows(), 0);
+        for dimension in &self.dimensions {
+            if !dimension.push(rows, None, true, slots)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The key columns of `keys`.

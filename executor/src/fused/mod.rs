@@ -33,6 +33,7 @@ mod group_keys;
 mod lane;
 mod partitioned;
 mod program;
+mod results;
 mod rule;
 mod shared;
 mod states;

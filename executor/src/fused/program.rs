@@ -22,7 +22,8 @@ use super::arguments::{Argument, plain_column, widened_column};
 use super::dictionary::GlobalDictionary;
 use super::group_keys::{KeyContext, KeySpace, SLOTS_MAX};
 use super::shared::SharedExprs;
-use super::states::State;
+use super::states::{Counted, State};
+use crate::computation::Computation;
 use crate::float_extremes::{FloatMax, FloatMin};
 use crate::functions::histograms::bins_of;
 use crate::live_filter::LiveFilter;
@@ -99,15 +100,19 @@ impl Program {
         let key_exprs = aggregate.group_expr().input_exprs();
         let arguments = aggregate.aggr_expr().iter().flat_map(|aggregate| aggregate.expressions());
         let roots: Vec<_> = key_exprs.iter().cloned().chain(arguments).collect();
-        // A cast that a kernel does while it reads is no work to be shared.
-        let roots: Vec<_> =
-            roots.into_iter().filter(|root| widened_column(root, table_schema).is_none()).collect();
+        // What a kernel casts while it reads or computes for whole chunks is no work to be shared.
+        let is_kernels = |expr: &Arc<dyn PhysicalExpr>| {
+            widened_column(expr, table_schema).is_some() || Computation::of(expr, table_schema).is_some()
+        };
+        let roots: Vec<_> = roots.into_iter().filter(|root| !is_kernels(root)).collect();
         let mut shared = SharedExprs::new(&roots, table_schema);
-        let key_exprs = key_exprs.iter().map(|expr| shared.rewrite(expr)).collect::<Result<Vec<_>>>()?;
+        let mut rewrite = |expr: &Arc<dyn PhysicalExpr>| {
+            if is_kernels(expr) { Ok(Arc::clone(expr)) } else { shared.rewrite(expr) }
+        };
+        let key_exprs = key_exprs.iter().map(&mut rewrite).collect::<Result<Vec<_>>>()?;
         let mut arguments = vec![];
         for aggregate in aggregate.aggr_expr() {
-            let rewritten =
-                aggregate.expressions().iter().map(|expr| shared.rewrite(expr)).collect::<Result<Vec<_>>>();
+            let rewritten = aggregate.expressions().iter().map(&mut rewrite).collect::<Result<Vec<_>>>();
             arguments.push(rewritten?);
         }
         let SharedExprs { exprs: shared, schema: extended, .. } = shared;
@@ -212,12 +217,23 @@ impl Compiler<'_> {
         widened_column(expr, self.context.schema).filter(|(column, _)| *column < self.context.column_count)
     }
 
+    /// The computation over columns of the table that `expr` is.
+    fn computation(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Computation> {
+        self.context.computation(expr)
+    }
+
     /// An expression as an argument, in the type that it has.
     fn plain(&mut self, expr: &Arc<dyn PhysicalExpr>) -> Result<(usize, DataType)> {
         let data_type = expr.data_type(self.context.schema)?;
         let argument = match self.stored(expr) {
             Some((column, _)) => Argument::Column(column),
-            None => Argument::Expr(NarrowExpr::new(expr, self.context.schema)?),
+            None => {
+                let narrow = NarrowExpr::new(expr, self.context.schema)?;
+                match self.computation(expr) {
+                    Some(computation) => Argument::Computed(computation, narrow),
+                    None => Argument::Expr(narrow),
+                }
+            }
         };
         Ok((self.argument(argument, data_type.clone()), data_type))
     }
@@ -232,17 +248,18 @@ impl Compiler<'_> {
         }
     }
 
-    /// The accumulator that counts the rows of `lane` for which `expr` is not NULL.
-    fn count(&mut self, expr: &Arc<dyn PhysicalExpr>, lane: usize) -> Result<usize> {
+    /// The accumulators that count the rows of `lane` for which `expr` is not NULL.
+    fn count(&mut self, expr: &Arc<dyn PhysicalExpr>, lane: usize) -> Result<Counted> {
+        let rows = self.slot(Operation::CountRows, vec![], lane);
         if expr.downcast_ref::<Literal>().is_some_and(|literal| !literal.value().is_null()) {
-            return Ok(self.slot(Operation::CountRows, vec![], lane));
+            return Ok(Counted { rows, nulls: None });
         }
         let column = self.stored(expr).or_else(|| self.widened(expr));
         let argument = match column {
             Some((column, data_type)) => {
                 let row_groups = self.context.row_groups;
                 if row_groups.iter().all(|(shard, index)| shard.zone_map(*index, column).null_count == 0) {
-                    return Ok(self.slot(Operation::CountRows, vec![], lane));
+                    return Ok(Counted { rows, nulls: None });
                 }
                 if data_type == DataType::Utf8View {
                     self.argument(Argument::Presence(column), data_type)
@@ -252,7 +269,8 @@ impl Compiler<'_> {
             }
             None => self.plain(expr)?.0,
         };
-        Ok(self.slot(Operation::Count, vec![argument], lane))
+        let nulls = Some(self.slot(Operation::CountNulls, vec![argument], lane));
+        Ok(Counted { rows, nulls })
     }
 
     /// The accumulators of one aggregate, and how its states come from them.
@@ -314,7 +332,7 @@ impl Compiler<'_> {
         let state_fields = aggregate.state_fields()?;
         let state_types: Vec<&DataType> = state_fields.iter().map(|field| field.data_type()).collect();
         if function.is::<Count>() && state_types == [&DataType::Int64] {
-            return Ok(Some(State::Count { slot: self.count(argument, lane)? }));
+            return Ok(Some(State::Count { count: self.count(argument, lane)? }));
         }
         if function.is::<Sum>()
             && let [state_type] = state_types.as_slice()

@@ -29,7 +29,10 @@ use crate::scan::{ScanTarget, ShardScanExec};
 ///
 /// It runs after DataFusion's own rules and before a plan is cut into stages.
 #[derive(Debug, Default)]
-pub struct FuseAggregates;
+pub struct FuseAggregates {
+    /// Whether all rows of a table lie in the process that plans: states are then finished where they are made.
+    pub one_process: bool,
+}
 
 impl PhysicalOptimizerRule for FuseAggregates {
     fn optimize(
@@ -53,7 +56,12 @@ impl PhysicalOptimizerRule for FuseAggregates {
                 None => Transformed::no(node),
             })
         });
-        final_stage::gather_few_groups(fused.data()?)
+        let fused = fused.data()?;
+        if self.one_process {
+            final_stage::finish_in_place(fused)
+        } else {
+            final_stage::gather_few_groups(fused)
+        }
     }
 
     fn name(&self) -> &'static str {

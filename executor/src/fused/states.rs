@@ -20,26 +20,30 @@ use super::program::Program;
 use super::table::Finished;
 use crate::selection::CHUNK_ROWS;
 
+/// The accumulators that count the rows of an aggregate: all, and those that are NULL.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counted {
+    pub(super) rows: usize,
+    pub(super) nulls: Option<usize>,
+}
+
 /// How the states of one aggregate come from accumulators. A group whose count is 0 has a NULL value.
 #[derive(Debug)]
 pub(super) enum State {
     /// One column: the count.
-    Count { slot: usize },
+    Count { count: Counted },
     /// Two columns: count and sum.
-    Average { count: usize, sum: usize },
+    Average { count: Counted, sum: usize },
     /// One column: a sum or an extreme; of ids where there is a dictionary.
-    Value { count: usize, slot: usize, dictionary: Option<Arc<GlobalDictionary>> },
+    Value { count: Counted, slot: usize, dictionary: Option<Arc<GlobalDictionary>> },
     /// One column: lists of the counts of bins.
     Bins { slot: usize },
     /// The columns that DataFusion's accumulator gives.
     Foreign { slot: usize },
 }
 
-/// The batches of a finished table: keys, then the states of every aggregate.
-pub(super) fn batches(
-    program: &Program,
-    mut finished: Finished,
-) -> Result<(Vec<RecordBatch>, MemoryReservation)> {
+/// A finished table as a batch: keys, then the states of every aggregate.
+pub(super) fn batch(program: &Program, mut finished: Finished) -> Result<(RecordBatch, MemoryReservation)> {
     let mut columns = std::mem::take(&mut finished.keys);
     if finished.groups > 0 {
         for state in &program.states {
@@ -59,9 +63,13 @@ pub(super) fn batches(
     let rows = finished.groups;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     let batch = RecordBatch::try_new_with_options(Arc::clone(&program.schema), columns, &options)?;
-    let batches =
-        (0..rows).step_by(CHUNK_ROWS).map(|start| batch.slice(start, CHUNK_ROWS.min(rows - start))).collect();
-    Ok((batches, finished.reservation))
+    Ok((batch, finished.reservation))
+}
+
+/// A batch in pieces of the size that the operators above like.
+pub(super) fn cut(batch: &RecordBatch) -> Vec<RecordBatch> {
+    let rows = batch.num_rows();
+    (0..rows).step_by(CHUNK_ROWS).map(|start| batch.slice(start, CHUNK_ROWS.min(rows - start))).collect()
 }
 
 fn state_columns<'a>(
@@ -72,9 +80,9 @@ fn state_columns<'a>(
     let chosen = finished.chosen.as_deref();
     let accumulators = &mut finished.accumulators;
     Ok(match state {
-        State::Count { slot } => vec![Arc::new(Int64Array::from(pick(counts(accumulators, *slot)?, chosen)))],
+        State::Count { count } => vec![Arc::new(Int64Array::from(counts(accumulators, *count, chosen)?))],
         State::Average { count, sum } => {
-            let counts = pick(counts(accumulators, *count)?, chosen);
+            let counts = counts(accumulators, *count, chosen)?;
             let valid = validity(&counts);
             let Some(sum_type) = types.nth(1) else { return internal_err!("average without a sum") };
             let sums = values(accumulators.get(*sum), sum_type, chosen, valid.clone())?;
@@ -83,7 +91,7 @@ fn state_columns<'a>(
             vec![Arc::new(UInt64Array::new(counts.into(), valid)), sums]
         }
         State::Value { count, slot, dictionary } => {
-            let valid = validity(&pick(counts(accumulators, *count)?, chosen));
+            let valid = validity(&counts(accumulators, *count, chosen)?);
             match dictionary {
                 Some(dictionary) => {
                     let ids = values(accumulators.get(*slot), &DataType::UInt32, chosen, valid)?;
@@ -112,11 +120,17 @@ fn state_columns<'a>(
     })
 }
 
-fn counts(accumulators: &[Accumulator], slot: usize) -> Result<&[i64]> {
-    match accumulators.get(slot) {
-        Some(Accumulator::Count(counts)) => Ok(counts),
+/// How many rows of each group that is written out are not NULL.
+fn counts(accumulators: &[Accumulator], count: Counted, chosen: Option<&[u32]>) -> Result<Vec<i64>> {
+    let of = |slot: usize| match accumulators.get(slot) {
+        Some(Accumulator::Count(counts)) => Ok(pick(counts, chosen)),
         _ => internal_err!("aggregate without its count"),
+    };
+    let mut counts = of(count.rows)?;
+    if let Some(nulls) = count.nulls {
+        counts.iter_mut().zip(of(nulls)?).for_each(|(count, nulls)| *count -= nulls);
     }
+    Ok(counts)
 }
 
 /// The states of the groups that are written out.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
+use arrow::datatypes::DataType;
 use datafusion::common::internal_err;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
@@ -17,7 +18,7 @@ use super::arguments::no_values;
 use super::binned;
 use super::chunk::ChunkRows;
 use super::group_keys::KeySpace;
-use super::lane::{Lane, Values};
+use super::lane::{Lane, Values, nulls_of};
 use super::program::{Program, Slot};
 use crate::cpu;
 use crate::error::{ErrorKind, ExecError};
@@ -31,7 +32,8 @@ use crate::view::ShardView;
 enum Groups {
     /// The one group of a query without keys.
     One,
-    /// Every possible key is a group; those without rows are left out in the end.
+    /// Every possible key is a group, and those without rows are left out in the end. One more takes in rows that no
+    /// group wants.
     Slots(usize),
     /// Ids in order of first sight, found by looking the key up.
     Dense { lookup: Vec<u32>, keys: Vec<u64> },
@@ -47,6 +49,45 @@ pub(super) enum PackedKeys<'a> {
     Coded(&'a [u64]),
     /// Columns as group values see them.
     General(Vec<ArrayRef>),
+}
+
+/// An argument of a chunk's rows, in the forms that accumulators took it in so far.
+#[derive(Default)]
+struct Known {
+    /// Its values, and whether they are those of the selected rows only.
+    resolved: Option<(ArrayRef, bool)>,
+    /// Without those that are NULL.
+    valid: Option<Values>,
+    /// With those that are NULL, which are 0.
+    summed: Option<Values>,
+}
+
+impl Known {
+    fn update(
+        &mut self,
+        operation: &Operation,
+        accumulator: &mut Accumulator,
+        zeroed: bool,
+        lane: &Lane<'_>,
+        grouped: bool,
+    ) -> Result<()> {
+        let Some((array, packed)) = &self.resolved else { return Ok(()) };
+        let packed = *packed;
+        let sums = matches!(operation, Operation::SumFloat | Operation::SumInteger | Operation::SumWide);
+        if let Operation::CountNulls = operation {
+            nulls_of(array, packed, lane, grouped, |group| accumulator.count_one(group));
+            return Ok(());
+        }
+        let values = if sums && zeroed {
+            // Sums of decimals may be refused for rows that nobody selected.
+            let exact = matches!(array.data_type(), DataType::Decimal128(..));
+            self.summed
+                .get_or_insert_with(|| Values::with_nulls(Arc::clone(array), packed, lane, grouped, exact))
+        } else {
+            self.valid.get_or_insert_with(|| Values::new(Arc::clone(array), packed, lane, grouped))
+        };
+        accumulator.update(values)
+    }
 }
 
 /// No id yet, in a lookup table.
@@ -167,29 +208,27 @@ impl PartialTable {
     ) -> Result<()> {
         let grouped = !matches!(self.groups, Groups::One);
         let rows = ChunkRows::new(row_group, start, selection, &program.shared);
-        let (mut indices, mut groups) = (vec![], vec![]);
-        if grouped {
-            let all = rows.selection.is_all();
-            if !all {
-                bitmap::indices(rows.selection.words(), &mut indices);
-            }
-            let positions = (!all).then_some(indices.as_slice());
-            groups = self.find_groups(program, &rows, positions, scratch)?;
-        }
+        let lane = if grouped {
+            self.grouped_lane(program, rows, scratch)?
+        } else {
+            Lane::new(rows, vec![], vec![])
+        };
         self.make_room()?;
-        let mut lanes = vec![Lane { rows, indices: Arc::new(indices), groups: Arc::new(groups) }];
+        let mut lanes = vec![lane];
         for filter in &program.filters {
             let lane = filtered_lane(program, filter, lanes.first(), grouped)?;
             lanes.push(lane);
         }
-        let mut known: Vec<Option<Values>> = vec![None; program.argument_types.len() * lanes.len()];
+        let mut known: Vec<Known> = vec![];
+        known.resize_with(program.argument_types.len() * lanes.len(), Known::default);
         for (slot, accumulator) in program.slots.iter().zip(&mut self.accumulators) {
             let Some(lane) = lanes.get(slot.lane) else {
                 return internal_err!("aggregate without its filter");
             };
-            match &slot.operation {
+            let operation = &slot.operation;
+            match operation {
                 Operation::CountRows => {
-                    accumulator.count_rows(lane.rows.selection.kept(), &lane.groups, grouped)
+                    accumulator.count_rows(lane.rows.selection.kept(), &lane.groups, grouped);
                 }
                 Operation::Foreign(_) => {
                     update_foreign(program, slot, accumulator, lane, scratch)?;
@@ -198,7 +237,8 @@ impl PartialTable {
                     let arguments = slot.arguments.iter().map(|&argument| program.argument(argument));
                     let arguments = arguments.collect::<Result<Vec<_>>>()?;
                     let cells = binned::cells(bins, &arguments, lane, grouped)?;
-                    accumulator.count_cells(cells, grouped.then_some(lane.groups.as_slice()))?;
+                    let groups = if cells.packed { lane.packed_groups() } else { &lane.groups };
+                    accumulator.count_cells(cells.numbers, grouped.then_some(groups.as_slice()))?;
                 }
                 _ if lane.rows.selection.kept() == 0 => {}
                 _ => {
@@ -209,17 +249,40 @@ impl PartialTable {
                     else {
                         return internal_err!("aggregate without its argument");
                     };
-                    if cell.is_none() {
-                        let (array, packed) = program.argument(argument)?.resolve(&lane.rows)?;
-                        *cell = Some(Values::new(array, packed, lane, grouped));
+                    let argument = program.argument(argument)?;
+                    if cell.resolved.is_none() {
+                        cell.resolved = Some(argument.resolve(&lane.rows)?);
                     }
-                    if let Some(values) = cell {
-                        accumulator.update(values)?;
-                    }
+                    let packed = cell.resolved.as_ref().is_some_and(|(_, packed)| *packed);
+                    cell.update(operation, accumulator, argument.zeroed(packed), lane, grouped)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// The selected rows of a chunk and their groups; new groups are made.
+    fn grouped_lane<'a>(
+        &mut self,
+        program: &Program,
+        rows: ChunkRows<'a>,
+        scratch: &mut Scratch,
+    ) -> Result<Lane<'a>> {
+        if let (Groups::Slots(slots), KeySpace::Coded(coded)) = (&self.groups, &program.keys)
+            && rows.selection.is_dense()
+        {
+            let mut groups = vec![];
+            if coded.slots(&rows, &mut groups)? {
+                return Ok(Lane::whole(rows, groups, u32::try_from(*slots).unwrap_or(u32::MAX)));
+            }
+        }
+        let all = rows.selection.is_all();
+        let mut indices = vec![];
+        if !all {
+            bitmap::indices(rows.selection.words(), &mut indices);
+        }
+        let groups = self.find_groups(program, &rows, (!all).then_some(indices.as_slice()), scratch)?;
+        Ok(Lane::new(rows, indices, groups))
     }
 
     /// Takes in rows whose keys and arguments are at hand; `arguments` are by number, those that no slot needs absent.
@@ -265,6 +328,15 @@ impl PartialTable {
                     let Some(cell) = known.get_mut(argument) else {
                         return internal_err!("aggregate without its argument");
                     };
+                    if let Operation::CountNulls = &slot.operation {
+                        let array = of(argument)?;
+                        if let Some(nulls) = array.nulls().filter(|nulls| nulls.null_count() > 0) {
+                            for (&group, _) in groups.iter().zip(nulls).filter(|(_, valid)| !valid) {
+                                accumulator.count_one(group);
+                            }
+                        }
+                        continue;
+                    }
                     if cell.is_none() {
                         *cell = Some(Values::grouped(of(argument)?, &groups));
                     }
@@ -313,7 +385,7 @@ impl PartialTable {
     fn group_count(&self) -> usize {
         match &self.groups {
             Groups::One => 1,
-            Groups::Slots(slots) => *slots,
+            Groups::Slots(slots) => *slots + 1,
             Groups::Dense { keys, .. } => keys.len(),
             Groups::Hashed(table) => table.len(),
             Groups::General(values) => values.len(),
@@ -386,13 +458,16 @@ impl PartialTable {
     pub(super) fn finish(self, program: &Program) -> Result<Finished> {
         let Self { groups, accumulators, reservation } = self;
         let (chosen, keys) = match (&program.keys, groups) {
-            (KeySpace::Coded(coded), Groups::Slots(_)) => {
+            (KeySpace::Coded(coded), Groups::Slots(slots)) => {
                 // A slot is a group when it has rows; the first accumulator of such a program counts them.
                 let Some(Accumulator::Count(counts)) = accumulators.first() else {
                     return internal_err!("slots without a count of their rows");
                 };
-                let chosen: Vec<u32> =
-                    (0u32..).zip(counts).filter(|(_, count)| **count > 0).map(|(slot, _)| slot).collect();
+                let chosen: Vec<u32> = (0u32..)
+                    .zip(counts.iter().take(slots))
+                    .filter(|(_, count)| **count > 0)
+                    .map(|(slot, _)| slot)
+                    .collect();
                 let keys = coded.decode(chosen.iter().map(|&slot| u64::from(slot)).collect())?;
                 (Some(chosen), keys)
             }
@@ -433,10 +508,16 @@ fn filtered_lane<'a>(
     let ChunkRows { row_group, start, selection: all, .. } = &base.rows;
     let mut selection = all.clone();
     filter.select(row_group, *start, &mut selection)?;
+    if let Some(spare) = base.spare
+        && selection.is_dense()
+    {
+        let rows = ChunkRows::new(row_group, *start, selection, &program.shared);
+        return Ok(Lane::whole(rows, base.groups.to_vec(), spare));
+    }
     let (mut indices, mut groups) = (vec![], vec![]);
     if grouped {
         bitmap::indices(selection.words(), &mut indices);
-        if all.is_all() {
+        if all.is_all() || base.spare.is_some() {
             gather::gather(&base.groups, &indices, &mut groups);
         } else {
             let mut positions = vec![];
@@ -445,7 +526,7 @@ fn filtered_lane<'a>(
         }
     }
     let rows = ChunkRows::new(row_group, *start, selection, &program.shared);
-    Ok(Lane { rows, indices: Arc::new(indices), groups: Arc::new(groups) })
+    Ok(Lane::new(rows, indices, groups))
 }
 
 /// Hands a foreign aggregate its arguments; also without rows, so that it learns how many groups there are.

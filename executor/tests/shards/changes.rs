@@ -89,7 +89,7 @@ impl Parts {
         let state = SessionStateBuilder::new()
             .with_config(config.clone().with_extension(Arc::clone(&store)))
             .with_default_features()
-            .with_physical_optimizer_rule(Arc::new(FuseAggregates))
+            .with_physical_optimizer_rule(Arc::new(FuseAggregates::default()))
             .build();
         let sharded = SessionContext::new_with_state(state);
         for function in float_extremes::functions() {

@@ -71,7 +71,7 @@ impl Harness {
             .with_config(config.clone().with_extension(Arc::clone(&store)))
             .with_default_features()
             .with_runtime_env(runtime)
-            .with_physical_optimizer_rule(Arc::new(FuseAggregates))
+            .with_physical_optimizer_rule(Arc::new(FuseAggregates::default()))
             .build();
         let sharded = SessionContext::new_with_state(state);
         for function in float_extremes::functions() {
