@@ -78,6 +78,10 @@ error_kinds! {
     LimitExceeded,
     /// A histogram's bounds or count that make no buckets.
     InvalidWidthBucket,
+    /// A place in a window's frame below one.
+    InvalidNthValue,
+    /// A number of buckets below one.
+    InvalidNtile,
     /// Text longer than its type takes.
     StringTooLong,
     /// No function or operator takes these arguments.

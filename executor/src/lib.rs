@@ -27,6 +27,7 @@ mod computation;
 pub mod cpu;
 pub mod datetime;
 pub mod error;
+pub mod fences;
 pub mod float_extremes;
 pub mod functions;
 pub mod fused;

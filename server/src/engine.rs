@@ -97,6 +97,7 @@ impl Engine {
             SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
         let builder = crate::sql::configure(builder);
         let builder = builder
+            .with_physical_optimizer_rules(quickdb_executor::fences::physical_rules())
             .with_physical_optimizer_rule(Arc::new(FuseAggregates {
                 one_process: matches!(backend, Backend::Embedded { .. }),
             }))

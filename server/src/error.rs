@@ -49,6 +49,8 @@ impl SqlState {
             ErrorKind::LimitExceeded => "54000",
             ErrorKind::ArraySubscript => "2202E",
             ErrorKind::InvalidWidthBucket => "2201G",
+            ErrorKind::InvalidNthValue => "22016",
+            ErrorKind::InvalidNtile => "22014",
             ErrorKind::StringTooLong => "22001",
             ErrorKind::UndefinedFunction => "42883",
             ErrorKind::AmbiguousFunction => "42725",

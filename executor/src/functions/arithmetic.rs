@@ -23,6 +23,7 @@ use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArg
 use crate::datetime::DateTimeSettings;
 use crate::error::ErrorKind;
 use crate::functions::function::{Function, error, internal, is_float, is_int, is_numeric, is_text};
+use crate::functions::nan::positive_nan;
 use crate::functions::numeric_display::{NATURAL, NUMERIC_DISPLAY_KEY, QUOTIENT};
 use crate::functions::{decimal, temporal};
 
@@ -344,7 +345,7 @@ fn float(op: Arithmetic, left: &dyn Datum, right: &dyn Datum) -> Result<ArrayRef
             }
         }
     }
-    Ok(result)
+    Ok(positive_nan(&result))
 }
 
 fn any_divided_by_zero(

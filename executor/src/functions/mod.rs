@@ -39,6 +39,7 @@ mod json_build;
 mod letters;
 mod like_escape;
 mod moments;
+pub mod nan;
 mod number_format;
 pub mod numeric_display;
 mod ordered_set;
@@ -97,6 +98,7 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
         variance::exact_variance_udf(),
         apart::named_apart_udf(),
         excluding::frame_excludes_udf(),
+        nan::positive_nan_udf(),
         single_value::single_row_udf(),
         single_value::array_or_empty_udf(),
     ]);

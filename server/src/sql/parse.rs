@@ -67,6 +67,9 @@ fn parse_one(
     tokens: &[TokenWithSpan],
     end: usize,
 ) -> Result<Statement, PgError> {
+    if let Some(junk) = trailing_junk(sql, tokens) {
+        return Err(junk);
+    }
     let begins = |keyword| {
         let first = tokens.iter().find(|token| !is_blank(&token.token));
         first.is_some_and(|token| matches!(&token.token, Token::Word(word) if word.keyword == keyword))
@@ -109,6 +112,27 @@ fn parse_one(
             .at(Some(position_of_byte(sql, from))));
     }
     Ok(statement)
+}
+
+/// A number or parameter with letters right behind it.
+fn trailing_junk(sql: &str, tokens: &[TokenWithSpan]) -> Option<PgError> {
+    let (first, what) = tokens.array_windows().find_map(|[first, second]| {
+        let touches = matches!(&second.token, Token::Word(word) if word.quote_style.is_none())
+            && first.span.end == second.span.start;
+        match &first.token {
+            Token::Number(..) if touches => Some((first, "numeric literal")),
+            Token::Placeholder(_) if touches => Some((first, "parameter")),
+            _ => None,
+        }
+    })?;
+    let from = byte_offset(sql, first.span.start.line, first.span.start.column);
+    let own = byte_offset(sql, first.span.end.line, first.span.end.column);
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
+    let rest = sql.get(own..).unwrap_or_default();
+    let to = own + rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+    let text = sql.get(from..to).unwrap_or_default();
+    let message = format!("trailing junk after {what} at or near \"{text}\"");
+    Some(PgError::new(ErrorKind::Syntax, message).at(Some(position_of_byte(sql, from))))
 }
 
 /// `CHECK TABLE name`, which no parser knows: it travels as a DESCRIBE, which PostgreSQL does not know.

@@ -71,6 +71,7 @@ pub(super) fn respelled(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             && let Some((words, length)) = exclusion(place, &word)
             && matches!(at(place + length), Some(Token::RParen))
             && let Some(opened) = opening(place, &at)
+            && (opened..place).any(|place| ["rows", "range", "groups"].iter().any(|unit| word(place, unit)))
         {
             // The mark is a key of the partition.
             let gone = (place..place + length).filter_map(|place| solid.get(place).copied());
@@ -240,7 +241,7 @@ mod tests {
             "SELECT sum(a) OVER (PARTITION BY c ORDER BY b GROUPS 1 PRECEDING EXCLUDE TIES) FROM t",
             "SELECT sum(a) OVER (PARTITION BY frame_excludes('ties'), c ORDER BY b GROUPS 1 PRECEDING) FROM t",
         );
-        check("SELECT 1 FROM t GROUP BY CUBE ((a)::int, b)", "SELECT 1 FROM t GROUP BY CUBE ((CAST((a) AS INT)), (b))");
+        check("SELECT 1 FROM t GROUP BY CUBE ((a)::int, b)", "SELECT 1 FROM t GROUP BY CUBE ((a)::INT, b)");
         check("SELECT a FROM t* WHERE a * 2 = 4", "SELECT a FROM t WHERE a * 2 = 4");
     }
 }

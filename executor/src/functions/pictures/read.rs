@@ -188,9 +188,15 @@ impl Reader<'_> {
                 self.number(field, 2, greedy, Some(&mut fields.hour))?;
                 fields.half_clock = true;
             }
-            Kind::Hour24 => drop(self.number(field, 2, greedy, Some(&mut fields.hour))?),
-            Kind::Minute => drop(self.number(field, own, greedy, Some(&mut fields.minute))?),
-            Kind::Second => drop(self.number(field, own, greedy, Some(&mut fields.second))?),
+            Kind::Hour24 => {
+                self.number(field, 2, greedy, Some(&mut fields.hour))?;
+            }
+            Kind::Minute => {
+                self.number(field, own, greedy, Some(&mut fields.minute))?;
+            }
+            Kind::Second => {
+                self.number(field, own, greedy, Some(&mut fields.second))?;
+            }
             Kind::Millisecond => {
                 let digits = self.number(field, 3, greedy, Some(&mut fields.millis))?;
                 fields.millis *= 10_i64.pow(u32::try_from(3_usize.saturating_sub(digits)).unwrap_or(0));
@@ -200,7 +206,9 @@ impl Reader<'_> {
                 let digits = self.number(field, most, greedy, Some(&mut fields.micros))?;
                 fields.micros *= 10_i64.pow(u32::try_from(6_usize.saturating_sub(digits)).unwrap_or(0));
             }
-            Kind::SecondsOfDay => drop(self.number(field, own, greedy, Some(&mut fields.seconds_of_day))?),
+            Kind::SecondsOfDay => {
+                self.number(field, own, greedy, Some(&mut fields.seconds_of_day))?;
+            }
             Kind::Zone | Kind::Offset => {
                 let name = if field.kind == Kind::Offset { "OF" } else { "TZ" };
                 let name = if field.case == Case::Lower { name.to_lowercase() } else { name.to_owned() };
@@ -227,22 +235,36 @@ impl Reader<'_> {
                 }
                 self.number(field, 2, greedy, Some(&mut fields.zone_minutes))?;
             }
-            Kind::Month => drop(self.number(field, own, greedy, Some(&mut fields.month))?),
-            Kind::DayOfYear => drop(self.number(field, own, greedy, Some(&mut fields.day_of_year))?),
-            Kind::IsoDayOfYear => drop(self.number(field, 3, greedy, Some(&mut fields.day_of_year))?),
-            Kind::DayOfMonth => drop(self.number(field, own, greedy, Some(&mut fields.day))?),
-            Kind::DayOfWeek => drop(self.number(field, own, greedy, Some(&mut fields.day_of_week))?),
+            Kind::Month => {
+                self.number(field, own, greedy, Some(&mut fields.month))?;
+            }
+            Kind::DayOfYear => {
+                self.number(field, own, greedy, Some(&mut fields.day_of_year))?;
+            }
+            Kind::IsoDayOfYear => {
+                self.number(field, 3, greedy, Some(&mut fields.day_of_year))?;
+            }
+            Kind::DayOfMonth => {
+                self.number(field, own, greedy, Some(&mut fields.day))?;
+            }
+            Kind::DayOfWeek => {
+                self.number(field, own, greedy, Some(&mut fields.day_of_week))?;
+            }
             Kind::IsoDay => {
                 self.number(field, 1, greedy, Some(&mut fields.day_of_week))?;
                 // Sunday is the first day elsewhere.
                 fields.day_of_week = if fields.day_of_week >= 7 { 1 } else { fields.day_of_week + 1 };
             }
             Kind::WeekOfYear | Kind::IsoWeek => {
-                drop(self.number(field, own, greedy, Some(&mut fields.week))?)
+                self.number(field, own, greedy, Some(&mut fields.week))?;
             }
             // It would contradict most months beside it, so it is read and forgotten.
-            Kind::Quarter => drop(self.number(field, own, greedy, None)?),
-            Kind::Century => drop(self.number(field, own, greedy, Some(&mut fields.century))?),
+            Kind::Quarter => {
+                self.number(field, own, greedy, None)?;
+            }
+            Kind::Century => {
+                self.number(field, own, greedy, Some(&mut fields.century))?;
+            }
             Kind::YearWithComma => {
                 let year = self.year_with_comma()?;
                 set(&mut fields.year, year, field)?;
@@ -255,8 +277,12 @@ impl Reader<'_> {
                 }
                 fields.year_digits = digits;
             }
-            Kind::WeekOfMonth => drop(self.number(field, own, greedy, Some(&mut fields.week_of_month))?),
-            Kind::Julian => drop(self.number(field, own, greedy, Some(&mut fields.julian))?),
+            Kind::WeekOfMonth => {
+                self.number(field, own, greedy, Some(&mut fields.week_of_month))?;
+            }
+            Kind::Julian => {
+                self.number(field, own, greedy, Some(&mut fields.julian))?;
+            }
         }
         if field.ordinal.is_some() && field.kind.is_number() {
             self.next();

@@ -42,6 +42,7 @@ use quickdb_executor::functions::apart::named_apart;
 use quickdb_executor::functions::arithmetic::Arithmetic;
 use quickdb_executor::functions::average::{average_scale, average_udf};
 use quickdb_executor::functions::finite::{extremes_record_udf, finite_or_null_udf};
+use quickdb_executor::functions::nan::positive_nan_udf;
 use quickdb_executor::functions::variance::{Variance, exact_variance_udf};
 
 use crate::sql::aggregates::{Typed, result_type, summed_as};
@@ -202,11 +203,12 @@ impl Parts {
             }
             (Typed::Sum, DataType::Float32) => {
                 let sum = self.compute(build(sum_udaf(), widened));
-                Ok(cast(sum, &DataType::Float32))
+                Ok(cast(one_nan(sum), &DataType::Float32))
             }
+            (Typed::Sum, DataType::Float64) => Ok(one_nan(self.compute(build(sum_udaf(), widened)))),
             (Typed::Sum, _) => Ok(self.compute(build(sum_udaf(), widened))),
             (Typed::Avg, DataType::Float32 | DataType::Float64) => {
-                Ok(self.compute(build(avg_udaf(), widened)))
+                Ok(one_nan(self.compute(build(avg_udaf(), widened))))
             }
             (Typed::Avg, DataType::Interval(_)) => {
                 let sum = self.compute(build(sum_udaf(), widened));
@@ -342,6 +344,11 @@ fn forgetting(fun: WindowFunctionDefinition, frame: &WindowFrame) -> WindowFunct
 
 fn cast(expr: Expr, to: &DataType) -> Expr {
     Expr::Cast(Cast::new(Box::new(expr), to.clone()))
+}
+
+/// A float aggregate with the one NaN that sorts after all numbers.
+fn one_nan(expr: Expr) -> Expr {
+    Expr::ScalarFunction(ScalarFunction::new_udf(positive_nan_udf(), vec![expr]))
 }
 
 fn only_argument(args: &[Expr]) -> Result<&Expr> {

@@ -370,6 +370,11 @@ impl Expressions<'_> {
         if let Some((argument, data_type)) = type_call(&name, &function) {
             return self.cast(argument, data_type);
         }
+        if function.over.is_some()
+            && let Some(error) = below_one(&name, &function)
+        {
+            self.refuse(error);
+        }
         if let Some(rank) = hypothetical(&name, &function) {
             return rank;
         }
@@ -438,6 +443,26 @@ impl Expressions<'_> {
             _ => return None,
         })
     }
+}
+
+/// The refusal of `ntile(0)` and `nth_value(x, 0)`.
+fn below_one(name: &str, function: &Function) -> Option<PgError> {
+    let (place, kind) = match name {
+        "ntile" => (0, ErrorKind::InvalidNtile),
+        "nth_value" => (1, ErrorKind::InvalidNthValue),
+        _ => return None,
+    };
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let FunctionArg::Unnamed(FunctionArgExpr::Expr(argument)) = list.args.get(place)? else { return None };
+    let digits = |expr: &Expr| match unnested(expr) {
+        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => digits.parse::<i64>().ok(),
+        _ => None,
+    };
+    let value = match unnested(argument) {
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => -digits(expr)?,
+        other => digits(other)?,
+    };
+    (value < 1).then(|| PgError::new(kind, format!("argument of {name} must be greater than zero")))
 }
 
 /// Whether a word is a value without parentheses: those that SQL reserves. `version` and `now` are functions, whose

@@ -126,8 +126,13 @@ fn subqueries_of(plan: LogicalPlan, names: &mut Names) -> Result<Transformed<Log
 
 /// The subqueries in the condition of an inner join, as a filter over it.
 fn join_condition(join: Join, names: &mut Names) -> Result<Transformed<LogicalPlan>> {
-    if join.join_type != JoinType::Inner || !join.filter.as_ref().is_some_and(has_subquery) {
+    if !join.filter.as_ref().is_some_and(has_subquery) {
         return Ok(Transformed::no(LogicalPlan::Join(join)));
+    }
+    match join.join_type {
+        JoinType::Inner => {}
+        JoinType::Left | JoinType::Right | JoinType::Full => return outer_condition(join, names),
+        _ => return Ok(Transformed::no(LogicalPlan::Join(join))),
     }
     let Join { left, right, on, filter, join_constraint, null_equality, .. } = join;
     let joined =
@@ -136,6 +141,60 @@ fn join_condition(join: Join, names: &mut Names) -> Result<Transformed<LogicalPl
     let filtered = LogicalPlanBuilder::from(LogicalPlan::Join(joined)).filter(filter)?.build()?;
     let rewritten = subqueries_of(filtered, names)?;
     Ok(Transformed::yes(rewritten.data))
+}
+
+/// The subqueries in the condition of an outer join, each joined to the side whose columns it refers to. One that refers
+/// to both is left.
+fn outer_condition(join: Join, names: &mut Names) -> Result<Transformed<LogicalPlan>> {
+    let Join { left, right, on, filter, join_type, join_constraint, null_equality, schema, .. } = join;
+    let Some(condition) = filter else {
+        return datafusion::common::not_impl_err!("an outer join without a condition");
+    };
+    let mut sides = Vec::new();
+    let mut condition = condition;
+    for side in [left, right] {
+        let plan = Arc::unwrap_or_clone(side);
+        let mut outer = Outer { plan, own_use: Use::Elsewhere, names, joined: false };
+        condition = condition
+            .transform_down(|expr| {
+                let own = Arc::clone(outer.plan.schema());
+                let inside = match &expr {
+                    Expr::ScalarSubquery(subquery) => outer_columns(&subquery.subquery, &schema)?,
+                    Expr::Exists(Exists { subquery, .. }) => outer_columns(&subquery.subquery, &schema)?,
+                    Expr::InSubquery(test) => {
+                        let mut columns = outer_columns(&test.subquery.subquery, &schema)?;
+                        columns.extend(test.expr.column_refs().into_iter().cloned());
+                        columns
+                    }
+                    _ => return Ok(Transformed::no(expr)),
+                };
+                if inside.is_empty() || !inside.iter().all(|column| own.has_column(column)) {
+                    return Ok(Transformed::new(expr, false, TreeNodeRecursion::Jump));
+                }
+                let replaced = outer.replace(expr)?;
+                Ok(Transformed::new(replaced, true, TreeNodeRecursion::Jump))
+            })?
+            .data;
+        sides.push((outer.plan, outer.joined));
+    }
+    let (Some((right, right_joined)), Some((left, left_joined))) = (sides.pop(), sides.pop()) else {
+        return datafusion::common::not_impl_err!("a join of other than two sides");
+    };
+    let (left, right) = (Arc::new(left), Arc::new(right));
+    let plan = LogicalPlan::Join(Join::try_new(
+        left,
+        right,
+        on,
+        Some(condition),
+        join_type,
+        join_constraint,
+        null_equality,
+        false,
+    )?);
+    if !left_joined && !right_joined {
+        return Ok(Transformed::no(plan));
+    }
+    with_columns_of(plan, &schema)
 }
 
 fn has_subquery(expr: &Expr) -> bool {
