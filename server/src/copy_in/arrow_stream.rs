@@ -14,7 +14,7 @@ use arrow::ipc::reader::StreamDecoder;
 use quickdb_copy::Batch;
 
 use super::faults::Site;
-use super::length::{characters_max, fit_text, round_micros, second_digits};
+use super::length::{characters_max, fit_text, round_moment, second_digits};
 use super::{CopyColumn, CopyDecoder};
 use crate::catalogue::PgType;
 use crate::error::{PgError, SqlState};
@@ -184,7 +184,7 @@ pub fn fit(array: &ArrayRef, pg_type: PgType) -> Result<ArrayRef, PgError> {
         DataType::Timestamp(_, zone) if second_digits(pg_type).is_some() => {
             let digits = second_digits(pg_type);
             let rounded: PrimitiveArray<TimestampMicrosecondType> =
-                array.as_primitive::<TimestampMicrosecondType>().unary(|micros| round_micros(micros, digits));
+                array.as_primitive::<TimestampMicrosecondType>().unary(|micros| round_moment(micros, digits));
             Ok(Arc::new(rounded.with_timezone_opt(zone.clone())))
         }
         _ => Ok(array),

@@ -8,7 +8,7 @@ use datafusion::common::ScalarValue;
 use pgwire::api::results::FieldFormat;
 use quickdb_copy::{Column, Reader, Refusal, TextReader};
 
-use super::length::{characters_max, fit_numeric, fit_text, round_micros, second_digits};
+use super::length::{characters_max, fit_numeric, fit_text, round_micros, round_moment, second_digits};
 use crate::catalogue::PgType;
 use crate::error::{PgError, SqlState};
 use crate::wire::numeric_text::Numeric;
@@ -145,7 +145,7 @@ fn int64(value: ScalarValue) -> Option<i64> {
 
 fn timestamp(digits: Option<u32>) -> impl Fn(ScalarValue) -> Option<i64> {
     move |value| match value {
-        ScalarValue::TimestampMicrosecond(value, _) => value.map(|micros| round_micros(micros, digits)),
+        ScalarValue::TimestampMicrosecond(value, _) => value.map(|micros| round_moment(micros, digits)),
         _ => None,
     }
 }

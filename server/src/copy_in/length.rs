@@ -1,5 +1,6 @@
 //! What a type modifier does to a value that is stored.
 
+use quickdb_executor::datetime::calendar::PG_EPOCH_MICROS;
 use quickdb_executor::functions::input::parse_numeric;
 
 use crate::catalogue::PgType;
@@ -57,7 +58,7 @@ pub(super) fn fit_numeric(text: &str, precision: u8, scale: i8, declared: bool) 
 }
 
 /// The digits of a second that a time type keeps, where they are fewer than all.
-pub(super) fn second_digits(pg_type: PgType) -> Option<u32> {
+pub(crate) fn second_digits(pg_type: PgType) -> Option<u32> {
     let digits = match pg_type.oid {
         1186 if pg_type.typmod & INTERVAL_DIGITS_ALL == INTERVAL_DIGITS_ALL => return None,
         1186 => pg_type.typmod & INTERVAL_DIGITS_ALL,
@@ -67,7 +68,7 @@ pub(super) fn second_digits(pg_type: PgType) -> Option<u32> {
 }
 
 /// Microseconds rounded to `digits` digits of a second, halves away from zero; the infinities stay.
-pub(super) fn round_micros(micros: i64, digits: Option<u32>) -> i64 {
+pub(crate) fn round_micros(micros: i64, digits: Option<u32>) -> i64 {
     let Some(digits) = digits else { return micros };
     let unit = 10_i64.pow(6_u32.saturating_sub(digits));
     if matches!(micros, i64::MIN | i64::MAX) {
@@ -75,6 +76,15 @@ pub(super) fn round_micros(micros: i64, digits: Option<u32>) -> i64 {
     }
     let half = if micros < 0 { -unit / 2 } else { unit / 2 };
     micros.checked_add(half).map_or(micros, |sum| sum / unit * unit)
+}
+
+/// A moment rounded likewise; it is counted from 2000, as PostgreSQL counts.
+pub(crate) fn round_moment(micros: i64, digits: Option<u32>) -> i64 {
+    if matches!(micros, i64::MIN | i64::MAX) {
+        return micros;
+    }
+    let since = micros.checked_sub(PG_EPOCH_MICROS).map(|since| round_micros(since, digits));
+    since.and_then(|since| since.checked_add(PG_EPOCH_MICROS)).unwrap_or(micros)
 }
 
 #[cfg(test)]

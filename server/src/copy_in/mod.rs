@@ -11,7 +11,7 @@
 mod arrow_stream;
 mod columns;
 mod faults;
-mod length;
+pub(crate) mod length;
 #[cfg(test)]
 mod recorded;
 

@@ -2,17 +2,24 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringViewArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringViewArray, TimestampMicrosecondArray,
+};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef, Time64MicrosecondType, TimestampMicrosecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use crate::catalogue::{PgType, TableDefinition};
+use crate::copy_in::length;
 use crate::error::{PgError, SqlState};
 
 /// OIDs of the types whose modifier bounds the length in characters: `character(n)` and `character varying(n)`.
 const BPCHAR: u32 = 1042;
 const VARCHAR: u32 = 1043;
+/// OIDs of the types whose modifier says how many digits of a second they keep.
+const TIME: u32 = 1083;
+const TIMESTAMP: u32 = 1114;
+const TIMESTAMPTZ: u32 = 1184;
 /// What a length modifier counts from.
 const TYPMOD_OFFSET: i32 = 4;
 
@@ -29,8 +36,10 @@ pub(crate) fn conform(batch: &RecordBatch, table: &TableDefinition) -> Result<Re
         }
     }
     let columns = table.arrow_schema().fields().iter().zip(&table.columns).zip(batch.columns());
-    let columns = columns
-        .map(|((field, column), values)| within_length(column.pg_type, &as_type(values, field.data_type())?));
+    let columns = columns.map(|((field, column), values)| {
+        let values = as_type(values, field.data_type())?;
+        within_length(column.pg_type, &within_digits(column.pg_type, &values))
+    });
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(table.arrow_schema()), columns, &options)
@@ -101,6 +110,28 @@ fn within_length(pg_type: PgType, values: &ArrayRef) -> Result<ArrayRef, PgError
         Err(PgError::with_state(SqlState("22001"), format!("value too long for type {pg_type}")))
     });
     Ok(Arc::new(cut.collect::<Result<StringViewArray, _>>()?))
+}
+
+/// Moments with as many digits of a second as their type keeps.
+fn within_digits(pg_type: PgType, values: &ArrayRef) -> ArrayRef {
+    let digits = length::second_digits(pg_type);
+    match (pg_type.oid, digits) {
+        (TIMESTAMP | TIMESTAMPTZ, Some(_)) => {
+            let Some(moments) = values.as_primitive_opt::<TimestampMicrosecondType>() else {
+                return Arc::clone(values);
+            };
+            let rounded: TimestampMicrosecondArray =
+                moments.unary(|micros| length::round_moment(micros, digits));
+            Arc::new(rounded.with_data_type(values.data_type().clone()))
+        }
+        (TIME, Some(_)) => match values.as_primitive_opt::<Time64MicrosecondType>() {
+            Some(times) => Arc::new(
+                times.unary::<_, Time64MicrosecondType>(|micros| length::round_micros(micros, digits)),
+            ),
+            None => Arc::clone(values),
+        },
+        _ => Arc::clone(values),
+    }
 }
 
 /// The table's schema in which every column takes NULL: whether one may is said with PostgreSQL's words by [`conform`].

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! CountedSetOperations ─▶ LiteralTypes ─▶ IntervalOrder ─▶ DataFusion's rules (grouping, type coercion)
-//!   ─▶ LowerAggregates ─▶ WindowExclusions ─▶ RegCasts ─▶ PgCasts ─▶ IntervalOrder ─▶ DecorrelateSubqueries ─▶ UnnestSubqueries
+//!   ─▶ LowerAggregates ─▶ WindowExclusions ─▶ FloatEquality ─▶ RegCasts ─▶ PgCasts ─▶ IntervalOrder
+//!   ─▶ WindowKeys ─▶ DecorrelateSubqueries ─▶ UnnestSubqueries
 //! ```
 
 mod casts;
 mod decorrelate;
 mod exclusions;
+mod floats;
 #[cfg(test)]
 mod harness;
 mod intervals;
@@ -16,6 +18,7 @@ mod lower_aggregates;
 mod reg_casts;
 mod set_operations;
 mod unnest;
+mod window_keys;
 
 use std::sync::Arc;
 
@@ -26,12 +29,14 @@ use datafusion::optimizer::AnalyzerRule;
 pub use casts::{PgCasts, READING};
 pub use decorrelate::DecorrelateSubqueries;
 pub use exclusions::WindowExclusions;
+pub use floats::FloatEquality;
 pub use intervals::IntervalOrder;
 pub use literal_types::LiteralTypes;
 pub use lower_aggregates::LowerAggregates;
 pub use reg_casts::RegCasts;
 pub use set_operations::CountedSetOperations;
 pub use unnest::UnnestSubqueries;
+pub use window_keys::WindowKeys;
 
 /// All rules in order, DataFusion's among them; `state` has the functions that look at the catalogue.
 pub fn rules(state: &SessionState) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
@@ -40,9 +45,11 @@ pub fn rules(state: &SessionState) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(LowerAggregates));
     rules.push(Arc::new(WindowExclusions));
+    rules.push(Arc::new(FloatEquality));
     rules.push(Arc::new(RegCasts::new(state)));
     rules.push(Arc::new(PgCasts));
     rules.push(Arc::new(IntervalOrder));
+    rules.push(Arc::new(WindowKeys));
     rules.push(Arc::new(DecorrelateSubqueries));
     rules.push(Arc::new(UnnestSubqueries));
     rules
