@@ -66,6 +66,9 @@ columns become comments. The types of CSV columns are guessed from the first row
 needs --append; its types win, and files are matched to it by the names of the columns.
 
 All files are loaded in one transaction: either every row is there at the end, or none. Ctrl-C undoes everything.
+With --resume each file has a transaction of its own, which also writes its name, length and time of change into the
+table quickdb_loaded_files in the same schema: whatever stops the load, the same command goes on with the files that
+are not there yet, and run again with more files it loads the new ones. A file that has changed since is refused.
 
 The password is that of the connection string, else that of the environment's PGPASSWORD. sslmode is disable, prefer,
 require, or, with sslrootcert=FILE, verify-ca or verify-full.
@@ -75,7 +78,30 @@ Examples:
   quickdb load catalogue survey.fits --hdu SOURCES --sort-by 'ra, dec'
   quickdb load trips 2024-*.csv.gz --schema 'vendor text, fare numeric(8,2)' --null NA
   quickdb load trips 2025-01.csv --append --dsn 'postgresql://me@db:5433/quickdb?sslmode=require'
+  quickdb load trips 2025-*.csv --resume
   quickdb load lineitem lineitem.tbl --dry-run";
+
+const RECOVER_AFTER_HELP: &str = "\
+The catalogue (catalogue.sqlite in the data directory of the server or master) says which tables there are and which
+shards they are made of. Every worker keeps a copy of it beside its shards, written before a commit is acknowledged
+(rows of small INSERTs: within a second). This command makes the catalogue anew from the newest copy and compares it
+with the shards that are there. It changes nothing on the workers.
+
+What comes back: schemas, tables with all they are defined by, views, comments, settings, roles with their passwords,
+the shards without their deleted rows, rows of small INSERTs but for the last second's. Tables whose small INSERTs
+take more than 4 MiB together are told; these rows are lost if they had not gone into shards.
+
+Shards from before there were copies, or whose copies are damaged, have their tables' names and columns in their
+own footers: --from-shards makes tables of these alone, without views, comments, defaults, keys, roles and small
+INSERTs. Compacted shards name those that they replaced; but a table that was dropped, or rows whose transaction was
+undone, come back if their files were not removed yet, which a running server does within a minute.
+
+It refuses where there is a catalogue with tables; one that is damaged is to be moved away first. A server whose
+catalogue does not fit its shards does not start, and names this command.
+
+Examples:
+  quickdb recover --data-dir /var/lib/quickdb --dry-run
+  quickdb recover --config /etc/quickdb/master.toml";
 
 const GEN_AFTER_HELP: &str = "\
 The same number of rows gives the same values on every machine.
@@ -135,6 +161,8 @@ pub(crate) enum Command {
     Master(MasterArgs),
     /// Run a worker of a cluster
     Worker(WorkerArgs),
+    /// Make a lost catalogue anew from the workers' shards
+    Recover(RecoverArgs),
 }
 
 /// `quickdb demo`.
@@ -178,6 +206,27 @@ pub(crate) struct StartArgs {
     pub(crate) config: Option<PathBuf>,
 }
 
+/// `quickdb recover`.
+#[derive(Debug, Args)]
+#[command(after_help = RECOVER_AFTER_HELP)]
+pub(crate) struct RecoverArgs {
+    /// The data directory of a one-process server, which is stopped
+    #[arg(long, value_name = "DIR", conflicts_with = "config", required_unless_present = "config")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// The configuration of a cluster's master, which is stopped; its workers run
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Where no worker has a copy of the catalogue, make tables of the shards alone
+    #[arg(long)]
+    pub(crate) from_shards: bool,
+
+    /// Only say what would be recovered
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
 /// `quickdb load`.
 #[derive(Debug, Args)]
 #[command(after_help = LOAD_AFTER_HELP)]
@@ -197,6 +246,11 @@ pub(crate) struct LoadArgs {
     /// Add rows to a table that is there
     #[arg(long)]
     pub(crate) append: bool,
+
+    /// Load each file in a transaction of its own, and none that was loaded so before: the same command goes on where
+    /// it was interrupted
+    #[arg(long, conflicts_with = "append")]
+    pub(crate) resume: bool,
 
     /// How a new table is spread over the workers: round_robin, hash(COLUMN, ...), sky(RA, DEC) or all
     #[arg(long, value_name = "HOW")]

@@ -110,6 +110,15 @@ impl DataDirectory {
         Ok(Self { path, _lock: lock })
     }
 
+    /// Opens a directory that is ours already.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; when there is none.
+    pub(crate) fn open_existing(path: &Path, role: Role) -> Result<Self, Error> {
+        fs::metadata(path.join(MARKER)).map_err(Error::read(path, "data directory"))?;
+        Self::open(path, role)
+    }
+
     /// The absolute path.
     pub(crate) fn path(&self) -> &Path {
         &self.path

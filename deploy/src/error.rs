@@ -99,6 +99,10 @@ pub(crate) enum Error {
     #[error(transparent)]
     Files(#[from] crate::load::LoadError),
 
+    /// A catalogue cannot be made anew.
+    #[error("{message}")]
+    Recover { message: String },
+
     /// A bundled table has other rows after loading than before.
     #[error("the table {table} has {found} rows after loading instead of {expected}")]
     RowCount { table: &'static str, found: u64, expected: u64 },

@@ -1,7 +1,7 @@
 //! The `quickdb` program: command line, configuration, certificates, the demo.
 //!
 //! ```text
-//!  arguments ─▶ cli ─▶ commands::{demo, start, load, gen, master, worker}
+//!  arguments ─▶ cli ─▶ commands::{demo, start, load, gen, master, worker, recover}
 //!                        │   config       TOML files, one typed value per role
 //!                        │   directory    the data directory: marker and lock
 //!                        │   certificates, server_certificate, pem_file, password
@@ -96,6 +96,7 @@ fn run(cli: Cli) -> Result<(), Error> {
             Command::Gen(args) => commands::generate::run(args, around).await,
             Command::Load(args) => commands::load::run(args, around).await,
             Command::Master(args) => commands::master::run(args, around).await,
+            Command::Recover(args) => commands::recover::run(args, around).await,
             Command::Worker(args) => commands::worker::run(args, around).await,
         }
     });

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use quickdb_executor::worker::{WorkerConfig, WorkerServer};
-use quickdb_server::{Auth, Master, MasterConfig, TableLoad, TlsIdentity, Workers};
+use quickdb_server::{Auth, Findings, Master, MasterConfig, Recovery, TableLoad, TlsIdentity, Workers};
+use quickdb_storage::DiskLimits;
 
 use crate::certificates::Identity;
 use crate::config::AuthMethod;
@@ -45,9 +46,31 @@ pub(crate) struct WorkerAddress {
 /// Where a master's shards are.
 pub(crate) enum WorkersOf {
     /// In this process, in the directory of that path.
-    Embedded(PathBuf),
+    Embedded(PathBuf, DiskLimits),
     /// In worker processes, reached over mutual TLS.
     Remote(Vec<WorkerAddress>, ClusterIdentity),
+}
+
+impl WorkersOf {
+    /// As the server takes them.
+    pub(crate) fn into_workers(self) -> Workers {
+        match self {
+            Self::Embedded(shards_dir, disk_limits) => Workers::Embedded { shards_dir, disk_limits },
+            Self::Remote(addresses, identity) => Workers::Remote {
+                workers: addresses.into_iter().map(|worker| (worker.name, worker.address)).collect(),
+                tls: identity.into_tls(),
+            },
+        }
+    }
+}
+
+/// Makes a lost catalogue anew from the workers.
+///
+/// # Errors
+/// [`Error::Recover`].
+pub(crate) async fn recover(recovery: &Recovery) -> Result<Findings, Error> {
+    let recovered = quickdb_server::recover(recovery).await;
+    recovered.map_err(|error| Error::Recover { message: error.to_string() })
 }
 
 /// Everything that a master needs to start.
@@ -89,13 +112,7 @@ impl RunningMaster {
     pub(crate) async fn start(settings: MasterSettings) -> Result<Self, Error> {
         start_computing(settings.threads)?;
         let MasterSettings { listen, listen_setting, .. } = settings;
-        let workers = match settings.workers {
-            WorkersOf::Embedded(shards_dir) => Workers::Embedded { shards_dir },
-            WorkersOf::Remote(addresses, identity) => Workers::Remote {
-                workers: addresses.into_iter().map(|worker| (worker.name, worker.address)).collect(),
-                tls: identity.into_tls(),
-            },
-        };
+        let workers = settings.workers.into_workers();
         let config = MasterConfig {
             listen,
             catalogue: settings.catalogue_dir.join(CATALOGUE_FILE),
@@ -166,6 +183,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) listen: SocketAddr,
     /// The directory of the shards.
     pub(crate) shards_dir: PathBuf,
+    /// What they may take of their disk.
+    pub(crate) disk_limits: DiskLimits,
     /// The certificates.
     pub(crate) tls: ClusterIdentity,
     /// Memory for all queries together.
@@ -190,6 +209,7 @@ impl RunningWorker {
             listen,
             spill_dir: settings.shards_dir.with_file_name("spill"),
             shards_dir: settings.shards_dir,
+            disk_limits: settings.disk_limits,
             tls: settings.tls.into_tls(),
             memory_limit_bytes: usize::try_from(settings.memory_limit_bytes).unwrap_or(usize::MAX),
         };

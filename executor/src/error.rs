@@ -128,6 +128,8 @@ error_kinds! {
     ShardMissing,
     /// A worker that does not answer.
     WorkerLost,
+    /// The worker's shards are of another catalogue than the master's.
+    OtherCatalogue,
     /// Reading or writing failed.
     Io,
     /// A defect of quickdb.

@@ -14,10 +14,13 @@
 //! | `DoAction` `put_deletions` | [`DeletionVector`] | nothing, when the vector is durable |
 //! | `DoAction` `get_deletions` | [`DeletionVector`] without rows | the same with rows |
 //! | `DoAction` `remove_deletions` | [`DeletionVector`] without rows | nothing |
+//! | `DoAction` `put_catalogue` | [`CatalogueEntry`] | nothing, when the copy of the catalogue is durable |
+//! | `DoAction` `get_catalogue` | nothing | one [`CatalogueEntry`] if there is a copy |
 
 use prost::Message;
 use quickdb_storage::{
-    Bound, ColumnSummary, DeletionsId, RoaringBitmap, ShardId, ShardIdentity, ShardReport, TableId,
+    Bound, CatalogueCopy, CatalogueRun, ColumnSummary, DeletionsId, RoaringBitmap, ShardId, ShardIdentity,
+    ShardReport, TableId,
 };
 
 /// Action type: every shard on the worker.
@@ -39,6 +42,11 @@ pub(crate) const PUT_DELETIONS: &str = "put_deletions";
 pub(crate) const GET_DELETIONS: &str = "get_deletions";
 /// Action type: delete a deletion vector.
 pub(crate) const REMOVE_DELETIONS: &str = "remove_deletions";
+
+/// Action type: keep a copy of the master's catalogue.
+pub(crate) const PUT_CATALOGUE: &str = "put_catalogue";
+/// Action type: read it.
+pub(crate) const GET_CATALOGUE: &str = "get_catalogue";
 
 /// Names the shard that the following batches make up.
 #[derive(Clone, PartialEq, Message)]
@@ -97,6 +105,39 @@ impl DeletionVector {
 
     pub(crate) fn rows(&self) -> std::io::Result<RoaringBitmap> {
         RoaringBitmap::deserialize_from(self.rows.as_slice())
+    }
+}
+
+/// A copy of the master's catalogue.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct CatalogueEntry {
+    #[prost(bytes = "vec", tag = "1")]
+    run: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    commit: u64,
+    #[prost(bytes = "vec", tag = "3")]
+    content: Vec<u8>,
+    /// The run whose copy it may take the place of.
+    #[prost(bytes = "vec", optional, tag = "4")]
+    after: Option<Vec<u8>>,
+}
+
+impl CatalogueEntry {
+    pub(crate) fn new(copy: &CatalogueCopy, after: Option<CatalogueRun>) -> Self {
+        Self {
+            run: copy.run.0.to_vec(),
+            commit: copy.commit,
+            content: copy.content.clone(),
+            after: after.map(|run| run.0.to_vec()),
+        }
+    }
+
+    /// The copy and what it may replace; `None` when a run's number has another length.
+    pub(crate) fn into_copy(self) -> Option<(CatalogueCopy, Option<CatalogueRun>)> {
+        let id = |bytes: Vec<u8>| bytes.try_into().ok().map(CatalogueRun);
+        let after = self.after.map(id).transpose()?;
+        let copy = CatalogueCopy { run: id(self.run)?, commit: self.commit, content: self.content };
+        Some((copy, after))
     }
 }
 

@@ -24,8 +24,9 @@ use crate::scan::ShardRef;
 use crate::shard_copy;
 use crate::shard_messages::{CompactShards, CopyShard, DamageEntry, Description, ShardName, schema_of};
 use crate::shard_protocol::{
-    COMPACT_SHARDS, COPY_SHARD, DESCRIBE_SHARD, DeletionVector, GET_DELETIONS, LIST_SHARDS, PUT_DELETIONS,
-    PutShard, REMOVE_DELETIONS, REMOVE_SHARD, RemoveShard, ShardEntry, ShardReceipt, VERIFY_SHARD,
+    COMPACT_SHARDS, COPY_SHARD, CatalogueEntry, DESCRIBE_SHARD, DeletionVector, GET_CATALOGUE, GET_DELETIONS,
+    LIST_SHARDS, PUT_CATALOGUE, PUT_DELETIONS, PutShard, REMOVE_DELETIONS, REMOVE_SHARD, RemoveShard,
+    ShardEntry, ShardReceipt, VERIFY_SHARD,
 };
 use crate::shard_writing::{blocking, write_shard};
 use crate::store::ShardStore;
@@ -166,6 +167,17 @@ impl FlightService for ShardService {
                     store.directory().remove_deletions(deletions(action.body)?.id()).map_err(fail)?;
                     Ok(Vec::new())
                 }
+                PUT_CATALOGUE => {
+                    let entry = CatalogueEntry::decode(action.body).map_err(malformed)?;
+                    let (copy, after) = entry.into_copy().ok_or_else(|| malformed("no catalogue"))?;
+                    store.directory().put_catalogue_copy(&copy, after).map_err(fail)?;
+                    Ok(Vec::new())
+                }
+                GET_CATALOGUE => {
+                    let copy = store.directory().catalogue_copy().map_err(fail)?;
+                    let entries = copy.iter().map(|copy| CatalogueEntry::new(copy, None).encode_to_vec());
+                    Ok(entries.map(answer).collect())
+                }
                 REMOVE_SHARD => {
                     let remove = RemoveShard::decode(action.body).map_err(malformed)?;
                     store.directory().remove(ShardId(remove.shard)).map_err(fail)?;
@@ -190,6 +202,8 @@ impl FlightService for ShardService {
             (PUT_DELETIONS, "write a deletion vector"),
             (GET_DELETIONS, "read a deletion vector"),
             (REMOVE_DELETIONS, "forget a deletion vector"),
+            (PUT_CATALOGUE, "keep a copy of the catalogue"),
+            (GET_CATALOGUE, "the copy of the catalogue"),
         ];
         let actions = actions.map(|(name, description)| {
             Ok(ActionType { r#type: name.into(), description: description.into() })

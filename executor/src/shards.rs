@@ -12,7 +12,9 @@ use datafusion::common::{DataFusionError, Result};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use prost::Message;
-use quickdb_storage::{DeletionsId, RoaringBitmap, ShardId, ShardIdentity, ShardReport};
+use quickdb_storage::{
+    CatalogueCopy, CatalogueRun, DeletionsId, RoaringBitmap, ShardId, ShardIdentity, ShardReport,
+};
 use tonic::Status;
 use tonic::transport::Channel;
 use url::Url;
@@ -24,8 +26,9 @@ use crate::scan::ShardRef;
 use crate::shard_description::{Damage, ShardDescription};
 use crate::shard_messages::{CompactShards, CopyShard, DamageEntry, Description, ShardName};
 use crate::shard_protocol::{
-    COMPACT_SHARDS, COPY_SHARD, DESCRIBE_SHARD, DeletionVector, GET_DELETIONS, LIST_SHARDS, PUT_DELETIONS,
-    PutShard, REMOVE_DELETIONS, REMOVE_SHARD, RemoveShard, ShardEntry, ShardReceipt, VERIFY_SHARD,
+    COMPACT_SHARDS, COPY_SHARD, CatalogueEntry, DESCRIBE_SHARD, DeletionVector, GET_CATALOGUE, GET_DELETIONS,
+    LIST_SHARDS, PUT_CATALOGUE, PUT_DELETIONS, PutShard, REMOVE_DELETIONS, REMOVE_SHARD, RemoveShard,
+    ShardEntry, ShardReceipt, VERIFY_SHARD,
 };
 use crate::shard_writing::{blocking, write_shard};
 use crate::store::ShardStore;
@@ -308,6 +311,50 @@ impl ShardHost {
             Self::Remote { worker, channel, .. } => {
                 let name = DeletionVector::new(id, None).map_err(|error| malformed(worker, &error))?;
                 self.act(worker, channel, REMOVE_DELETIONS, name.encode_to_vec()).await.map(|_| ())
+            }
+        }
+    }
+
+    /// The copy of the master's catalogue that the worker keeps beside its shards, if there is one.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is damaged; the worker's others, or that it is lost.
+    pub async fn catalogue_copy(&self) -> Result<Option<CatalogueCopy>> {
+        match self {
+            Self::Embedded(store) => store.directory().catalogue_copy().map_err(|error| store.explain(error)),
+            Self::Remote { worker, channel, .. } => {
+                let answers = self.act(worker, channel, GET_CATALOGUE, vec![]).await?;
+                let Some(answer) = answers.into_iter().next() else { return Ok(None) };
+                let entry = CatalogueEntry::decode(answer).map_err(|error| malformed(worker, &error))?;
+                let (copy, _) = entry.into_copy().ok_or_else(|| malformed(worker, &"no catalogue"))?;
+                Ok(Some(copy))
+            }
+        }
+    }
+
+    /// Has the worker keep a copy of the master's catalogue; on return it is durable. One of another run is
+    /// replaced only if it is of the run `after`.
+    ///
+    /// # Errors
+    /// `OtherCatalogue` when the copy that is there is of another run or of a later commit; the worker's others
+    /// (disk full), or that it is lost.
+    pub async fn put_catalogue_copy(
+        &self,
+        copy: &Arc<CatalogueCopy>,
+        after: Option<CatalogueRun>,
+    ) -> Result<()> {
+        match self {
+            Self::Embedded(store) => {
+                let (store, copy) = (Arc::clone(store), Arc::clone(copy));
+                blocking(move || {
+                    let put = store.directory().put_catalogue_copy(&copy, after);
+                    put.map_err(|error| store.explain(error))
+                })
+                .await
+            }
+            Self::Remote { worker, channel, .. } => {
+                let entry = CatalogueEntry::new(copy, after).encode_to_vec();
+                self.act(worker, channel, PUT_CATALOGUE, entry).await.map(|_| ())
             }
         }
     }

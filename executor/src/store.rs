@@ -97,14 +97,21 @@ impl ShardStore {
         let kind = match &error {
             StorageError::NotFound { .. } | StorageError::DeletionsNotFound { .. } => ErrorKind::ShardMissing,
             StorageError::Corrupt { .. } | StorageError::Malformed { .. } => ErrorKind::Corrupt,
-            StorageError::DiskFull { .. } => ErrorKind::DiskFull,
+            StorageError::CatalogueCopy { .. } => ErrorKind::Corrupt,
+            StorageError::CatalogueCopyStays { .. } => ErrorKind::OtherCatalogue,
+            StorageError::DiskFull { .. } | StorageError::DiskLimit { .. } => ErrorKind::DiskFull,
             StorageError::Io { .. } => ErrorKind::Io,
             _ => ErrorKind::Internal,
         };
         let message = format!("{error} on worker \"{}\"", self.worker);
         let mut explained = ExecError::new(kind, message);
         if kind == ErrorKind::DiskFull {
-            explained = explained.with_hint("Check free disk space.");
+            explained = explained.with_hint(match &error {
+                StorageError::DiskLimit { .. } => {
+                    "Drop tables or delete rows, or change max_disk or min_free_disk of the worker."
+                }
+                _ => "Check free disk space.",
+            });
         }
         explained.on_worker(self.worker.clone()).into_datafusion()
     }

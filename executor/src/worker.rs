@@ -13,7 +13,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion_distributed::{DistributedExt, Worker, WorkerQueryContext};
-use quickdb_storage::ShardDirectory;
+use quickdb_storage::{DiskLimits, ShardDirectory};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,8 @@ pub struct WorkerConfig {
     pub listen: SocketAddr,
     /// Directory of the shards; created if absent.
     pub shards_dir: PathBuf,
+    /// What the shards may take of their disk.
+    pub disk_limits: DiskLimits,
     /// Directory for what does not fit in memory; created if absent.
     pub spill_dir: PathBuf,
     /// Certificates of this node.
@@ -83,7 +85,8 @@ impl WorkerServer {
     pub async fn start(config: WorkerConfig) -> Result<Self, WorkerError> {
         let server_tls = config.tls.server_config()?;
         let channels = WorkerChannels::new(config.tls.client_config()?, std::collections::HashMap::new());
-        let store = Arc::new(ShardStore::new(config.name.clone(), ShardDirectory::open(&config.shards_dir)?));
+        let directory = ShardDirectory::open_within(&config.shards_dir, config.disk_limits)?;
+        let store = Arc::new(ShardStore::new(config.name.clone(), directory));
         let runtime = runtime_env(config.memory_limit_bytes, &config.spill_dir)?;
         let listener = TcpListener::bind(config.listen)
             .await

@@ -7,8 +7,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use async_trait::async_trait;
 use pgwire::messages::response::TransactionStatus;
 
+use crate::catalogue::CatalogueSnapshot;
+use crate::engine::Engine;
+use crate::layouts::LayoutsByShard;
 use crate::pg_catalog::{CursorFacts, LiveFacts, PreparedStatementFacts, SessionActivity};
 use crate::wire::interrupt::Connections;
 
@@ -84,14 +88,19 @@ fn now_us() -> i64 {
 /// The server as one session sees it: everybody's activity, its own statements and cursors.
 #[derive(Debug)]
 pub(crate) struct Live {
+    engine: Arc<Engine>,
     connections: Arc<Connections>,
     activity: Arc<Activity>,
     own: Mutex<(Vec<PreparedStatementFacts>, Vec<CursorFacts>)>,
 }
 
 impl Live {
-    pub(crate) fn new(connections: Arc<Connections>, activity: Arc<Activity>) -> Arc<Self> {
-        Arc::new(Self { connections, activity, own: Mutex::default() })
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        connections: Arc<Connections>,
+        activity: Arc<Activity>,
+    ) -> Arc<Self> {
+        Arc::new(Self { engine, connections, activity, own: Mutex::default() })
     }
 
     pub(crate) fn activity(&self) -> &Activity {
@@ -104,6 +113,7 @@ impl Live {
     }
 }
 
+#[async_trait]
 impl LiveFacts for Live {
     fn sessions(&self) -> Vec<SessionActivity> {
         self.connections.sessions()
@@ -123,6 +133,10 @@ impl LiveFacts for Live {
 
     fn terminate(&self, pid: i32) -> bool {
         self.connections.terminate_backend(pid)
+    }
+
+    async fn layouts(&self, snapshot: &CatalogueSnapshot) -> LayoutsByShard {
+        self.engine.layouts.of(&self.engine, snapshot).await
     }
 }
 

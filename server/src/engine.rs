@@ -30,9 +30,11 @@ use quickdb_executor::table::{ShardPlacement, ShardTable, WorkerId};
 use quickdb_executor::yielding::YieldingJoins;
 use quickdb_storage::ShardId;
 
-use crate::catalogue::{Catalogue, CatalogueSnapshot, Table};
+use crate::catalogue::{Catalogue, CatalogueResult, CatalogueSnapshot, Change, Table};
+use crate::copies::Copies;
 use crate::error::PgError;
 use crate::execution::{PlanRuntime, RowStream};
+use crate::layouts::Layouts;
 use crate::pg_catalog::FunctionList;
 use crate::replicas;
 use crate::upkeep::Claims;
@@ -61,6 +63,10 @@ pub(crate) struct Engine {
     pub(crate) plans: PlanRuntime,
     /// Files that are being written.
     pub(crate) claims: Arc<Claims>,
+    /// Copies of the catalogue on the workers.
+    pub(crate) copies: Copies,
+    /// How shards are encoded.
+    pub(crate) layouts: Layouts,
     /// Functions, rules and memory of every session; sessions add their tables and settings.
     base: SessionState,
     functions: Arc<FunctionList>,
@@ -115,6 +121,8 @@ impl Engine {
             backend,
             plans,
             claims: Arc::default(),
+            copies: Copies::default(),
+            layouts: Layouts::default(),
             base,
             functions,
             partitions,
@@ -125,6 +133,20 @@ impl Engine {
     /// The catalogue as it is now.
     pub(crate) fn snapshot(&self) -> Arc<CatalogueSnapshot> {
         self.catalogue.snapshot()
+    }
+
+    /// Makes changes, all or none of them. On return they are durable and visible, and the workers know of them, all
+    /// but rows that only go to logs. It blocks on disks and workers: for threads that may.
+    ///
+    /// # Errors
+    /// Those of [`Catalogue::commit`].
+    pub(crate) fn commit(&self, changes: Vec<Change>) -> CatalogueResult<()> {
+        let only_appends = changes.iter().all(Change::appends);
+        let committed = self.catalogue.commit(changes)?;
+        if !only_appends {
+            tokio::runtime::Handle::current().block_on(self.copies.keep(self, &committed));
+        }
+        Ok(())
     }
 
     /// Functions, rules and memory that every session starts from.

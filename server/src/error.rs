@@ -73,6 +73,7 @@ impl SqlState {
             ErrorKind::DiskFull => "53100",
             ErrorKind::Corrupt | ErrorKind::ShardMissing => "XX001",
             ErrorKind::WorkerLost => "57P01",
+            ErrorKind::OtherCatalogue => "55000",
             ErrorKind::Io => "58030",
             ErrorKind::Internal => "XX000",
         })

@@ -17,16 +17,19 @@
 mod activity;
 pub mod auth;
 pub mod catalogue;
+mod copies;
 pub mod copy_in;
 mod cursor;
 mod engine;
 pub mod error;
 mod execution;
 mod explain;
+mod layouts;
 mod master;
 mod namespace;
 pub mod pg_catalog;
 mod portal;
+mod recovery;
 mod replicas;
 mod session;
 pub mod settings;
@@ -39,4 +42,5 @@ pub mod wire;
 mod write;
 
 pub use master::{Master, MasterConfig, ServerError, TableLoad, TlsIdentity, Workers};
+pub use recovery::{Findings, FoundTable, Recovery, RecoveryError, Source, recover};
 pub use wire::startup::Auth;

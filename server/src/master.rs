@@ -12,10 +12,11 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use pgwire::tokio::server::negotiate_tls;
 use quickdb_executor::cluster::{Cluster, ClusterError, WorkerEndpoint};
+use quickdb_executor::shards::ShardHost;
 use quickdb_executor::store::ShardStore;
 use quickdb_executor::table::WorkerId;
 use quickdb_executor::tls::ClusterTls;
-use quickdb_storage::{ShardDirectory, ShardIdentity, ShardReport};
+use quickdb_storage::{DiskLimits, ShardDirectory, ShardIdentity, ShardReport};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -30,6 +31,7 @@ use tracing::{debug, info};
 use crate::auth::channel_binding::ChannelBinding;
 use crate::auth::scram::Verifier;
 use crate::catalogue::{Catalogue, CatalogueError, Change, NewTable, RoleOptions, Shard};
+use crate::copies;
 use crate::engine::{Backend, Engine};
 use crate::error::{PgError, Severity, SqlState};
 use crate::wire::socket::{Socket, error_info};
@@ -37,6 +39,12 @@ use crate::wire::startup::{self, Auth, Door};
 
 /// A client that has not logged in by then is dropped.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A worker that does not say within this time what it holds is looked at when the master serves.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The name of the worker in the master's process.
+const EMBEDDED: &str = "embedded";
 
 /// The role that a catalogue starts with.
 const SUPERUSER: &str = "quickdb";
@@ -63,6 +71,8 @@ pub enum Workers {
     Embedded {
         /// Directory of the shards.
         shards_dir: PathBuf,
+        /// What they may take of their disk.
+        disk_limits: DiskLimits,
     },
     /// On other servers.
     Remote {
@@ -137,6 +147,17 @@ pub enum ServerError {
     /// The workers cannot be set up as configured.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// A worker's shards are not those of the catalogue.
+    #[error(
+        "worker \"{worker}\" {refusal}; if the catalogue was lost, move it away and run quickdb recover, \
+         which makes it anew from the workers"
+    )]
+    OtherShards {
+        /// The worker.
+        worker: String,
+        /// What it has.
+        refusal: String,
+    },
     /// The shard directory cannot be used.
     #[error(transparent)]
     Storage(#[from] quickdb_storage::StorageError),
@@ -169,6 +190,9 @@ impl Master {
     pub async fn start(config: MasterConfig) -> Result<Self, ServerError> {
         let tls = config.tls.as_ref().map(server_tls).transpose()?;
         let catalogue = Catalogue::open(&config.catalogue)?;
+        // Before anything is written: a catalogue that is not that of the shards stays as it is.
+        refuse_others(&catalogue, &config.workers).await?;
+        catalogue.begin_run()?;
         if let Some(password) = &config.password {
             let verifier =
                 Verifier::generate(password).map_err(|error| ServerError::Tls(error.to_string()))?;
@@ -176,9 +200,10 @@ impl Master {
             catalogue.alter_role(SUPERUSER, &options)?;
         }
         let backend = match &config.workers {
-            Workers::Embedded { shards_dir } => {
-                let worker = catalogue.register_worker("embedded", "in the master's process")?;
-                let store = Arc::new(ShardStore::new("embedded", ShardDirectory::open(shards_dir)?));
+            Workers::Embedded { shards_dir, disk_limits } => {
+                let worker = catalogue.register_worker(EMBEDDED, "in the master's process")?;
+                let directory = ShardDirectory::open_within(shards_dir, *disk_limits)?;
+                let store = Arc::new(ShardStore::new(EMBEDDED, directory));
                 Backend::Embedded { worker, store }
             }
             Workers::Remote { workers, tls } => {
@@ -268,7 +293,8 @@ impl Master {
                 let shards = shards.collect::<Result<Vec<_>, _>>();
                 shards.map_err(ServerError::from).and_then(|shards| {
                     let rows = Change::AddShards { table: table_id, shards };
-                    Ok(catalogue.commit(vec![Change::CreateTable(Arc::clone(&table)), rows])?)
+                    let changes = vec![Change::CreateTable(Arc::clone(&table)), rows];
+                    Ok(tokio::task::block_in_place(|| self.engine.commit(changes))?)
                 })
             }
         };
@@ -309,6 +335,52 @@ fn split(batches: &[RecordBatch], pieces: usize) -> Vec<Vec<RecordBatch>> {
         cut.push(own);
     }
     cut
+}
+
+/// Looks at the shards of all workers that can be reached; those of the others are looked at when they come.
+///
+/// # Errors
+/// [`ServerError::OtherShards`] when some are not the catalogue's.
+async fn refuse_others(catalogue: &Catalogue, workers: &Workers) -> Result<(), ServerError> {
+    let hosts = unnumbered_hosts(workers)?;
+    let looks = hosts.iter().map(|(name, host)| async move {
+        match tokio::time::timeout(LOOK_TIMEOUT, copies::examine(catalogue, host)).await {
+            Ok(Ok(Err(refusal))) => {
+                Err(ServerError::OtherShards { worker: name.clone(), refusal: refusal.to_string() })
+            }
+            Ok(Err(error)) => {
+                debug!(worker = name, %error, "the worker is looked at later");
+                Ok(())
+            }
+            Ok(Ok(Ok(_))) | Err(_) => Ok(()),
+        }
+    });
+    futures::future::try_join_all(looks).await.map(|_| ())
+}
+
+/// Names and handles of workers that may have no number in a catalogue yet.
+///
+/// # Errors
+/// [`ServerError::Cluster`], [`ServerError::Storage`].
+pub(crate) fn unnumbered_hosts(workers: &Workers) -> Result<Vec<(String, ShardHost)>, ServerError> {
+    match workers {
+        Workers::Embedded { shards_dir, .. } => {
+            let store = ShardStore::new(EMBEDDED, ShardDirectory::open(shards_dir)?);
+            Ok(vec![(EMBEDDED.to_owned(), ShardHost::Embedded(Arc::new(store)))])
+        }
+        Workers::Remote { workers, tls } => {
+            let endpoints = workers.iter().zip(0..).map(|((name, address), number)| WorkerEndpoint {
+                id: WorkerId(number),
+                name: name.clone(),
+                address: address.clone(),
+            });
+            let cluster = Cluster::new(endpoints.collect(), tls)?;
+            let host = |(index, (name, _)): (usize, &(String, String))| {
+                Ok((name.clone(), ShardHost::remote(&cluster, index)?))
+            };
+            workers.iter().enumerate().map(host).collect()
+        }
+    }
 }
 
 fn cluster(

@@ -1,8 +1,8 @@
 //! What the master does without being asked: rows of logs into shards, small shards together, files that nobody needs
 //! off the disks.
 //!
-//! **Invariant:** a file is removed when no snapshot names it that anybody can still read, and nobody has claimed its
-//! number. A number is claimed before its file is written, and given up after the commit that names it was published.
+//! **Invariant:** a file is removed when no snapshot names it that anybody can still read or that the worker has a copy
+//! of, and nobody has claimed its number. A number is claimed before its file is written, and given up after the commit that names it was published.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -84,6 +84,7 @@ pub(crate) async fn run(engine: Arc<Engine>, stop: CancellationToken) {
     let mut seen: HashMap<TableId, (u64, Instant)> = HashMap::new();
     let mut asked = true;
     loop {
+        engine.copies.keep_all(&engine).await;
         flush_logs(&engine, &mut seen).await;
         rounds += 1;
         if std::mem::take(&mut asked) || rounds % ROUNDS_PER_COLLECTION == 0 {
@@ -93,7 +94,10 @@ pub(crate) async fn run(engine: Arc<Engine>, stop: CancellationToken) {
             compact_tables(&engine).await;
         }
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => {
+                engine.copies.keep_all(&engine).await;
+                return;
+            }
             () = tokio::time::sleep(ROUND) => {}
             () = engine.claims.given_up.notified() => {
                 asked = true;
@@ -167,8 +171,8 @@ pub(crate) async fn put_in_order(engine: &Arc<Engine>, id: TableId) -> Result<()
 
 async fn commit(engine: &Arc<Engine>, changes: Vec<Change>) -> Result<(), PgError> {
     let committing = Arc::clone(engine);
-    match tokio::task::spawn_blocking(move || committing.catalogue.commit(changes)).await {
-        Ok(committed) => Ok(committed.map(|_| ())?),
+    match tokio::task::spawn_blocking(move || committing.commit(changes)).await {
+        Ok(committed) => Ok(committed?),
         Err(error) => Err(CatalogueError::Corrupt(format!("the commit stopped: {error}")).into()),
     }
 }
@@ -227,6 +231,9 @@ fn named(snapshots: &[Arc<CatalogueSnapshot>]) -> HashMap<WorkerId, Named> {
 async fn collect(engine: &Arc<Engine>) {
     let Ok(hosts) = engine.hosts() else { return };
     for (worker, host) in hosts {
+        if !engine.copies.has_copy(worker).await {
+            continue;
+        }
         // In this order: what is committed after the listing is in the claims or in the snapshots read after it.
         let held = match host.list().await {
             Ok(held) => held,

@@ -17,6 +17,7 @@
 //! tables, the `record` binary fills and verifies the files), never from quickdb.
 
 pub mod cell;
+pub mod cluster;
 pub mod corpus;
 pub mod programs;
 pub mod server;

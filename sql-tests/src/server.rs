@@ -73,13 +73,19 @@ impl Server {
     pub fn launch(arguments: &[&str], directory: &Path) -> Outcome<Self> {
         let mut command = command()?;
         command.args(arguments).arg("--data-dir").arg(directory).args(["--listen", "127.0.0.1:0"]);
+        Self::run(command, directory, READY)
+    }
+
+    /// Starts a command that prints a line which starts with `ready` when it serves; `directory` is named by it, or by
+    /// processes that it starts, and by nothing else.
+    pub fn run(mut command: Command, directory: &Path, ready: &str) -> Outcome<Self> {
         let log = Arc::new(Mutex::new(String::new()));
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         follow(child.stdout.take(), &log);
         follow(child.stderr.take(), &log);
         let mut server =
             Self { child, dsn: String::new(), directory: directory.to_owned(), log, _home: None };
-        server.dsn = server.wait_for(READY, READY_TIMEOUT)?.trim_start_matches(READY).trim().to_owned();
+        server.dsn = server.wait_for(ready, READY_TIMEOUT)?.trim_start_matches(ready).trim().to_owned();
         Ok(server)
     }
 

@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use roaring::RoaringBitmap;
 
+use crate::catalogue_copy::{CatalogueCopy, CatalogueRun};
 use crate::deletions::{encode, parse};
+use crate::space::{Space, Taken};
 use crate::writer::UnfinishedFile;
-use crate::{Deletions, DeletionsId, Result, Shard, ShardId, StorageError};
+use crate::{Deletions, DeletionsId, DiskLimits, Result, Shard, ShardId, StorageError};
 
 /// What finished shards are called after their number.
 const SHARD_EXTENSION: &str = "qdb";
@@ -21,6 +23,9 @@ const DELETIONS_EXTENSION: &str = "del";
 /// What files are called that a writer has not finished.
 const UNFINISHED_EXTENSION: &str = "tmp";
 
+/// What the copy of the catalogue is called.
+const CATALOGUE_COPY: &str = "catalogue.copy";
+
 /// The folder with the shards of one worker. It opens each shard once and shares it between all readers.
 ///
 /// One process at a time may use a folder; keeping others out is up to the caller.
@@ -28,6 +33,9 @@ const UNFINISHED_EXTENSION: &str = "tmp";
 pub struct ShardDirectory {
     path: PathBuf,
     open: Mutex<Open>,
+    space: Arc<Space>,
+    /// Held while the copy of the catalogue is written.
+    copying: Mutex<()>,
 }
 
 /// What readers share.
@@ -44,13 +52,30 @@ impl ShardDirectory {
     /// # Errors
     /// [`StorageError::Io`] when the folder cannot be created, read or cleaned.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_within(path, DiskLimits::default())
+    }
+
+    /// The same; shards that would go beyond `limits` are not written.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_within(path: &Path, limits: DiskLimits) -> Result<Self> {
         fs::create_dir_all(path).map_err(|source| StorageError::io(path, source))?;
-        let directory = Self { path: path.to_path_buf(), open: Mutex::default() };
+        let mut directory = Self {
+            path: path.to_path_buf(),
+            open: Mutex::default(),
+            space: Space::new(path, limits, 0),
+            copying: Mutex::default(),
+        };
+        let mut used = 0;
         for (name, path) in directory.files()? {
             if Path::new(&name).extension().is_some_and(|extension| extension == UNFINISHED_EXTENSION) {
                 fs::remove_file(&path).map_err(|source| StorageError::io(&path, source))?;
+            } else if shard_of(&name, SHARD_EXTENSION).is_some() {
+                used += fs::metadata(&path).map_err(|source| StorageError::io(&path, source))?.len();
             }
         }
+        directory.space = Space::new(path, limits, used);
         Ok(directory)
     }
 
@@ -167,12 +192,56 @@ impl ShardDirectory {
     pub fn remove(&self, shard: ShardId) -> Result<()> {
         let path = self.shard_path(shard);
         let mut open = self.lock();
+        let bytes = fs::metadata(&path).map(|file| file.len()).unwrap_or_default();
         fs::remove_file(&path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => StorageError::NotFound { shard },
             _ => StorageError::io(&path, source),
         })?;
+        self.space.give_back(bytes);
         open.shards.remove(&shard);
         sync_directory(&self.path)
+    }
+
+    /// The copy of the master's catalogue, if there is one.
+    ///
+    /// # Errors
+    /// [`StorageError::CatalogueCopy`] when it is damaged, [`StorageError::Io`] when it cannot be read.
+    pub fn catalogue_copy(&self) -> Result<Option<CatalogueCopy>> {
+        let path = self.path.join(CATALOGUE_COPY);
+        match fs::read(&path) {
+            Ok(bytes) => CatalogueCopy::parse(&bytes).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StorageError::io(&path, source)),
+        }
+    }
+
+    /// Puts a copy of the master's catalogue in the place of the one that is there; on return it is durable. One of
+    /// another run is replaced only where that is the run `after`; one that cannot be read always.
+    ///
+    /// # Errors
+    /// [`StorageError::CatalogueCopyStays`] when the one that is there is of another run or of a later commit,
+    /// [`StorageError::DiskFull`], [`StorageError::Io`]. The one that is there stays then.
+    pub fn put_catalogue_copy(&self, copy: &CatalogueCopy, after: Option<CatalogueRun>) -> Result<()> {
+        let _copying = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.catalogue_copy() {
+            Ok(Some(present)) => {
+                let is_own = present.run == copy.run && present.commit <= copy.commit;
+                if !is_own && Some(present.run) != after {
+                    let CatalogueCopy { run, commit, .. } = present;
+                    let of = format!("run {run} of a catalogue, as of commit {commit}");
+                    return Err(StorageError::CatalogueCopyStays { of });
+                }
+            }
+            Ok(None) | Err(StorageError::CatalogueCopy { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let unfinished = self.path.join(format!("{CATALOGUE_COPY}.{UNFINISHED_EXTENSION}"));
+        let mut file = File::create(&unfinished).map_err(|source| StorageError::io(&unfinished, source))?;
+        let written = UnfinishedFile::new(unfinished.clone());
+        file.write_all(&copy.encode())
+            .and_then(|()| file.sync_data())
+            .map_err(|source| StorageError::io(&unfinished, source))?;
+        written.replace(&self.path.join(CATALOGUE_COPY), &self.path)
     }
 
     /// Bytes that may still be written to the folder's file system.
@@ -180,9 +249,12 @@ impl ShardDirectory {
     /// # Errors
     /// [`StorageError::Io`] when the file system does not say.
     pub fn bytes_free(&self) -> Result<u64> {
-        let status =
-            rustix::fs::statvfs(&self.path).map_err(|error| StorageError::io(&self.path, error.into()))?;
-        Ok(status.f_bavail.saturating_mul(status.f_frsize))
+        self.space.bytes_free()
+    }
+
+    /// The space of a file that is to be written.
+    pub(crate) fn space(&self) -> Arc<Taken> {
+        Taken::nothing(&self.space)
     }
 
     /// Where a shard lies when it is finished.
@@ -252,6 +324,33 @@ pub(crate) fn sync_directory(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_of_the_catalogue_is_replaced_by_later_ones_of_the_same_run_or_of_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = ShardDirectory::open(folder.path()).unwrap();
+        let copy = |catalogue, commit| CatalogueCopy {
+            run: CatalogueRun([catalogue; 16]),
+            commit,
+            content: vec![catalogue; 3],
+        };
+        assert_eq!(directory.catalogue_copy().unwrap(), None);
+        for commit in [1, 1, 2] {
+            directory.put_catalogue_copy(&copy(7, commit), None).unwrap();
+        }
+        for stale in [copy(7, 1), copy(8, 9)] {
+            let refused = directory.put_catalogue_copy(&stale, Some(stale.run));
+            assert!(matches!(refused, Err(StorageError::CatalogueCopyStays { .. })));
+        }
+        assert_eq!(directory.catalogue_copy().unwrap(), Some(copy(7, 2)));
+        directory.put_catalogue_copy(&copy(8, 3), Some(CatalogueRun([7; 16]))).unwrap();
+        assert_eq!(ShardDirectory::open(folder.path()).unwrap().catalogue_copy().unwrap(), Some(copy(8, 3)));
+
+        std::fs::write(folder.path().join(CATALOGUE_COPY), "damaged").unwrap();
+        assert!(matches!(directory.catalogue_copy(), Err(StorageError::CatalogueCopy { .. })));
+        directory.put_catalogue_copy(&copy(7, 1), None).unwrap();
+        assert!(directory.list().unwrap().is_empty());
+    }
 
     #[test]
     fn only_our_own_names_are_shards() {

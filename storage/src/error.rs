@@ -40,6 +40,14 @@ pub enum StorageError {
         /// The file that could not grow.
         path: PathBuf,
     },
+    /// The shards of the folder may not take more of the disk.
+    #[error("could not write to \"{}\": the disk limit is reached, {what}", path.display())]
+    DiskLimit {
+        /// The folder.
+        path: PathBuf,
+        /// The limit, for people.
+        what: String,
+    },
     /// Shards have no representation for values of this type.
     #[error("column \"{column}\" has type {data_type}, which cannot be stored")]
     UnsupportedType {
@@ -97,6 +105,18 @@ pub enum StorageError {
     WriteFailed {
         /// The shard that was being written.
         shard: ShardId,
+    },
+    /// The copy of the catalogue that lies beside the shards cannot be read.
+    #[error("the copy of the catalogue cannot be read: {what}")]
+    CatalogueCopy {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The copy of the catalogue that lies beside the shards is of another run, or of a later commit.
+    #[error("the shards belong to {of}")]
+    CatalogueCopyStays {
+        /// What they belong to, for people.
+        of: String,
     },
     /// Bytes that should be an encoded [`Bound`](crate::Bound) or summary are not.
     #[error("malformed encoding: {what}")]

@@ -52,6 +52,7 @@
 //! ```
 
 mod bound;
+mod catalogue_copy;
 mod checked_set;
 mod chunk;
 mod chunk_reader;
@@ -78,6 +79,7 @@ mod repeated;
 mod scaled;
 mod schema;
 mod segment;
+mod space;
 mod string_hash;
 mod string_writer;
 mod verify;
@@ -85,6 +87,7 @@ mod writer;
 mod zone_map;
 
 pub use bound::Bound;
+pub use catalogue_copy::{CatalogueCopy, CatalogueRun};
 pub use chunk::{ColumnChunk, Encoding};
 pub use codes::Codes;
 pub use deletions::{Deletions, DeletionsId};
@@ -98,6 +101,7 @@ pub use receiver::ShardReceiver;
 pub use repeated::{ConstantChunk, TwoValuesChunk};
 pub use roaring::RoaringBitmap;
 pub use schema::stored_type;
+pub use space::{DiskLimits, bytes_free};
 pub use writer::{ShardReport, ShardWriter};
 pub use zone_map::{ColumnSummary, ZoneMap};
 

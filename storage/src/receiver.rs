@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use crate::space::Taken;
 use crate::writer::UnfinishedFile;
 use crate::{Result, Shard, ShardDirectory, ShardId, ShardReport, StorageError};
 
@@ -11,6 +13,7 @@ use crate::{Result, Shard, ShardDirectory, ShardId, ShardReport, StorageError};
 pub struct ShardReceiver {
     shard: ShardId,
     file: File,
+    taken: Arc<Taken>,
     unfinished: UnfinishedFile,
     unfinished_path: PathBuf,
     path: PathBuf,
@@ -31,12 +34,13 @@ impl ShardReceiver {
             io::ErrorKind::AlreadyExists => StorageError::AlreadyExists { shard },
             _ => StorageError::io(&unfinished_path, source),
         })?;
-        let unfinished = UnfinishedFile::new(unfinished_path.clone());
+        let taken = directory.space();
+        let unfinished = UnfinishedFile::of_space(unfinished_path.clone(), &taken);
         if path.try_exists().map_err(|source| StorageError::io(&path, source))? {
             return Err(StorageError::AlreadyExists { shard });
         }
         let directory = directory.path().to_path_buf();
-        Ok(Self { shard, file, unfinished, unfinished_path, path, directory })
+        Ok(Self { shard, file, taken, unfinished, unfinished_path, path, directory })
     }
 
     /// Appends bytes of the file.
@@ -44,6 +48,7 @@ impl ShardReceiver {
     /// # Errors
     /// [`StorageError::DiskFull`] or [`StorageError::Io`].
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.taken.grow(bytes.len())?;
         self.file.write_all(bytes).map_err(|source| StorageError::io(&self.unfinished_path, source))
     }
 
@@ -70,8 +75,6 @@ impl ShardReceiver {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::array::{Int32Array, RecordBatch};
 
     use super::*;

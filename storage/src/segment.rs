@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow::buffer::{Buffer, MutableBuffer};
 
 use crate::decoder::{Decoder, malformed};
 use crate::format::{HEADER_BYTES, SEGMENT_ALIGNMENT_BYTES};
+use crate::space::Taken;
 use crate::{Result, StorageError};
 
 /// Where a segment lies in its file.
@@ -62,18 +64,21 @@ pub(crate) struct SegmentWriter {
     sink: Sink,
     path: PathBuf,
     position: u64,
+    /// What the file has of the disk.
+    taken: Option<Arc<Taken>>,
 }
 
 impl SegmentWriter {
     /// `path` is that of `file`, for messages.
-    pub(crate) fn new(file: File, path: PathBuf) -> Self {
+    pub(crate) fn new(file: File, path: PathBuf, taken: Option<Arc<Taken>>) -> Self {
         let sink = Sink::File(BufWriter::with_capacity(WRITE_BUFFER_BYTES, file));
-        Self { sink, path, position: 0 }
+        Self { sink, path, position: 0, taken }
     }
 
     /// A file in memory.
     pub(crate) fn in_memory() -> Self {
-        Self { sink: Sink::Memory(MutableBuffer::new(0)), path: PathBuf::from("memory"), position: 0 }
+        let sink = Sink::Memory(MutableBuffer::new(0));
+        Self { sink, path: PathBuf::from("memory"), position: 0, taken: None }
     }
 
     pub(crate) fn position(&self) -> u64 {
@@ -82,6 +87,7 @@ impl SegmentWriter {
 
     /// Appends bytes that are no segment.
     pub(crate) fn write_raw(&mut self, bytes: &[u8]) -> Result<()> {
+        self.taken.as_ref().map_or(Ok(()), |taken| taken.grow(bytes.len()))?;
         match &mut self.sink {
             Sink::File(file) => {
                 file.write_all(bytes).map_err(|source| StorageError::io(&self.path, source))?;
@@ -134,7 +140,7 @@ mod tests {
     #[test]
     fn segments_are_aligned_and_gaps_are_zero() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let mut writer = SegmentWriter::new(file.reopen().unwrap(), file.path().to_path_buf());
+        let mut writer = SegmentWriter::new(file.reopen().unwrap(), file.path().to_path_buf(), None);
         writer.write_raw(&[7; HEADER_BYTES]).unwrap();
         let first = writer.write(b"abc").unwrap();
         let empty = writer.write(b"").unwrap();
@@ -155,7 +161,7 @@ mod tests {
     fn a_full_device_is_told() {
         let path = PathBuf::from("/dev/full");
         let file = File::options().write(true).open(&path).unwrap();
-        let mut writer = SegmentWriter::new(file, path);
+        let mut writer = SegmentWriter::new(file, path, None);
         let error = writer.write(&vec![1; 2 * WRITE_BUFFER_BYTES]).unwrap_err();
         assert!(matches!(error, StorageError::DiskFull { .. }), "{error}");
     }

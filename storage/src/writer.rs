@@ -17,6 +17,7 @@ use crate::footer::{ShardFooter, row_group_count};
 use crate::format::{SHARD_ROWS_MAX, Version, encode_header, encode_trailer};
 use crate::physical::{PhysicalColumn, PhysicalColumns, flatten};
 use crate::segment::SegmentWriter;
+use crate::space::Taken;
 use crate::{
     ColumnSummary, ROW_GROUP_ROWS, Result, ShardDirectory, ShardIdentity, StorageError, stored_type,
 };
@@ -67,12 +68,25 @@ struct Place {
 pub(crate) struct UnfinishedFile {
     path: PathBuf,
     exists: bool,
+    taken: Option<Arc<Taken>>,
 }
 
 impl UnfinishedFile {
     /// The file at `path`, which exists.
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, exists: true }
+        Self { path, exists: true, taken: None }
+    }
+
+    /// The same for a file that has its space from `taken`.
+    pub(crate) fn of_space(path: PathBuf, taken: &Arc<Taken>) -> Self {
+        Self { path, exists: true, taken: Some(Arc::clone(taken)) }
+    }
+
+    /// Gives the file, which is durable, the name of one that it takes the place of; on return that is durable too.
+    pub(crate) fn replace(mut self, path: &Path, directory: &Path) -> Result<()> {
+        fs::rename(&self.path, path).map_err(|source| StorageError::io(path, source))?;
+        self.exists = false;
+        sync_directory(directory)
     }
 
     /// Gives the file, which is durable, its final name in `directory`; on return that is durable too.
@@ -83,6 +97,8 @@ impl UnfinishedFile {
         if synced.is_err() {
             // Whether the name would survive a crash is unknown, and the caller takes the file for unwritten.
             let _ = fs::remove_file(path);
+        } else if let Some(taken) = &self.taken {
+            taken.keep();
         }
         synced
     }
@@ -118,12 +134,13 @@ impl ShardWriter {
             io::ErrorKind::AlreadyExists => StorageError::AlreadyExists { shard },
             _ => StorageError::io(&unfinished_path, source),
         })?;
-        let unfinished = UnfinishedFile::new(unfinished_path);
+        let taken = directory.space();
+        let unfinished = UnfinishedFile::of_space(unfinished_path, &taken);
         // From here on no other writer of this shard gets as far as its rename.
         if path.try_exists().map_err(|source| StorageError::io(&path, source))? {
             return Err(StorageError::AlreadyExists { shard });
         }
-        let file = SegmentWriter::new(file, unfinished.path.clone());
+        let file = SegmentWriter::new(file, unfinished.path.clone(), Some(taken));
         let place = Place { unfinished, path, directory: directory.path().to_path_buf() };
         Self::start(file, Some(place), identity, schema)
     }

@@ -12,6 +12,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use quickdb_storage::DiskLimits;
+
 use super::{ClientSide, Surroundings, announce, stop};
 use crate::atomic_file::{self, Access};
 use crate::certificates::{Authority, Identity, Purpose, loopback_names};
@@ -47,8 +49,8 @@ pub(crate) async fn run(args: DemoArgs, around: Surroundings) -> Result<(), Erro
     if args.workers == 0 {
         let layout = directory.path().join("embedded");
         atomic_file::create_private_folder(&layout)?;
-        let settings =
-            settings(&args, &around, &directory, &layout, WorkersOf::Embedded(layout.join("shards")))?;
+        let workers = WorkersOf::Embedded(layout.join("shards"), DiskLimits::default());
+        let settings = settings(&args, &around, &directory, &layout, workers)?;
         return serve(settings, &args, &around).await;
     }
     let layout = directory.path().join(format!("workers-{}", args.workers));

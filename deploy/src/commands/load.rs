@@ -7,7 +7,9 @@ use crate::cli::LoadArgs;
 use crate::console;
 use crate::error::Error;
 use crate::load::client::Connection;
-use crate::load::{FileOptions, LoadFile, Plan, Progress, TableOptions, per_second_text, send};
+use crate::load::{
+    FileOptions, LoadFile, Loaded, Plan, Progress, TableOptions, per_second_text, resume, send,
+};
 
 const LOG_LEVEL_DEFAULT: &str = "warn";
 /// Threads that read files: they wait for the server most of the time.
@@ -25,6 +27,7 @@ pub(crate) async fn run(args: LoadArgs, around: Surroundings) -> Result<(), Erro
         args.files.iter().map(|path| LoadFile::inspect(path, &options)).collect::<Result<Vec<_>, _>>()?;
     let table_options = TableOptions {
         append: args.append,
+        resume: args.resume,
         distribute_by: args.distribute_by.clone(),
         sort_by: args.sort_by.clone(),
         replicas: args.replicas,
@@ -45,15 +48,21 @@ pub(crate) async fn run(args: LoadArgs, around: Surroundings) -> Result<(), Erro
     let progress = Progress::new(&files, around.stderr_is_terminal);
     let (plan, files) = (Arc::new(plan), Arc::new(files));
     let readers = around.machine.cpu_count.clamp(1, READERS_MAX);
-    let rows = send(&connection, &plan, &files, readers, &progress, &around.shutdown).await?;
+    let (connection, shutdown) = (&connection, &around.shutdown);
+    let Loaded { rows, files: count, skipped } = if args.resume {
+        resume(connection, &plan, &files, readers, &progress, shutdown).await?
+    } else {
+        let rows = send(connection, &plan, &files, readers, &progress, shutdown).await?;
+        Loaded { rows, files: files.len(), skipped: 0 }
+    };
     let seconds = progress.seconds();
     #[expect(clippy::cast_precision_loss, reason = "for people")]
     let rate = per_second_text(rows as f64 / seconds.max(1e-3));
-    let count = files.len();
     let of_files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
     console::print(&format!(
-        "loaded {rows} rows of {of_files} into {} in {seconds:.1} s, {rate}",
-        plan.table
+        "loaded {rows} rows of {of_files} into {} in {seconds:.1} s, {rate}{}",
+        plan.table,
+        if skipped > 0 { format!("; {skipped} were loaded before") } else { String::new() }
     ));
     Ok(())
 }

@@ -4,6 +4,7 @@ pub(crate) mod demo;
 pub(crate) mod generate;
 pub(crate) mod load;
 pub(crate) mod master;
+pub(crate) mod recover;
 pub(crate) mod start;
 pub(crate) mod worker;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{ClientSide, Surroundings, announce, stop};
 use crate::cli::StartArgs;
-use crate::config::{self, AuthMethod, StartConfig};
+use crate::config::{self, AuthMethod, DiskSize, StartConfig};
 use crate::console;
 use crate::directory::{DataDirectory, Role};
 use crate::error::Error;
@@ -36,7 +36,9 @@ pub(crate) async fn run(args: StartArgs, around: Surroundings) -> Result<(), Err
         auth: &config.auth,
         limits: &config.limits,
     };
-    let settings = client_side.settings(WorkersOf::Embedded(directory.path().join("shards")), &around)?;
+    let disk_limits = DiskSize::limits(config.max_disk, config.min_free_disk);
+    let workers = WorkersOf::Embedded(directory.path().join("shards"), disk_limits);
+    let settings = client_side.settings(workers, &around)?;
     let require_tls = settings.require_tls;
     let master = RunningMaster::start(settings).await?;
     announce(master.local_addr(), require_tls);

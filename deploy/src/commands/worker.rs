@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::{Surroundings, cluster_identity};
 use crate::cli::WorkerArgs;
-use crate::config::{self, WorkerConfig};
+use crate::config::{self, DiskSize, WorkerConfig};
 use crate::console;
 use crate::directory::{DataDirectory, Role};
 use crate::error::Error;
@@ -32,6 +32,7 @@ pub(crate) async fn run(args: WorkerArgs, around: Surroundings) -> Result<(), Er
         name: config.name.clone(),
         listen: config.listen,
         shards_dir: directory.path().join("shards"),
+        disk_limits: DiskSize::limits(config.max_disk, config.min_free_disk),
         tls,
         memory_limit_bytes: config.memory_limit.bytes(&around.machine),
         threads: around.threads(config.threads),

@@ -47,22 +47,26 @@ impl FromStr for MemoryLimit {
         if text == "auto" {
             return Ok(Self::Auto);
         }
-        let wrong = || {
-            format!(
-                "invalid size {text:?}: expected \"auto\" or a whole number with a unit, for example \"512MiB\" or \"8GB\""
-            )
-        };
-        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let (number, unit) = text.split_at(digits);
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        let unit = unit.trim_start();
-        let (_, unit_bytes) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
-        match number.checked_mul(*unit_bytes) {
-            Some(bytes) if bytes >= BYTES_MIN => Ok(Self::Bytes(bytes)),
-            Some(_) => Err(format!("the size {text:?} is too small: at least 64MiB are needed")),
-            None => Err(format!("the size {text:?} is too large")),
+        match parse_size(text, "auto")? {
+            bytes if bytes >= BYTES_MIN => Ok(Self::Bytes(bytes)),
+            _ => Err(format!("the size {text:?} is too small: at least 64MiB are needed")),
         }
     }
+}
+
+/// A whole number with a unit, in bytes; `or` is what a message names beside it.
+pub(super) fn parse_size(text: &str, or: &str) -> Result<u64, String> {
+    let wrong = || {
+        format!(
+            "invalid size {text:?}: expected \"{or}\" or a whole number with a unit, for example \"512MiB\" or \"8GB\""
+        )
+    };
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let unit = unit.trim_start();
+    let (_, unit_bytes) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+    number.checked_mul(*unit_bytes).ok_or_else(|| format!("the size {text:?} is too large"))
 }
 
 impl fmt::Display for MemoryLimit {

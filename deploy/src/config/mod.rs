@@ -2,6 +2,7 @@
 //! spelling mistake never silently leaves a default in place.
 
 mod client;
+mod disk;
 mod master;
 mod memory;
 mod start;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 pub(crate) use client::{AuthConfig, AuthMethod, ClientTlsConfig, LimitsConfig};
+pub(crate) use disk::DiskSize;
 pub(crate) use master::{MasterConfig, WorkerEntry};
 pub(crate) use memory::MemoryLimit;
 pub(crate) use start::StartConfig;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{AuthConfig, ClientTlsConfig, Config, LOG_LEVEL_DEFAULT, LimitsConfig};
+use super::{AuthConfig, ClientTlsConfig, Config, DiskSize, LOG_LEVEL_DEFAULT, LimitsConfig};
 use crate::cli;
 
 /// A one-process server. `deploy/start.toml` documents every key.
@@ -17,6 +17,10 @@ pub(crate) struct StartConfig {
     /// What is logged.
     #[serde(deserialize_with = "crate::logging::deserialize_level")]
     pub(crate) log_level: String,
+    /// Bytes that the shards may have.
+    pub(crate) max_disk: DiskSize,
+    /// Bytes of the disk that stay free.
+    pub(crate) min_free_disk: DiskSize,
     /// TLS for clients.
     pub(crate) tls: ClientTlsConfig,
     /// Authentication of clients.
@@ -30,6 +34,8 @@ impl Default for StartConfig {
         Self {
             listen: cli::CLIENT_ADDRESS_DEFAULT,
             log_level: LOG_LEVEL_DEFAULT.to_owned(),
+            max_disk: DiskSize::default(),
+            min_free_disk: DiskSize::free_min_default(),
             tls: ClientTlsConfig::default(),
             auth: AuthConfig::default(),
             limits: LimitsConfig::default(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Config, LOG_LEVEL_DEFAULT, MemoryLimit, resolve};
+use super::{Config, DiskSize, LOG_LEVEL_DEFAULT, MemoryLimit, resolve};
 use crate::cli;
 
 /// A worker of a cluster. `deploy/worker.toml` documents every key.
@@ -22,6 +22,10 @@ pub(crate) struct WorkerConfig {
     pub(crate) threads: u32,
     /// Memory for all queries together.
     pub(crate) memory_limit: MemoryLimit,
+    /// Bytes that the shards may have.
+    pub(crate) max_disk: DiskSize,
+    /// Bytes of the disk that stay free.
+    pub(crate) min_free_disk: DiskSize,
     /// Seconds that running tasks get to finish when the worker is told to stop.
     pub(crate) drain_timeout_s: u64,
     /// What is logged.
@@ -69,6 +73,8 @@ impl Default for WorkerConfig {
             data_dir: PathBuf::from("/var/lib/quickdb/worker"),
             threads: 0,
             memory_limit: MemoryLimit::Auto,
+            max_disk: DiskSize::default(),
+            min_free_disk: DiskSize::free_min_default(),
             drain_timeout_s: 30,
             log_level: LOG_LEVEL_DEFAULT.to_owned(),
             tls: ClusterTlsConfig::default(),

@@ -48,6 +48,23 @@ impl Connection {
             .map_err(|error| LoadError::Server { what, message: said(&error) })
     }
 
+    /// The rows of a query as texts, NULL as `None`.
+    ///
+    /// # Errors
+    /// [`LoadError::Server`].
+    pub(super) async fn rows(&self, query: &str) -> Result<Vec<Vec<Option<String>>>, LoadError> {
+        let what = query.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+        let answer = self.client.simple_query(query).await;
+        let answer = answer.map_err(|error| LoadError::Server { what, message: said(&error) })?;
+        let rows = answer.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => {
+                Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
+            }
+            _ => None,
+        });
+        Ok(rows.collect())
+    }
+
     /// Names and types of a table's columns; `None` where there is no such table.
     ///
     /// # Errors
@@ -88,7 +105,8 @@ impl Drop for Connection {
     }
 }
 
-fn text_literal(text: &str) -> String {
+/// A text as SQL writes it.
+pub(super) fn text_literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

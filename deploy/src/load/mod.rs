@@ -18,6 +18,7 @@ mod fits;
 mod format;
 mod plan;
 mod progress;
+mod resuming;
 mod sending;
 mod sniff;
 mod tls;
@@ -25,6 +26,7 @@ mod tls;
 pub(crate) use file::{FileOptions, LoadFile};
 pub(crate) use plan::{Plan, TableName, TableOptions, parse_schema};
 pub(crate) use progress::{Progress, per_second_text};
+pub(crate) use resuming::{Loaded, resume};
 pub(crate) use sending::send;
 pub(crate) use sniff::CsvOptions;
 
@@ -48,6 +50,9 @@ pub(crate) enum LoadError {
     /// Ctrl-C.
     #[error("interrupted; nothing was loaded")]
     Interrupted,
+    /// Ctrl-C, between or in the transactions of single files.
+    #[error("interrupted; {files} files were loaded, and --resume goes on with the others")]
+    Stopped { files: usize },
 }
 
 impl LoadError {

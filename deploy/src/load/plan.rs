@@ -56,6 +56,11 @@ impl TableName {
         }
     }
 
+    /// Another table in the same schema.
+    pub(crate) fn beside(&self, name: &str) -> Self {
+        Self { schema: self.schema.clone(), name: name.to_owned() }
+    }
+
     fn sql(&self) -> String {
         match &self.schema {
             Some(schema) => format!("{}.{}", identifier(schema), identifier(&self.name)),
@@ -75,6 +80,8 @@ impl std::fmt::Display for TableName {
 pub(crate) struct TableOptions {
     /// Add to a table that is there.
     pub(crate) append: bool,
+    /// Go on with a load into a table that may be there.
+    pub(crate) resume: bool,
     /// `distribute_by` of a new table.
     pub(crate) distribute_by: Option<String>,
     /// `sort_by` of a new table.
@@ -116,14 +123,14 @@ impl Plan {
         options: TableOptions,
         existing: Option<&[(String, PgType)]>,
     ) -> Result<Self, LoadError> {
-        if existing.is_some() && !options.append {
+        if existing.is_some() && !options.append && !options.resume {
             return Err(LoadError::Plan(format!(
                 "the table {table} exists; say --append to add rows to it, or choose another name"
             )));
         }
         let placement =
             options.distribute_by.is_some() || options.sort_by.is_some() || options.replicas.is_some();
-        if existing.is_some() && placement {
+        if existing.is_some() && placement && !options.resume {
             return Err(LoadError::Plan(format!(
                 "the table {table} exists: --distribute-by, --sort-by and --replicas are for new tables"
             )));

@@ -106,6 +106,22 @@ impl Progress {
         files.iter().map(|file| file.rows).sum()
     }
 
+    /// The file was loaded before.
+    pub(crate) fn skip(&self, file_idx: usize) {
+        let Some(bars) = &self.bars else { return };
+        match bars.bars.as_slice() {
+            [all] if self.file_count() > 1 => {
+                let bytes = self.with(file_idx, |file| file.bytes).unwrap_or_default();
+                all.dec_length(bytes);
+            }
+            bars => {
+                if let Some(bar) = bars.get(file_idx) {
+                    bar.finish_with_message("loaded before");
+                }
+            }
+        }
+    }
+
     /// A part of a file is at its end.
     pub(crate) fn part_done(&self, file_idx: usize) {
         let done = self.with(file_idx, |file| {

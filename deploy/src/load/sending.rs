@@ -45,7 +45,8 @@ pub(crate) async fn send(
         for statement in plan.statements() {
             connection.run(&statement).await?;
         }
-        copy(connection, plan, files, threads, progress).await
+        let all: Vec<usize> = (0..files.len()).collect();
+        copy(connection, plan, files, &all, threads, progress).await
     };
     let done = tokio::select! {
         done = work => done,
@@ -65,17 +66,22 @@ pub(crate) async fn send(
     }
 }
 
-async fn copy(
+/// Sends the rows of the files at these positions.
+///
+/// # Errors
+/// [`LoadError`].
+pub(super) async fn copy(
     connection: &Connection,
     plan: &Arc<Plan>,
     files: &Arc<Vec<LoadFile>>,
+    which: &[usize],
     threads: usize,
     progress: &Progress,
 ) -> Result<u64, LoadError> {
     let refused =
         |error: tokio_postgres::Error| LoadError::Server { what: "the rows".into(), message: said(&error) };
     let encoding = |error: ArrowError| LoadError::Plan(format!("the rows cannot be encoded: {error}"));
-    let mut news = read(plan, files, threads, progress)?;
+    let mut news = read(plan, files, which, threads, progress)?;
     let sink = connection.client.copy_in::<_, Bytes>(&plan.copy()).await.map_err(refused)?;
     let mut sink = pin!(sink);
     let mut writer = StreamWriter::try_new(Vec::new(), &plan.arrow_schema()).map_err(encoding)?;
@@ -114,13 +120,15 @@ async fn copy(
 fn read(
     plan: &Arc<Plan>,
     files: &Arc<Vec<LoadFile>>,
+    which: &[usize],
     threads: usize,
     progress: &Progress,
 ) -> Result<mpsc::Receiver<News>, LoadError> {
     let mut parts: VecDeque<(usize, Part)> = VecDeque::new();
     // A file alone is cut into parts for all threads; of many files each thread has one.
-    let each = if files.len() >= threads { 1 } else { threads };
-    for (file_idx, file) in files.iter().enumerate() {
+    let each = if which.len() >= threads { 1 } else { threads };
+    for file_idx in which.iter().copied() {
+        let Some(file) = files.get(file_idx) else { continue };
         let of_file = file.parts(each)?;
         progress.parts(file_idx, of_file.len().max(1));
         parts.extend(of_file.into_iter().map(|part| (file_idx, part)));

@@ -166,6 +166,7 @@ impl TestCluster {
                 name: name.clone(),
                 listen: "127.0.0.1:0".parse().unwrap(),
                 shards_dir: home.join("shards"),
+                disk_limits: quickdb_storage::DiskLimits::default(),
                 spill_dir: home.join("spill"),
                 tls: tls.clone(),
                 memory_limit_bytes: 1 << 30,

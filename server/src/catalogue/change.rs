@@ -119,6 +119,11 @@ pub enum CommentOn {
 }
 
 impl Change {
+    /// Whether it only adds rows to a log.
+    pub(crate) fn appends(&self) -> bool {
+        matches!(self, Self::Append { .. })
+    }
+
     /// Whether it changes more than rows.
     pub(crate) fn defines(&self) -> bool {
         !matches!(

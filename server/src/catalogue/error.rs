@@ -11,6 +11,12 @@ pub enum CatalogueError {
     /// SQLite refused: the disk is full, the file is locked or not readable.
     #[error("catalogue storage failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// Rows would take what is left of the catalogue's disk.
+    #[error("could not add rows to the catalogue: less than {} MiB are free on its disk", bytes >> 20)]
+    DiskFull {
+        /// What must stay free.
+        bytes: u64,
+    },
     /// The file is no catalogue of quickdb.
     #[error("{} is not a quickdb catalogue", path.display())]
     Foreign {

@@ -7,10 +7,10 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 use super::error::{CatalogueError, CatalogueResult};
 
 /// The version of the schema below, kept in `user_version`.
-const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 2;
 
 /// `quic`: SQLite's `application_id` of a catalogue, which tells it from any other SQLite file.
-const APPLICATION_ID: i64 = 0x7175_6963;
+pub(super) const APPLICATION_ID: i64 = 0x7175_6963;
 
 /// The first OID of a user object, as in PostgreSQL.
 pub(super) const FIRST_USER_OID: u32 = 16_384;

@@ -16,6 +16,7 @@
 //! named is gone.
 
 mod change;
+mod copy;
 mod error;
 mod evolve;
 mod file;
@@ -25,6 +26,7 @@ mod numbers;
 mod persist;
 mod pg_type;
 mod roles;
+mod runs;
 mod secrets;
 mod snapshot;
 mod summary_codec;
@@ -32,9 +34,9 @@ mod tables;
 mod temporary;
 mod workers;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use quickdb_storage::{ShardId, TableId};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -44,17 +46,24 @@ use numbers::{Counter, Numbers};
 pub use quickdb_executor::table::WorkerId;
 
 pub use change::{Change, CommentOn};
+pub use copy::LeftOut;
+pub(crate) use copy::{complete, restore};
 pub use error::{CatalogueError, CatalogueResult};
 pub use log::{Log, LogEntry, LoggedRows};
 pub(crate) use pg_type::with_modifier;
 pub use pg_type::{PG_TYPE_KEY, PG_TYPMOD_KEY, PgType};
 pub use roles::RoleOptions;
+pub use runs::Standing;
 pub use snapshot::{
     CatalogueSnapshot, Column, Constraint, ConstraintKind, Database, OnCommit, Role, Schema, Shard,
     StoredSetting, Table, TableDefinition, TableOptions, View, Worker,
 };
 pub use tables::{NewTable, check_columns};
 pub use temporary::{TEMPORARY_SCHEMA, Temporary, is_temporary_schema};
+
+/// Bytes of the disk that rows of small writes leave to everything else: about what SQLite's own log takes, and a copy
+/// of the catalogue.
+const BYTES_FREE_MIN: u64 = 16 << 20;
 
 /// Published snapshots that are remembered before those that are gone are forgotten.
 const PUBLISHED_MAX: usize = 256;
@@ -72,6 +81,9 @@ pub struct Catalogue {
     /// The first shard id that was free when the catalogue was opened.
     first_shard: u64,
     versions: AtomicU64,
+    run: runs::Run,
+    /// Where the file is; absent in memory.
+    path: Option<PathBuf>,
 }
 
 /// One caller's changes and, later, what came of them.
@@ -98,7 +110,7 @@ impl Catalogue {
     /// [`CatalogueError::Foreign`] and [`CatalogueError::Newer`] for a file that is not for this quickdb, which stays
     /// untouched; [`CatalogueError::Sqlite`] when it cannot be read or written.
     pub fn open(path: &Path) -> CatalogueResult<Self> {
-        Self::of(file::open(path)?)
+        Ok(Self { path: Some(path.to_path_buf()), ..Self::of(file::open(path)?)? })
     }
 
     /// A catalogue that is gone when dropped, for tests.
@@ -117,6 +129,8 @@ impl Catalogue {
             current: RwLock::new(snapshot),
             numbers: Numbers::default(),
             first_shard,
+            run: runs::Run::default(),
+            path: None,
         })
     }
 
@@ -140,16 +154,26 @@ impl Catalogue {
         if changes.is_empty() {
             return Ok(self.snapshot());
         }
+        self.check_space(&changes)?;
         let mine = Arc::new(Commit { changes, result: Mutex::default() });
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&mine));
-        // A panic under the lock rolled its transaction back when it was dropped.
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = self.lock();
         if let Some(result) = mine.take() {
             return result;
         }
         let group = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         self.commit_group(&mut connection, &group);
         mine.take().unwrap_or_else(|| Err(CatalogueError::Corrupt("a commit without a result".into())))
+    }
+
+    /// Refuses rows for logs where the disk is nearly full, so that what makes room can still be committed.
+    fn check_space(&self, changes: &[Change]) -> CatalogueResult<()> {
+        let Some(path) = self.path.as_ref().filter(|_| changes.iter().any(Change::appends)) else {
+            return Ok(());
+        };
+        // A file system that does not say has to refuse by itself.
+        let free = quickdb_storage::bytes_free(path).unwrap_or(u64::MAX);
+        if free < BYTES_FREE_MIN { Err(CatalogueError::DiskFull { bytes: BYTES_FREE_MIN }) } else { Ok(()) }
     }
 
     fn commit_group(&self, connection: &mut Connection, group: &[Arc<Commit>]) {
@@ -173,6 +197,9 @@ impl Catalogue {
             for (index, (commit, earlier)) in fitting.iter().enumerate() {
                 let later = fitting.get(index + 1).map_or(&after, |(_, snapshot)| snapshot);
                 persist::persist(&transaction, earlier, later, &commit.changes)?;
+            }
+            if fitting.iter().any(|(commit, _)| !commit.changes.iter().all(Change::appends)) {
+                self.run.count_commit(&transaction)?;
             }
             transaction.commit()?;
             Ok::<_, CatalogueError>(())
@@ -225,7 +252,7 @@ impl Catalogue {
         &self,
         change: impl FnOnce(&Transaction<'_>, &CatalogueSnapshot) -> CatalogueResult<T>,
     ) -> CatalogueResult<T> {
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = self.lock();
         let previous = self.snapshot();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let result = change(&transaction, &previous)?;
@@ -234,14 +261,20 @@ impl Catalogue {
         load::read_roles(&transaction, &mut next)?;
         next.version = self.next_version();
         next.definitions = next.version;
+        self.run.count_commit(&transaction)?;
         transaction.commit()?;
         self.publish(Arc::new(next));
         Ok(result)
     }
 
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        // A panic under the lock rolled its transaction back when it was dropped.
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn take(&self, counter: Counter, count: u64) -> CatalogueResult<u64> {
         self.numbers.take(counter, count, |size| {
-            let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut connection = self.lock();
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let first = numbers::reserve(&transaction, counter, size)?;
             transaction.commit()?;

@@ -13,6 +13,9 @@ use super::error::{CatalogueError, CatalogueResult};
 /// Numbers reserved at a time.
 const BLOCK: u64 = 64;
 
+/// More numbers than are reserved between two copies of a catalogue.
+pub(super) const FAR: i64 = 1 << 20;
+
 /// A kind of number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Counter {

@@ -10,6 +10,7 @@ impl From<CatalogueError> for PgError {
                 Some(rusqlite::ErrorCode::DiskFull) => "53100",
                 _ => "58030",
             },
+            CatalogueError::DiskFull { .. } => "53100",
             CatalogueError::Conflict(_) => "40001",
             CatalogueError::UndefinedDatabase(_) | CatalogueError::UndefinedSchema(_) => "3F000",
             CatalogueError::DuplicateSchema(_) => "42P06",
@@ -36,6 +37,9 @@ impl From<CatalogueError> for PgError {
             CatalogueError::Conflict(relation) => told
                 .detail(format!("Another transaction has changed {relation}."))
                 .hint("Run the transaction again."),
+            CatalogueError::DiskFull { .. } => {
+                told.hint("Check free disk space. Rows can still be deleted and tables dropped.")
+            }
             CatalogueError::InUse { by, .. } => {
                 told.detail(by.join("\n")).hint("Use DROP ... CASCADE to drop the dependent objects too.")
             }

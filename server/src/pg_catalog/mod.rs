@@ -29,6 +29,7 @@ mod session;
 mod table;
 mod type_name;
 
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use datafusion::catalog::{CatalogProvider, SchemaProvider};
@@ -78,13 +79,18 @@ pub struct PgCatalog {
 impl PgCatalog {
     /// The catalogue of a session with these facts.
     pub fn new(snapshot: Arc<CatalogueSnapshot>, facts: SessionFacts) -> Self {
-        let view = SessionView { snapshot, facts, functions: Arc::default() };
+        let view = SessionView { snapshot, facts, functions: Arc::default(), layouts: HashMap::new() };
         Self { view: Arc::new(RwLock::new(Arc::new(view))) }
     }
 
     /// Shows a newer snapshot and newer facts from the next scan and call on. Cheap: nothing is made before it is read.
     pub fn update(&self, snapshot: Arc<CatalogueSnapshot>, facts: SessionFacts) {
-        self.replace(|view| SessionView { snapshot, facts, functions: Arc::clone(&view.functions) });
+        self.replace(|view| SessionView {
+            snapshot,
+            facts,
+            functions: Arc::clone(&view.functions),
+            layouts: HashMap::new(),
+        });
     }
 
     /// Shows these functions in `pg_proc`. Sessions with the same functions share the list.
@@ -93,6 +99,7 @@ impl PgCatalog {
             snapshot: Arc::clone(&view.snapshot),
             facts: view.facts.clone(),
             functions,
+            layouts: HashMap::new(),
         });
     }
 

@@ -154,6 +154,11 @@ impl Rows {
         Ok(Self { relation, schema, positions, defaults, columns, row_count: 0, unknown: None })
     }
 
+    /// Whether somebody asked for the column of that name.
+    pub(super) fn has(&self, column: &str) -> bool {
+        self.positions.get(column).is_some_and(Option::is_some)
+    }
+
     /// Adds a row. Columns that it does not name are NULL, or zero, false, empty where the relation has them NOT NULL.
     pub(super) fn push<const N: usize>(&mut self, values: [(&'static str, Datum); N]) {
         for (name, value) in values {

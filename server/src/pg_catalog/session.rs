@@ -1,13 +1,17 @@
 //! What the catalogue's relations and functions see: a snapshot of the catalogue and the facts of one session.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::sync::Arc;
+
+use async_trait::async_trait;
+use quickdb_storage::ShardId;
 
 use super::acl::Grantee;
 use super::builtin;
 use super::function_list::FunctionList;
 use crate::catalogue::{CatalogueSnapshot, Table};
+use crate::layouts::LayoutsByShard;
 
 /// The facts of a session that its catalogue shows. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -53,6 +57,7 @@ impl SessionFacts {
 }
 
 /// What changes while a session lives and only the server knows.
+#[async_trait]
 pub trait LiveFacts: Debug + Send + Sync {
     /// The open sessions.
     fn sessions(&self) -> Vec<SessionActivity> {
@@ -77,6 +82,14 @@ pub trait LiveFacts: Debug + Send + Sync {
     /// Ends the session with that process id; whether there is one.
     fn terminate(&self, _pid: i32) -> bool {
         false
+    }
+
+    /// The encodings of the columns of each shard, by their numbers; shards that nobody can ask for are missing.
+    async fn layouts(
+        &self,
+        _snapshot: &CatalogueSnapshot,
+    ) -> HashMap<ShardId, Arc<HashMap<u32, Vec<String>>>> {
+        HashMap::new()
     }
 }
 
@@ -153,9 +166,21 @@ pub(super) struct SessionView {
     pub(super) snapshot: Arc<CatalogueSnapshot>,
     pub(super) facts: SessionFacts,
     pub(super) functions: Arc<FunctionList>,
+    /// What [`LiveFacts::layouts`] gave, for the relations that show it.
+    pub(super) layouts: LayoutsByShard,
 }
 
 impl SessionView {
+    /// The same with layouts of shards.
+    pub(super) fn with_layouts(&self, layouts: LayoutsByShard) -> Self {
+        Self {
+            snapshot: Arc::clone(&self.snapshot),
+            facts: self.facts.clone(),
+            functions: Arc::clone(&self.functions),
+            layouts,
+        }
+    }
+
     /// A setting as `SHOW` prints it; `None` for one that nobody knows.
     pub(super) fn setting(&self, name: &str) -> Option<String> {
         let set = self.facts.settings.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));

@@ -14,6 +14,9 @@ use super::PgCatalog;
 use super::relation::{self, RELATIONS, Relation};
 use super::rows::Rows;
 
+/// The column that workers are asked for.
+const ENCODINGS: &str = "encodings";
+
 /// A system relation in the catalogue of a session. Its rows are made when it is scanned.
 #[derive(Debug)]
 pub(super) struct RelationTable {
@@ -40,7 +43,13 @@ impl TableProvider for RelationTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut rows = Rows::new(self.relation, projection.map(Vec::as_slice))?;
         if let Some(source) = self.relation.rows {
-            source(&self.catalog.view(), &mut rows);
+            let view = self.catalog.view();
+            if rows.has(ENCODINGS) {
+                let layouts = view.facts.live.layouts(&view.snapshot).await;
+                source(&view.with_layouts(layouts), &mut rows);
+            } else {
+                source(&view, &mut rows);
+            }
         }
         let batch = rows.finish()?;
         let schema = batch.schema();

@@ -311,7 +311,7 @@ async fn open(
         guard.pid,
         address,
         settings,
-        Live::new(Arc::clone(&door.connections), activity),
+        Live::new(Arc::clone(&door.engine), Arc::clone(&door.connections), activity),
     );
     socket.set_state(PgWireConnectionState::ReadyForQuery);
     let (mut client, messages) = split(socket, Arc::clone(&interrupts));

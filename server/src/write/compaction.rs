@@ -1,6 +1,6 @@
 //! Small shards together, and shards of which much is deleted written anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use quickdb_executor::shards::ShardHost;
@@ -12,6 +12,10 @@ use crate::catalogue::{Change, Shard, Table};
 use crate::engine::Engine;
 use crate::error::PgError;
 use crate::upkeep::Claim;
+
+/// Metadata of a shard's schema: the numbers of the shards whose rows it has, in decimal and separated by commas. Only
+/// whoever recovers a catalogue from shards alone reads it.
+pub(crate) const REPLACES_KEY: &str = "quickdb.replaces";
 
 /// A shard of fewer rows is small.
 const SMALL_ROWS: u64 = 256 << 10;
@@ -90,7 +94,9 @@ pub(crate) async fn compact(
         shard: shard.id,
         deletions: shard.deletions.map(|deletions| deletions.version),
     });
-    let schema = Arc::clone(table.arrow_schema());
+    let inputs_text = chosen.iter().map(|shard| shard.id.0.to_string()).collect::<Vec<_>>().join(",");
+    let metadata = HashMap::from([(REPLACES_KEY.to_owned(), inputs_text)]);
+    let schema = Arc::new(table.arrow_schema().as_ref().clone().with_metadata(metadata));
     let report = host.compact(sources.collect(), identity, schema, sort_columns(table.definition())).await;
     let report = report.map_err(wrong)?;
     let mut workers = vec![*worker];

@@ -114,7 +114,7 @@ impl Work {
             if is_own { own.push(change) } else { shared.push(change) }
         }
         let finish = move || {
-            let result = overlay.engine().catalogue.commit(shared);
+            let result = overlay.engine().commit(shared);
             if result.is_ok() {
                 overlay.take(&view, &own);
             }
@@ -124,7 +124,7 @@ impl Work {
         };
         // The task goes on when a client leaves in between: a commit is never half-way.
         match tokio::task::spawn_blocking(finish).await {
-            Ok(result) => result.map(|_| ()),
+            Ok(result) => result,
             Err(error) => Err(CatalogueError::Corrupt(format!("the commit stopped: {error}"))),
         }
     }

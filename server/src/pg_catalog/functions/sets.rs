@@ -120,7 +120,7 @@ mod tests {
     fn access_lists_come_apart() {
         let snapshot = Catalogue::in_memory().unwrap().snapshot();
         let facts = SessionFacts::of_user("quickdb", "quickdb");
-        let view = SessionView { snapshot, facts, functions: Arc::default() };
+        let view = SessionView { snapshot, facts, functions: Arc::default(), layouts: Default::default() };
         let record = |grantee: u32, privilege: &'static str, grantable: bool| {
             Datum::List(vec![10_u32.into(), grantee.into(), privilege.into(), grantable.into()])
         };

@@ -1,6 +1,7 @@
 //! Schema `quickdb`: what PostgreSQL has no relation for. Where data lies, and who holds it.
 
-use crate::catalogue::{Shard, Table, WorkerId};
+use crate::catalogue::{Column, Shard, Table, WorkerId};
+use crate::layouts::Layout;
 use crate::pg_catalog::relation::RowSource;
 use crate::pg_catalog::rows::Rows;
 use crate::pg_catalog::session::SessionView;
@@ -65,7 +66,15 @@ fn copy_of(view: &SessionView, rows: &mut Rows, table: &Table, shard: &Shard, wo
         ("deleted_rows", deleted(shard).into()),
         ("bytes", shard.bytes.into()),
         ("checksum", format!("{:08x}", shard.checksum).into()),
+        ("encodings", view.layouts.get(&shard.id).map(|layout| encodings(table, layout)).into()),
     ]);
+}
+
+/// The encodings of each column that the shard has and the table still has.
+fn encodings(table: &Table, layout: &Layout) -> String {
+    let column =
+        |column: &Column| Some(format!("{}: {}", column.name, layout.get(&column.number)?.join(", ")));
+    table.columns.iter().filter_map(column).collect::<Vec<_>>().join("; ")
 }
 
 fn deleted(shard: &Shard) -> u64 {
