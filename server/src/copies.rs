@@ -10,7 +10,8 @@
 //! **Invariant:** a worker whose shards are another catalogue's gets no copy, and no file of it is removed.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use datafusion::common::DataFusionError;
@@ -18,8 +19,7 @@ use futures::future::join_all;
 use quickdb_executor::error::{ErrorKind, ExecError};
 use quickdb_executor::shards::ShardHost;
 use quickdb_executor::table::WorkerId;
-use quickdb_storage::CatalogueRun;
-use tokio::sync::Mutex;
+use quickdb_storage::{CatalogueCopy, CatalogueRun};
 use tokio::time::timeout;
 use tracing::{debug, error, warn};
 
@@ -53,22 +53,31 @@ impl std::fmt::Display for Refusal {
 }
 
 /// What is known of a worker's copy.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct Holder {
     /// The run of the copy that it had when it was first seen; `None` inside when it had none.
     seen: Option<Option<CatalogueRun>>,
     refused: bool,
     /// The catalogue as its copy has it. Kept, since the files that it names must stay.
     has: Option<Arc<CatalogueSnapshot>>,
-    /// The last attempt failed: it is upkeep's to try again.
-    behind: bool,
+}
+
+/// The place of a worker, so that none waits for another.
+#[derive(Debug, Default)]
+struct Place {
+    /// The last attempt failed: it is upkeep's to try again, and commits do not wait for it.
+    behind: AtomicBool,
+    holder: tokio::sync::Mutex<Holder>,
 }
 
 /// The copies of one master's catalogue.
 #[derive(Debug, Default)]
 pub(crate) struct Copies {
-    holders: Mutex<HashMap<WorkerId, Holder>>,
+    places: Mutex<HashMap<WorkerId, Arc<Place>>>,
 }
+
+/// A copy that is made when the first worker needs it, for all of them.
+type Made = tokio::sync::OnceCell<Option<(Arc<CatalogueCopy>, Arc<CatalogueSnapshot>)>>;
 
 /// Whether a worker's shards are this catalogue's: the run of the copy that it has.
 ///
@@ -115,69 +124,73 @@ fn has_kind(error: &DataFusionError, kind: ErrorKind) -> bool {
 impl Copies {
     /// Has every worker that can be reached keep a copy that has at least the commits of `of`.
     pub(crate) async fn keep(&self, engine: &Engine, of: &CatalogueSnapshot) {
-        self.bring_up(engine, |holder| {
-            !holder.behind && holder.has.as_ref().is_none_or(|has| has.version < of.version)
-        })
-        .await;
+        self.bring_up(engine, of, false).await;
     }
 
     /// The same for the newest commit, and for workers that could not take their copy before.
     pub(crate) async fn keep_all(&self, engine: &Engine) {
-        let now = engine.snapshot();
-        self.bring_up(engine, |holder| holder.has.as_ref().is_none_or(|has| has.version < now.version)).await;
+        self.bring_up(engine, &engine.snapshot(), true).await;
     }
 
     /// Whether a worker's copy is of this master's run, so that files that no snapshot names may be removed from it.
-    pub(crate) async fn has_copy(&self, worker: WorkerId) -> bool {
-        self.holders.lock().await.get(&worker).is_some_and(|holder| holder.has.is_some())
+    pub(crate) fn has_copy(&self, worker: WorkerId) -> bool {
+        // One that is just taking a copy has its turn later.
+        self.place(worker).holder.try_lock().is_ok_and(|holder| holder.has.is_some())
     }
 
-    async fn bring_up(&self, engine: &Engine, is_due: impl Fn(&Holder) -> bool) {
-        let Ok(hosts) = engine.hosts() else { return };
-        // Those that come while a copy is under way find it done, or make one for all of them.
-        let mut holders = self.holders.lock().await;
-        let is_due = |holder: &Holder| !holder.refused && is_due(holder);
-        let due = hosts.into_iter().filter(|(worker, _)| holders.get(worker).is_none_or(&is_due));
-        let due: Vec<(WorkerId, ShardHost)> = due.collect();
-        if due.is_empty() {
-            return;
-        }
-        let (copy, snapshot) = match engine.catalogue.copy() {
-            Ok((copy, snapshot)) => (Arc::new(copy), snapshot),
-            Err(error) => {
-                error!(%error, "the catalogue cannot be copied");
-                return;
-            }
-        };
-        let puts = due.into_iter().map(|(worker, host)| {
-            let mut holder = holders.get(&worker).cloned().unwrap_or_default();
-            let copy = &copy;
+    fn place(&self, worker: WorkerId) -> Arc<Place> {
+        Arc::clone(self.places.lock().unwrap_or_else(PoisonError::into_inner).entry(worker).or_default())
+    }
+
+    async fn bring_up(&self, engine: &Engine, of: &CatalogueSnapshot, with_those_behind: bool) {
+        let made = Made::new();
+        let puts = engine.hosts().unwrap_or_default().into_iter().map(|(worker, host)| {
+            let (place, made) = (self.place(worker), &made);
             async move {
-                let put = timeout(PUT_TIMEOUT, holder.take(engine, &host, copy));
-                let failed = match put.await {
-                    Ok(Ok(())) => None,
-                    Ok(Err(error)) => Some(error.to_string()),
-                    Err(_) => Some("it does not answer".to_owned()),
-                };
-                (worker, holder, failed)
+                if with_those_behind || !place.behind.load(Ordering::Relaxed) {
+                    place.bring_up(engine, worker, &host, of, made).await;
+                }
             }
         });
-        for (worker, mut holder, failed) in join_all(puts).await {
-            match failed {
-                None if holder.refused => {}
-                None => {
-                    holder.has = Some(Arc::clone(&snapshot));
-                    holder.behind = false;
-                }
-                Some(error) => {
-                    if !holder.behind {
-                        warn!(?worker, error, "a worker has no present copy of the catalogue");
-                    }
-                    holder.has = None;
-                    holder.behind = true;
-                }
-            }
-            holders.insert(worker, holder);
+        join_all(puts).await;
+    }
+}
+
+impl Place {
+    async fn bring_up(
+        &self,
+        engine: &Engine,
+        worker: WorkerId,
+        host: &ShardHost,
+        of: &CatalogueSnapshot,
+        made: &Made,
+    ) {
+        // Those that come while a copy is under way find it done, or make one for all of them.
+        let mut holder = self.holder.lock().await;
+        if holder.refused || holder.has.as_ref().is_some_and(|has| has.version >= of.version) {
+            return;
+        }
+        let made = made.get_or_init(|| async { make(engine) }).await;
+        let Some((copy, snapshot)) = made else { return };
+        let failed = match timeout(PUT_TIMEOUT, holder.take(engine, host, copy)).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("it does not answer".to_owned()),
+        };
+        let was_behind = self.behind.swap(failed.is_some(), Ordering::Relaxed);
+        holder.has = failed.is_none().then(|| Arc::clone(snapshot)).filter(|_| !holder.refused);
+        if let Some(error) = failed.filter(|_| !was_behind) {
+            warn!(?worker, error, "a worker has no present copy of the catalogue");
+        }
+    }
+}
+
+fn make(engine: &Engine) -> Option<(Arc<CatalogueCopy>, Arc<CatalogueSnapshot>)> {
+    match engine.catalogue.copy() {
+        Ok((copy, snapshot)) => Some((Arc::new(copy), snapshot)),
+        Err(error) => {
+            error!(%error, "the catalogue cannot be copied");
+            None
         }
     }
 }
@@ -188,7 +201,7 @@ impl Holder {
         &mut self,
         engine: &Engine,
         host: &ShardHost,
-        copy: &Arc<quickdb_storage::CatalogueCopy>,
+        copy: &Arc<CatalogueCopy>,
     ) -> datafusion::common::Result<()> {
         let seen = match self.seen {
             Some(seen) => seen,

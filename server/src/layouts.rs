@@ -10,7 +10,7 @@ use quickdb_executor::table::{COLUMN_KEY, WorkerId};
 use quickdb_storage::ShardId;
 use tracing::debug;
 
-use crate::catalogue::{CatalogueSnapshot, Shard};
+use crate::catalogue::CatalogueSnapshot;
 use crate::engine::Engine;
 
 /// Shards that are asked for at once.
@@ -33,25 +33,37 @@ impl Layouts {
     pub(crate) async fn of(&self, engine: &Engine, snapshot: &CatalogueSnapshot) -> LayoutsByShard {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let hosts: HashMap<WorkerId, ShardHost> = engine.hosts().unwrap_or_default().into_iter().collect();
-        let shards = snapshot.tables().iter().flat_map(|table| table.shards.iter());
-        let asked = shards.map(|shard| async {
-            let layout = match known.get(&shard.id) {
-                Some(layout) => Some(Arc::clone(layout)),
-                None => ask(&hosts, shard).await.map(Arc::new),
-            };
-            layout.map(|layout| (shard.id, layout))
-        });
-        let asked = futures::stream::iter(asked).buffer_unordered(QUESTIONS_MAX);
-        let found: LayoutsByShard = asked.filter_map(futures::future::ready).collect().await;
+        let hosts = Arc::new(hosts);
+        let mut questions = Vec::new();
+        for shard in snapshot.tables().iter().flat_map(|table| table.shards.iter()) {
+            let (id, workers, layout) = (shard.id, shard.workers.clone(), known.get(&shard.id).cloned());
+            questions.push(answer(Arc::clone(&hosts), id, workers, layout));
+        }
+        let answers: Vec<_> =
+            futures::stream::iter(questions).buffer_unordered(QUESTIONS_MAX).collect().await;
+        let found: LayoutsByShard = answers.into_iter().flatten().collect();
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&found);
         found
     }
 }
 
+/// The layout of a shard, asked for unless it is known.
+async fn answer(
+    hosts: Arc<HashMap<WorkerId, ShardHost>>,
+    shard: ShardId,
+    workers: Vec<WorkerId>,
+    known: Option<Arc<Layout>>,
+) -> Option<(ShardId, Arc<Layout>)> {
+    match known {
+        Some(layout) => Some((shard, layout)),
+        None => ask(&hosts, shard, &workers).await.map(|layout| (shard, Arc::new(layout))),
+    }
+}
+
 /// Asks the workers of a shard in turn.
-async fn ask(hosts: &HashMap<WorkerId, ShardHost>, shard: &Shard) -> Option<Layout> {
-    for host in shard.workers.iter().filter_map(|worker| hosts.get(worker)) {
-        let described = match host.describe(shard.id).await {
+async fn ask(hosts: &HashMap<WorkerId, ShardHost>, shard: ShardId, workers: &[WorkerId]) -> Option<Layout> {
+    for host in workers.iter().filter_map(|worker| hosts.get(worker)) {
+        let described = match host.describe(shard).await {
             Ok(described) => described,
             Err(error) => {
                 debug!(%error, "a shard does not say how it is laid out");

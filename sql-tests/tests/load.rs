@@ -160,3 +160,42 @@ fn a_dry_run_needs_no_server() -> Outcome<()> {
     assert!(line.starts_with("quickdb: cannot connect to 127.0.0.1:1: "), "{line}");
     Ok(())
 }
+
+#[test]
+fn a_load_that_stopped_goes_on_with_the_files_that_are_missing() -> Outcome<()> {
+    let server = Server::demo(0)?;
+    let folder = TempDir::with_prefix("quickdb-resume-")?;
+    let file = |number: u32, rows: &str| -> Outcome<std::path::PathBuf> {
+        let path = folder.path().join(format!("{number}.csv"));
+        fs::write(&path, format!("n,v\n{rows}"))?;
+        Ok(path)
+    };
+    let first = file(1, "1,a\n2,b\n")?;
+    let broken = file(2, "3,c\nx,d\n")?;
+    let third = file(3, "5,e\n")?;
+    let schema = ["--resume", "--schema", "n int, v text", "--sort-by", "n"];
+    let count = || rows(&server, "SELECT count(*), sum(n) FROM public.parts");
+
+    let line = refused(load(&server, "parts", &[&first, &broken, &third], &schema)?)?;
+    assert!(line.contains("2.csv"), "{line}");
+    assert_eq!(count()?, ["2|3"]);
+    fs::write(&broken, "n,v\n3,c\n4,d\n")?;
+    let said = load(&server, "parts", &[&first, &broken, &third], &schema)?.success()?;
+    assert!(said.starts_with("loaded 3 rows of 2 files") && said.contains("1 were loaded before"), "{said}");
+    assert_eq!(count()?, ["5|15"]);
+    let said = load(&server, "parts", &[&first, &broken, &third], &schema)?.success()?;
+    assert!(said.starts_with("loaded 0 rows of 0 files"), "{said}");
+    assert_eq!(count()?, ["5|15"]);
+    let remembered = "SELECT table_name, right(file, 5), row_count FROM quickdb_loaded_files ORDER BY 2";
+    assert_eq!(rows(&server, remembered)?, ["parts|1.csv|2", "parts|2.csv|2", "parts|3.csv|1"]);
+
+    // A file that has changed is not the one that was loaded.
+    fs::write(&third, "n,v\n5,e\n6,f\n")?;
+    let line = refused(load(&server, "parts", &[&third], &schema)?)?;
+    assert!(line.contains("has changed since"), "{line}");
+    // A table of the same name that is another one has none of the files.
+    rows(&server, "DROP TABLE parts")?;
+    load(&server, "parts", &[&first, &third], &schema)?.success()?;
+    assert_eq!(count()?, ["4|14"]);
+    Ok(())
+}

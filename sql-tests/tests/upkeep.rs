@@ -71,6 +71,8 @@ async fn rows_go_where_their_table_says() -> Outcome<()> {
         assert_eq!(rows(&session, &copies(table)).await?, [["3", "3", "3"]], "{table}");
     }
     assert_eq!(rows(&session, &copies("everywhere")).await?, [["3", "3", "1"]]);
+    let encodings = "SELECT DISTINCT encodings FROM quickdb.shards WHERE table_name = 'everywhere'";
+    assert_eq!(rows(&session, encodings).await?, [["a: packed; b: packed; ra: scaled; dec: scaled"]]);
     let [twice] = rows(&session, &copies("twice")).await?.try_into().map_err(|_| "not one row")?;
     assert_eq!(twice[1].parse::<i64>()?, 2 * twice[2].parse::<i64>()?);
     assert_eq!(

@@ -225,8 +225,12 @@ impl ShardDirectory {
         let _copying = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
         match self.catalogue_copy() {
             Ok(Some(present)) => {
-                let is_own = present.run == copy.run && present.commit <= copy.commit;
-                if !is_own && Some(present.run) != after {
+                let is_before = if present.run == copy.run {
+                    present.commit <= copy.commit
+                } else {
+                    Some(present.run) == after
+                };
+                if !is_before {
                     let CatalogueCopy { run, commit, .. } = present;
                     let of = format!("run {run} of a catalogue, as of commit {commit}");
                     return Err(StorageError::CatalogueCopyStays { of });

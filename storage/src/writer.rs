@@ -436,7 +436,7 @@ mod tests {
         let path = folder.path().join("0000000000000001.tmp");
         fs::write(&path, b"").unwrap();
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let file = SegmentWriter::new(full, path.clone());
+        let file = SegmentWriter::new(full, path.clone(), None);
         let schema = schema(DataType::Int64, true);
         let target = folder.path().join("0000000000000001.qdb");
         let place = Place {
