@@ -36,6 +36,9 @@ const ROUNDS_PER_COLLECTION: u32 = 60;
 /// Rounds between two looks at the sizes of shards.
 const ROUNDS_PER_COMPACTION: u32 = 10;
 
+/// Times that somebody else may change a table's rows while it is put in order.
+const CONFLICTS_MAX: u32 = 8;
+
 /// So many small shards of a table on the same workers are put together without being asked.
 const SMALL_MIN: usize = 8;
 
@@ -156,6 +159,20 @@ async fn compact(engine: &Arc<Engine>, table: &Table, small_min: usize) -> Resul
 /// # Errors
 /// A worker's; 40001 when somebody writes to the same rows all the time.
 pub(crate) async fn put_in_order(engine: &Arc<Engine>, id: TableId) -> Result<(), PgError> {
+    let mut conflicts = 0;
+    loop {
+        match put_in_order_once(engine, id).await {
+            // The rows are no others, but upkeep or a client has put them elsewhere: there may be nothing left to do.
+            Err(error) if error.sqlstate == SqlState("40001") && conflicts < CONFLICTS_MAX => conflicts += 1,
+            done => {
+                engine.claims.collect_soon();
+                return done;
+            }
+        }
+    }
+}
+
+async fn put_in_order_once(engine: &Arc<Engine>, id: TableId) -> Result<(), PgError> {
     let present = || engine.snapshot().table_by_id(id).cloned();
     if let Some(table) = present().filter(|table| !table.log.is_empty()) {
         flush(engine, &table).await?;
@@ -165,7 +182,6 @@ pub(crate) async fn put_in_order(engine: &Arc<Engine>, id: TableId) -> Result<()
             break;
         }
     }
-    engine.claims.collect_soon();
     Ok(())
 }
 
