@@ -7,19 +7,22 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 
 use crate::execution::RowStream;
+use crate::wire::row::ColumnOrigin;
 
 /// Columns of a result: types from the schema, names as PostgreSQL gives them (they may repeat).
 #[derive(Debug, Clone)]
 pub(crate) struct Description {
     pub(crate) schema: SchemaRef,
     pub(crate) names: Vec<String>,
+    /// The relation's column that each shows; empty where none does.
+    pub(crate) origins: Vec<Option<ColumnOrigin>>,
 }
 
 impl Description {
     /// The description of a result whose columns are called as in the schema.
     pub(crate) fn of(schema: SchemaRef) -> Self {
         let names = schema.fields().iter().map(|field| field.name().clone()).collect();
-        Self { schema, names }
+        Self { schema, names, origins: Vec::new() }
     }
 }
 

@@ -26,6 +26,7 @@ use crate::namespace;
 use crate::pg_catalog::{CursorFacts, LiveFacts, PgCatalog, PreparedStatementFacts, SessionFacts};
 use crate::portal::Portal;
 use crate::settings::Settings;
+use crate::sql::origin::Origin;
 use crate::sql::{self, ParsedStatement, PlannedQuery};
 use crate::utility;
 use crate::wire::RegNames;
@@ -111,11 +112,6 @@ impl Prepared {
 /// Whether a WITH stands before a statement that writes.
 fn is_write(query: &Query) -> bool {
     matches!(query.body.as_ref(), SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_))
-}
-
-/// The columns of a query as its client sees them.
-fn description_of(planned: &PlannedQuery) -> Description {
-    Description::of(Arc::new(Schema::new(planned.output.clone())))
 }
 
 /// What a statement does.
@@ -235,6 +231,13 @@ impl Session {
     ) -> Result<T, PgError> {
         let mut settings = self.settings.clone();
         let result = change(&mut settings)?;
+        if matches!(self.transaction, Transaction::Idle) {
+            // Each transaction starts at the session's defaults, the statement of its own too.
+            for name in ["isolation", "read_only"] {
+                let default = settings.value(&format!("default_transaction_{name}")).to_owned();
+                settings.set(&format!("transaction_{name}"), &default)?;
+            }
+        }
         self.replace_settings(settings);
         Ok(result)
     }
@@ -446,7 +449,7 @@ impl Session {
             Ast::Query(_) => {
                 let planned = self.plan(&statement, declared).await?;
                 parameters = planned.parameter_types(declared);
-                let description = description_of(&planned);
+                let description = self.describe(&planned);
                 (Action::Query(planned), Some(description))
             }
             Ast::Explain { .. } => {
@@ -480,6 +483,16 @@ impl Session {
             from_sql: false,
             prepared_us,
         })
+    }
+
+    /// The columns of a query as its client sees them.
+    pub(crate) fn describe(&self, planned: &PlannedQuery) -> Description {
+        let schema = Arc::new(Schema::new(planned.output.clone()));
+        let origin = |origin: &Option<Origin>| {
+            let Origin { relation, column } = origin.as_ref()?;
+            self.system.column_of(relation.schema(), relation.table(), column)
+        };
+        Description { origins: planned.origins.iter().map(origin).collect(), ..Description::of(schema) }
     }
 
     /// Plans a query against the session's present tables.
@@ -642,6 +655,6 @@ impl Session {
         text: Option<&str>,
     ) -> Result<(Description, Cursor), PgError> {
         let rows = self.start(planned, values, text).await?;
-        Ok((description_of(planned), Cursor::of_plan(rows)))
+        Ok((self.describe(planned), Cursor::of_plan(rows)))
     }
 }

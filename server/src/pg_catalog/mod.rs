@@ -21,6 +21,7 @@ mod error;
 mod function_list;
 mod functions;
 mod identifier;
+pub mod overloads;
 mod relation;
 mod relations;
 mod resolve;
@@ -52,6 +53,7 @@ pub use session::{
 
 use crate::catalogue::CatalogueSnapshot;
 use crate::wire::RegNames;
+use crate::wire::row::ColumnOrigin;
 use crate::wire::types::base_type;
 
 /// Where rows come from, for the relations that have any.
@@ -164,6 +166,15 @@ impl PgCatalog {
             relation::by_name(schema, relation).is_some() || view.snapshot.table(schema, relation).is_some()
         };
         view.search_path(true).into_iter().find(has)
+    }
+
+    /// A column of the relation that a query names.
+    pub fn column_of(&self, schema: Option<&str>, relation: &str, column: &str) -> Option<ColumnOrigin> {
+        let view = self.view();
+        let relation_oid = view.relation_named(schema, relation)?;
+        let number = i16::try_from(view.column_number(relation_oid, column)?).ok()?;
+        let typmod = view.snapshot.table_by_oid(relation_oid).and_then(|table| table.column(column));
+        Some(ColumnOrigin { relation_oid, number, typmod: typmod.map_or(-1, |column| column.pg_type.typmod) })
     }
 
     /// The schemas of the search path that exist, in order, without the implicit `pg_catalog`: what

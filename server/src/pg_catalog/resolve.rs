@@ -17,7 +17,7 @@ impl SessionView {
         }
         let parts = identifier::split_qualified(name)?;
         Ok(match parts.as_slice() {
-            [name] => self.search_path(true).iter().find_map(|schema| self.relation_in(schema, name)),
+            [name] => self.relation_named(None, name),
             [schema, name] => self.relation_in(schema, name),
             [database, schema, name] if *database == self.facts.database => self.relation_in(schema, name),
             [_, _, _] => {
@@ -29,6 +29,14 @@ impl SessionView {
                 return Err(FunctionError::new(Mistake::InvalidName, message));
             }
         })
+    }
+
+    /// The OID of the relation of that name, in the schema or, without one, the first of the search path that has it.
+    pub(super) fn relation_named(&self, schema: Option<&str>, name: &str) -> Option<u32> {
+        match schema {
+            Some(schema) => self.relation_in(schema, name),
+            None => self.search_path(true).iter().find_map(|schema| self.relation_in(schema, name)),
+        }
     }
 
     /// As [`relation_oid`](Self::relation_oid), for a relation that must be there.

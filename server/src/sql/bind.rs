@@ -1,20 +1,26 @@
 //! Small pieces between statements and plans: parameters, constants, a table as a query.
 
+use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{DFSchema, ParamValues, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast::{self, Expr, Ident, ObjectName, Query, SelectItem, Statement};
+use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::sql::sqlparser::ast::{
+    self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, SelectItem,
+    Statement, TableFactor, Value, VisitMut, VisitorMut, visit_expressions,
+};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use pgwire::api::Type;
 use quickdb_executor::error::ErrorKind;
 
-use super::{ParsedStatement, PlannedQuery, SessionFacts, plan_query};
+use super::{ParsedStatement, PlannedQuery, SessionFacts, plan_query, types};
 use crate::error::PgError;
-use crate::wire::types::{arrow_type, column_type};
+use crate::wire::types::{PG_TYPE_KEY, PgColumnType, arrow_type, column_type, oid};
 
 impl PlannedQuery {
     /// The plan with values in the place of its parameters.
@@ -26,29 +32,121 @@ impl PlannedQuery {
             return Ok(self.plan.clone());
         }
         let wrong = |error| PgError::from_datafusion(error, None);
-        let values = values.iter().zip(&self.parameters).map(|(value, data_type)| value.cast_to(data_type));
+        let values = values.iter().zip(&self.parameters).map(|(value, field)| value.cast_to(field.data_type()));
         let values = values.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
         self.plan.clone().replace_params_with_values(&ParamValues::from(values)).map_err(wrong)
     }
 
     /// The types of the parameters as clients know them; what they declared themselves stays.
     pub fn parameter_types(&self, declared: &[Option<Type>]) -> Vec<Type> {
-        let own = |data_type: &DataType| {
-            let column = column_type(&Field::new("", data_type.clone(), true));
-            column.and_then(|column| Type::from_oid(column.oid)).unwrap_or(Type::TEXT)
+        let own = |field: &FieldRef| {
+            column_type(field).and_then(|column| Type::from_oid(column.oid)).unwrap_or(Type::TEXT)
         };
         let declared = declared.iter().map(Option::as_ref).chain(std::iter::repeat(None));
         self.parameters
             .iter()
             .zip(declared)
-            .map(|(data_type, declared)| declared.cloned().unwrap_or_else(|| own(data_type)))
+            .map(|(field, declared)| declared.cloned().unwrap_or_else(|| own(field)))
             .collect()
     }
 }
 
 /// The type of a parameter that a client declares, as plans know it.
-pub fn declared_type(declared: &Option<Type>) -> Option<DataType> {
-    arrow_type(declared.as_ref()?.oid())
+pub fn declared_type(declared: &Option<Type>) -> Option<FieldRef> {
+    let type_oid = declared.as_ref()?.oid();
+    let data_type = if type_oid == oid::VOID { DataType::Utf8View } else { arrow_type(type_oid)? };
+    let field = Field::new("", data_type, true);
+    let name = PgColumnType::of_oid(type_oid)?.name.to_owned();
+    Some(Arc::new(field.with_metadata(HashMap::from([(PG_TYPE_KEY.to_owned(), name)]))))
+}
+
+/// Whether a client declares a parameter as `void`: it is the place of a result, as drivers for stored procedures have
+/// it, and no argument of the function that it stands in.
+fn is_void(declared: &[Option<FieldRef>], parameter: &Expr) -> bool {
+    let declared = parameter_index(parameter).and_then(|index| declared.get(index)).and_then(Option::as_ref);
+    declared.is_some_and(|field| field.metadata().get(PG_TYPE_KEY).is_some_and(|name| name == "void"))
+}
+
+/// Takes parameters that are declared as `void` out of the arguments of functions.
+pub fn drop_void_arguments(statement: &mut Statement, declared: &[Option<FieldRef>]) {
+    struct Drop<'a>(&'a [Option<FieldRef>]);
+    impl Drop<'_> {
+        fn from(&self, args: &mut Vec<FunctionArg>) {
+            args.retain(|arg| match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => !is_void(self.0, expr),
+                _ => true,
+            });
+        }
+    }
+    impl VisitorMut for Drop<'_> {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if let Expr::Function(Function { args: FunctionArguments::List(list), .. }) = expr {
+                self.from(&mut list.args);
+            }
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+            match factor {
+                TableFactor::Table { args: Some(list), .. } => self.from(&mut list.args),
+                TableFactor::Function { args, .. } => self.from(args),
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = VisitMut::visit(statement, &mut Drop(declared));
+}
+
+/// Gives parameters that the client left open the type that a cast gives them: `$1::uuid`.
+///
+/// # Errors
+/// A type that cannot be.
+pub fn take_casts(statement: &Statement, declared: &mut Vec<Option<FieldRef>>) -> Result<(), PgError> {
+    let mut wrong = None;
+    let _ = visit_expressions(statement, |expr| {
+        let Expr::Cast { expr, data_type, .. } = expr else { return ControlFlow::Continue(()) };
+        let Some(index) = parameter_index(expr) else { return ControlFlow::Continue(()) };
+        match types::PgTypes.plan_type_field(data_type) {
+            // The names of objects are read where the catalogue is: they stay text until then.
+            Ok(Some(field)) if !is_reg_type(&field) => {
+                if declared.len() <= index {
+                    declared.resize(index + 1, None);
+                }
+                if let Some(slot) = declared.get_mut(index) {
+                    slot.get_or_insert(field);
+                }
+                ControlFlow::Continue(())
+            }
+            Ok(_) => ControlFlow::Continue(()),
+            Err(error) => {
+                wrong = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    });
+    wrong.map_or(Ok(()), |error| Err(PgError::from_datafusion(error, None)))
+}
+
+fn is_reg_type(field: &Field) -> bool {
+    field.metadata().get(PG_TYPE_KEY).is_some_and(|name| types::REG_TYPES.contains(&name.trim_end_matches("[]")))
+}
+
+/// The number of a parameter from 0, if the expression is one.
+fn parameter_index(expr: &Expr) -> Option<usize> {
+    match expr {
+        Expr::Nested(inner) => parameter_index(inner),
+        Expr::Value(value) => match &value.value {
+            Value::Placeholder(name) => {
+                let number: u16 = name.strip_prefix('$')?.parse().ok()?;
+                usize::from(number).checked_sub(1)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// The parameter type that PREPARE declares.

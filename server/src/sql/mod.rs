@@ -15,6 +15,7 @@ mod definition_tokens;
 pub mod diagnose;
 pub mod joins;
 pub mod operators;
+pub mod origin;
 pub mod parse;
 pub mod patterns;
 pub mod position;
@@ -47,6 +48,7 @@ pub use parse::{ParsedStatement, parse};
 use provider::Relations;
 use rewrite::Uniqueness;
 use rewrite::names::shown;
+use origin::Origin;
 
 /// What a session answers about itself in SQL.
 #[derive(Debug, Clone)]
@@ -88,8 +90,10 @@ pub struct PlannedQuery {
     pub plan: LogicalPlan,
     /// The columns as clients see them: PostgreSQL's names, repeated ones too.
     pub output: Vec<FieldRef>,
-    /// The types of `$1`, `$2`, ... in order; text where nothing tells.
-    pub parameters: Vec<DataType>,
+    /// The relations' columns that the output shows, by output column.
+    pub origins: Vec<Option<Origin>>,
+    /// The types of `$1`, `$2`, ... in order, under PostgreSQL's names; text where nothing tells.
+    pub parameters: Vec<FieldRef>,
 }
 
 impl PlannedQuery {
@@ -126,7 +130,7 @@ pub async fn plan_query(
     state: &SessionState,
     facts: &SessionFacts,
     statement: &ParsedStatement,
-    parameters: &[Option<DataType>],
+    parameters: &[Option<FieldRef>],
 ) -> Result<PlannedQuery, PgError> {
     let first = plan_with(state, facts, statement, parameters, Uniqueness::AmongItems).await;
     let planned = match first {
@@ -167,10 +171,11 @@ async fn plan_with(
     state: &SessionState,
     facts: &SessionFacts,
     statement: &ParsedStatement,
-    parameters: &[Option<DataType>],
+    parameters: &[Option<FieldRef>],
     uniqueness: Uniqueness,
 ) -> Result<PlannedQuery, Failure> {
     let mut ast = statement.ast.clone();
+    bind::drop_void_arguments(&mut ast, parameters);
     rewrite::rewrite(&mut ast, &statement.source, facts, uniqueness)?;
     let wrapped = DfStatement::Statement(Box::new(ast));
     let (names, _ctes): (Vec<TableReference>, Vec<TableReference>) =
@@ -182,29 +187,24 @@ async fn plan_with(
         return Err(PgError::unsupported("this kind of statement here").into());
     };
     let relations = Relations::look_up(state, &names, facts).await?;
-    let declared: Vec<Option<FieldRef>> = parameters
-        .iter()
-        .enumerate()
-        .map(|(index, data_type)| {
-            data_type
-                .clone()
-                .map(|data_type| Arc::new(Field::new(format!("${}", index + 1), data_type, true)))
-        })
-        .collect();
-    let mut context = PlannerContext::new().with_prepare_param_data_types(declared);
+    let mut declared = parameters.to_vec();
+    bind::take_casts(&statement.ast, &mut declared)?;
+    let mut context = PlannerContext::new().with_prepare_param_data_types(declared.clone());
     let planner = SqlToRel::new_with_options(&relations, parser_options());
     let plan = planner.sql_statement_to_plan_with_context(Statement::Query(query), &mut context)?;
+    let plan = analyze::ParameterTypes.analyze(plan, state.config_options())?;
     let plan = analyze::LiteralTypes.analyze(plan, state.config_options())?;
     let plan = with_typed_parameters(plan)?;
     let plan = analyzer(state).execute_and_check(plan, state.config_options(), |_, _| {})?;
-    let parameters = parameter_types(&plan, parameters)?;
+    let parameters = parameter_types(&plan, declared)?;
+    let origins = origin::origins(&plan);
     let output = plan
         .schema()
         .fields()
         .iter()
         .map(|field| Arc::new(field.as_ref().clone().with_name(shown(field.name()))))
         .collect();
-    Ok(PlannedQuery { plan, output, parameters })
+    Ok(PlannedQuery { plan, output, origins, parameters })
 }
 
 fn analyzer(state: &SessionState) -> Analyzer {
@@ -282,9 +282,8 @@ fn with_typed_parameters(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionErr
 /// The types of a plan's parameters, in order; a declared one that the plan does not use keeps its declaration.
 fn parameter_types(
     plan: &LogicalPlan,
-    declared: &[Option<DataType>],
-) -> Result<Vec<DataType>, DataFusionError> {
-    let mut types: Vec<Option<DataType>> = declared.to_vec();
+    mut types: Vec<Option<FieldRef>>,
+) -> Result<Vec<FieldRef>, DataFusionError> {
     plan.apply_with_subqueries(|plan| {
         plan.apply_expressions(|expr| {
             expr.apply(|expr| {
@@ -297,14 +296,15 @@ fn parameter_types(
                         types.resize(index + 1, None);
                     }
                     if let Some(slot) = types.get_mut(index) {
-                        slot.get_or_insert_with(|| field.data_type().clone());
+                        slot.get_or_insert_with(|| Arc::clone(field));
                     }
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
         })
     })?;
-    Ok(types.into_iter().map(|data_type| data_type.unwrap_or(DataType::Utf8View)).collect())
+    let text = || Arc::new(Field::new("", DataType::Utf8View, true));
+    Ok(types.into_iter().map(|field| field.unwrap_or_else(text)).collect())
 }
 
 #[cfg(test)]

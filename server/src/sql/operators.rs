@@ -3,8 +3,10 @@
 //! A string literal is of no type yet: it takes the other operand's. Arithmetic becomes our checked functions; a
 //! comparison casts to the type that PostgreSQL compares in; what PostgreSQL has no operator for is 42883.
 
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
+use super::types::REG_TYPES;
 use crate::wire::params::{InputContext, parse_text};
 use crate::wire::types::column_type;
 use datafusion::arrow::datatypes::{DataType, Field};
@@ -396,18 +398,46 @@ fn array_literal(text: &str, wanted: &DataType) -> Result<Expr> {
     Ok(Expr::Literal(value.cast_to(wanted)?, None))
 }
 
+/// As [`adopt`], from another expression: a parameter takes its type under PostgreSQL's name.
+pub fn adopt_from(expr: Expr, other: &Expr, schema: &DFSchema) -> Result<Expr> {
+    match expr {
+        Expr::Placeholder(Placeholder { id, field: None }) if !is_unknown(other) => {
+            Ok(typed_parameter(id, &other.to_field(schema)?.1))
+        }
+        expr => adopt(expr, &other.get_type(schema)?, schema),
+    }
+}
+
+/// A parameter of the type that a value beside it has.
+pub fn typed_parameter(id: String, other: &Field) -> Expr {
+    let field = parameter_beside(other, &id);
+    Expr::Placeholder(Placeholder::new_with_field(id, Some(Arc::new(field))))
+}
+
+/// The field of a parameter that stands beside a value: `varchar` has no operators of its own but those of `text`,
+/// and what identifies an object is compared as an `oid`.
+fn parameter_beside(other: &Field, id: &str) -> Field {
+    let data_type = match other.data_type() {
+        DataType::Utf8 | DataType::Null => DataType::Utf8View,
+        data_type => data_type.clone(),
+    };
+    let field = Field::new(id, data_type, true);
+    let name = match other.metadata().get(PG_TYPE_KEY).map(String::as_str) {
+        None | Some("varchar" | "cstring" | "unknown") => return field,
+        Some(reg) if REG_TYPES.contains(&reg) => "oid",
+        Some(name) => name,
+    };
+    field.with_metadata(HashMap::from([(PG_TYPE_KEY.to_owned(), name.to_owned())]))
+}
+
 fn adopt_each_other(left: Expr, right: Expr, schema: &DFSchema) -> Result<(Expr, Expr)> {
     match (is_unknown(&left), is_unknown(&right)) {
         (true, true) => {
             Ok((adopt(left, &DataType::Utf8View, schema)?, adopt(right, &DataType::Utf8View, schema)?))
         }
-        (true, false) => {
-            let wanted = right.get_type(schema)?;
-            Ok((adopt(left, &wanted, schema)?, right))
-        }
+        (true, false) => Ok((adopt_from(left, &right, schema)?, right)),
         (false, true) => {
-            let wanted = left.get_type(schema)?;
-            let right = adopt(right, &wanted, schema)?;
+            let right = adopt_from(right, &left, schema)?;
             Ok((left, right))
         }
         (false, false) => Ok((left, right)),

@@ -20,6 +20,7 @@ use quickdb_executor::functions::text_of::text_of;
 use quickdb_executor::functions::type_names::pg_field_type_name;
 
 use super::*;
+use crate::catalogue::PgType;
 
 fn column<A: datafusion::arrow::array::Array + 'static>(name: &str, array: A) -> (String, ArrayRef) {
     (name.to_owned(), Arc::new(array))
@@ -195,7 +196,7 @@ async fn parameters(sql: &str) -> Vec<String> {
     let statement = parse(sql).unwrap().remove(0);
     let facts = SessionFacts::new("postgres", "postgres");
     let planned = plan_query(&context.state(), &facts, &statement, &[]).await.unwrap();
-    planned.parameters.iter().map(quickdb_executor::functions::type_names::pg_type_name).collect()
+    planned.parameter_types(&[]).iter().map(|found| PgType::new(found.oid()).to_string()).collect()
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use pgwire::api::Type;
 use pgwire::api::results::FieldFormat;
 use pgwire::messages::PgWireBackendMessage as Backend;
@@ -305,7 +306,7 @@ impl Connection {
         formats: &[FieldFormat],
     ) -> Result<(), PgError> {
         let formats = one_each(formats, description.names.len());
-        let fields = field_infos(&description.schema, &description.names, &formats)?;
+        let fields = field_infos(&description.schema, &description.names, &description.origins, &formats)?;
         let fields = fields.iter().map(Into::into).collect();
         Ok(self.client.feed(Backend::RowDescription(RowDescription::new(fields))).await?)
     }
@@ -391,8 +392,13 @@ impl Connection {
         let format = encoder.format_code();
         let formats = vec![i16::from(format); encoder.column_count()];
         self.client.feed(Backend::CopyOutResponse(CopyOutResponse::new(format, columns, formats))).await?;
-        if let Some(header) = encoder.header()? {
-            self.client.feed(Backend::CopyData(CopyData::new(header))).await?;
+        // A header line is a message of its own; the binary header is one with the first row, which clients that read
+        // row by row rely on.
+        let mut header = encoder.header()?;
+        if format == 0
+            && let Some(line) = header.take()
+        {
+            self.client.feed(Backend::CopyData(CopyData::new(line))).await?;
         }
         let mut rows = 0;
         loop {
@@ -402,10 +408,12 @@ impl Connection {
             let Some(batch) = batch else { break };
             rows += batch.num_rows();
             for data in encoder.encode_batch(&batch)? {
+                let data = after(header.take(), data);
                 self.client.feed(Backend::CopyData(CopyData::new(data))).await?;
             }
         }
         if let Some(trailer) = encoder.trailer() {
+            let trailer = after(header.take(), trailer);
             self.client.feed(Backend::CopyData(CopyData::new(trailer))).await?;
         }
         self.client.feed(Backend::CopyDone(CopyDone::new())).await?;
@@ -576,6 +584,14 @@ fn one_each(formats: &[FieldFormat], columns: usize) -> Vec<FieldFormat> {
         [] => vec![FieldFormat::Text; columns],
         [one] => vec![*one; columns],
         formats => formats.to_vec(),
+    }
+}
+
+/// `data` with what goes before it.
+fn after(header: Option<Bytes>, data: Bytes) -> Bytes {
+    match header {
+        Some(header) => [header, data].concat().into(),
+        None => data,
     }
 }
 

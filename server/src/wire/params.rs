@@ -83,7 +83,7 @@ pub fn parameter_formats(codes: &[i16], param_count: usize) -> Result<Vec<FieldF
 
 fn null_of(type_oid: u32) -> Result<ScalarValue, InputError> {
     match type_oid {
-        0 | oid::UNKNOWN => Ok(ScalarValue::Null),
+        0 | oid::UNKNOWN | oid::VOID => Ok(ScalarValue::Null),
         type_oid => {
             let data_type = arrow_type(type_oid).ok_or_else(|| unsupported(type_oid))?;
             ScalarValue::try_new_null(&data_type).map_err(|_| unsupported(type_oid))

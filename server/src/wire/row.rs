@@ -119,6 +119,17 @@ impl Iterator for BatchRows {
 
 impl ExactSizeIterator for BatchRows {}
 
+/// The column of a relation that a column of a result shows unchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ColumnOrigin {
+    /// `pg_class.oid` of the relation.
+    pub relation_oid: u32,
+    /// `pg_attribute.attnum`.
+    pub number: i16,
+    /// `pg_attribute.atttypmod`.
+    pub typmod: i32,
+}
+
 /// RowDescription of a result: `output_names` are the column names that the client sees, in the schema's order;
 /// a missing name is the field's own. `formats` are one per column, or empty for text.
 ///
@@ -127,6 +138,7 @@ impl ExactSizeIterator for BatchRows {}
 pub fn field_infos(
     schema: &Schema,
     output_names: &[String],
+    origins: &[Option<ColumnOrigin>],
     formats: &[FieldFormat],
 ) -> Result<Vec<FieldInfo>, EncodeError> {
     let describe = |(column_idx, field): (usize, &Arc<Field>)| {
@@ -134,9 +146,15 @@ pub fn field_infos(
         let name = output_names.get(column_idx).unwrap_or_else(|| field.name()).clone();
         let format = formats.get(column_idx).copied().unwrap_or(FieldFormat::Text);
         let datatype = Type::from_oid(pg_type.oid).unwrap_or(Type::TEXT);
-        Ok(FieldInfo::new(name, None, None, datatype, format)
+        let origin = origins.get(column_idx).copied().flatten();
+        let relation = origin.and_then(|origin| i32::try_from(origin.relation_oid).ok());
+        let typmod = match origin {
+            Some(origin) if pg_type.typmod == -1 => origin.typmod,
+            _ => pg_type.typmod,
+        };
+        Ok(FieldInfo::new(name, relation, origin.map(|origin| origin.number), datatype, format)
             .with_type_size(pg_type.typlen)
-            .with_type_modifier(pg_type.typmod))
+            .with_type_modifier(typmod))
     };
     schema.fields().iter().enumerate().map(describe).collect()
 }

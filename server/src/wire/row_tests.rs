@@ -261,7 +261,7 @@ fn rows_hold_all_columns_and_share_buffers() {
     assert_eq!(rows.len(), 20_000);
     assert_eq!(&rows[3].data[..], b"\0\0\0\x04\0\0\0\x03\xff\xff\xff\xff");
     assert_eq!(&rows[19_999].data[..], b"\0\0\0\x04\0\0\x4e\x1f\0\0\0\x0aname 19999");
-    let infos = field_infos(&schema, &["?column?".to_owned()], &formats).unwrap();
+    let infos = field_infos(&schema, &["?column?".to_owned()], &[], &formats).unwrap();
     let described: Vec<_> = infos
         .iter()
         .map(|info| {

@@ -114,11 +114,14 @@ pub(crate) async fn prepare(
     let returning = match &insert.returning {
         Some(items) => {
             let alias = insert.table_alias.as_ref().map(|alias| alias.alias.clone());
-            Some(Returning::plan(session, statement, &table, alias, items).await?)
+            Some(Returning::plan(session, statement, &table, alias, items, declared).await?)
         }
         None => None,
     };
-    let description = returning.as_ref().map(Returning::description);
+    if let Some(returning) = &returning {
+        parameters = returning.with_parameters(parameters, declared);
+    }
+    let description = returning.as_ref().map(|returning| returning.description(session));
     let checks = Checks::of(session, &table).await?;
     let plan = InsertPlan { table, source, checks, returning };
     Ok(PreparedWrite { plan, parameters, returning: description })

@@ -233,12 +233,15 @@ async fn plan(
             rows = session.plan(&own, declared).await?;
         }
     }
-    let parameters = rows.parameter_types(declared);
+    let mut parameters = rows.parameter_types(declared);
     let returning = match parts.returning {
-        Some(items) => Some(Returning::plan(session, statement, &table, Some(alias), items).await?),
+        Some(items) => Some(Returning::plan(session, statement, &table, Some(alias), items, declared).await?),
         None => None,
     };
-    let description = returning.as_ref().map(Returning::description);
+    if let Some(returning) = &returning {
+        parameters = returning.with_parameters(parameters, declared);
+    }
+    let description = returning.as_ref().map(|returning| returning.description(session));
     let checks = match parts.kind {
         Kind::Update => Checks::of(session, &table).await?,
         Kind::Delete => Checks::default(),

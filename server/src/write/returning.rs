@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
 use datafusion::catalog::default_table_source::DefaultTableSource;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::ScalarValue;
@@ -11,6 +10,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{Ident, SelectItem, SetExpr, Statement as Ast};
+use pgwire::api::Type;
 use quickdb_executor::error::ErrorKind;
 use quickdb_executor::table::ShardTable;
 
@@ -40,6 +40,7 @@ impl Returning {
         table: &Arc<TableDefinition>,
         alias: Option<Ident>,
         items: &[SelectItem],
+        declared: &[Option<Type>],
     ) -> Result<Self, PgError> {
         let alias = alias.unwrap_or_else(|| Ident::with_quote('"', &table.name));
         let from = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
@@ -48,13 +49,19 @@ impl Returning {
             select.projection = items.to_vec();
         }
         let own = ParsedStatement { ast: Ast::Query(Box::new(query)), ..statement.clone() };
-        let planned = session.plan(&own, &[]).await?;
+        let planned = session.plan(&own, declared).await?;
         Ok(Self { table: Arc::clone(table), planned })
     }
 
     /// The columns that the client gets.
-    pub(crate) fn description(&self) -> Description {
-        Description::of(Arc::new(Schema::new(self.planned.output.clone())))
+    pub(crate) fn description(&self, session: &Session) -> Description {
+        session.describe(&self.planned)
+    }
+
+    /// The statement's parameters: those of its rows and, after them, those that only the list has.
+    pub(crate) fn with_parameters(&self, mut rows: Vec<Type>, declared: &[Option<Type>]) -> Vec<Type> {
+        rows.extend(self.planned.parameter_types(declared).into_iter().skip(rows.len()));
+        rows
     }
 
     /// Computes the list for the written rows.
@@ -97,7 +104,7 @@ impl Returning {
             batches.push(batch.map_err(wrong)?);
         }
         let cursor = Cursor::of_batches(batches);
-        Ok(Outcome::Rows { description: self.description(), cursor, tag, counted: true })
+        Ok(Outcome::Rows { description: self.description(session), cursor, tag, counted: true })
     }
 }
 

@@ -7,16 +7,16 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, InList, ScalarFunction};
+use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, InList, Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 use quickdb_executor::error::{ErrorKind, ExecError};
 use quickdb_executor::functions::arithmetic::common_number_types;
-use quickdb_executor::functions::type_names::{pg_type_name, timestamptz};
+use quickdb_executor::functions::type_names::{PG_TYPE_KEY, pg_type_name, timestamptz};
 
 use super::casts::input_schema;
-use crate::sql::operators::{Comparable, adopt, cast, common_comparison_type, compared, is_unknown};
+use crate::sql::operators::{Comparable, adopt, adopt_from, cast, common_comparison_type, compared, is_unknown};
 
 /// Functions whose arguments have one type.
 const ONE_TYPE: [&str; 5] = ["coalesce", "nullif", "greatest", "least", "make_array"];
@@ -116,8 +116,7 @@ fn element_types(func: Arc<ScalarUDF>, mut args: Vec<Expr>, schema: &DFSchema) -
     if let [list, item] = args.as_mut_slice() {
         let taken = |expr: &mut Expr| std::mem::replace(expr, Expr::Literal(ScalarValue::Null, None));
         if is_unknown(list) {
-            let element = if is_unknown(item) { DataType::Utf8View } else { item.get_type(schema)? };
-            *list = adopt(taken(list), &DataType::new_list(element, true), schema)?;
+            *list = adopt_array(taken(list), item, schema)?;
         } else if is_unknown(item)
             && let DataType::List(element) = list.get_type(schema)?
         {
@@ -125,6 +124,24 @@ fn element_types(func: Arc<ScalarUDF>, mut args: Vec<Expr>, schema: &DFSchema) -
         }
     }
     Ok(Expr::ScalarFunction(ScalarFunction { func, args }))
+}
+
+/// An array of no type beside one of its elements.
+fn adopt_array(list: Expr, item: &Expr, schema: &DFSchema) -> Result<Expr> {
+    let unknown = is_unknown(item);
+    let element = if unknown { DataType::Utf8View } else { item.get_type(schema)? };
+    let array = DataType::new_list(element, true);
+    let adopted = adopt(list, &array, schema)?;
+    Ok(match adopted {
+        Expr::Placeholder(Placeholder { id, field: Some(field) }) if !unknown => {
+            let element = item.to_field(schema)?.1;
+            let name = element.metadata().get(PG_TYPE_KEY).map(|name| format!("{name}[]"));
+            let metadata = name.map(|name| (PG_TYPE_KEY.to_owned(), name)).into_iter().collect();
+            let field = field.as_ref().clone().with_metadata(metadata);
+            Expr::Placeholder(Placeholder::new_with_field(id, Some(Arc::new(field))))
+        }
+        adopted => adopted,
+    })
 }
 
 fn case_types(case: Case, schema: &DFSchema) -> Result<Expr> {
@@ -189,10 +206,17 @@ fn one_type(items: Vec<Expr>, schema: &DFSchema, together: Together) -> Result<V
     let Some(common) = common.or(Some(DataType::Utf8View)).filter(|_| !items.is_empty()) else {
         return Ok(items);
     };
+    let model = items.iter().find(|item| {
+        !is_unknown(item) && item.get_type(schema).is_ok_and(|data_type| data_type == common)
+    });
+    let model = model.cloned();
     items
         .into_iter()
         .map(|item| {
-            let item = adopt(item, &common, schema)?;
+            let item = match &model {
+                Some(model) => adopt_from(item, model, schema)?,
+                None => adopt(item, &common, schema)?,
+            };
             let from = item.get_type(schema)?;
             let number = common_number_types(&from, &common).is_some();
             let to_float = matches!(common, DataType::Float64 | DataType::Float32) && number;

@@ -1,6 +1,7 @@
 //! Analyzer rules: what needs the types of a whole plan.
 //!
 //! ```text
+//! ParameterTypes ─▶ LiteralTypes, before parameters without a type become text; then all of:
 //! CountedSetOperations ─▶ LiteralTypes ─▶ IntervalOrder ─▶ DataFusion's rules (grouping, type coercion)
 //!   ─▶ LowerAggregates ─▶ WindowExclusions ─▶ FloatEquality ─▶ RegCasts ─▶ PgCasts ─▶ IntervalOrder
 //!   ─▶ WindowKeys ─▶ DecorrelateSubqueries ─▶ UnnestSubqueries
@@ -15,6 +16,7 @@ mod harness;
 mod intervals;
 mod literal_types;
 mod lower_aggregates;
+mod parameter_types;
 mod reg_casts;
 mod set_operations;
 mod unnest;
@@ -33,6 +35,7 @@ pub use floats::FloatEquality;
 pub use intervals::IntervalOrder;
 pub use literal_types::LiteralTypes;
 pub use lower_aggregates::LowerAggregates;
+pub use parameter_types::ParameterTypes;
 pub use reg_casts::RegCasts;
 pub use set_operations::CountedSetOperations;
 pub use unnest::UnnestSubqueries;
