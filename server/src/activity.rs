@@ -14,6 +14,7 @@ use crate::catalogue::CatalogueSnapshot;
 use crate::engine::Engine;
 use crate::layouts::LayoutsByShard;
 use crate::pg_catalog::{CursorFacts, LiveFacts, PreparedStatementFacts, SessionActivity};
+use crate::settings::Settings;
 use crate::wire::interrupt::Connections;
 
 /// Bytes of a statement that are shown, as PostgreSQL's default `track_activity_query_size` keeps.
@@ -92,6 +93,24 @@ pub(crate) struct Live {
     connections: Arc<Connections>,
     activity: Arc<Activity>,
     own: Mutex<(Vec<PreparedStatementFacts>, Vec<CursorFacts>)>,
+    configuring: Mutex<Configuring>,
+}
+
+/// What the running statement makes of the session's settings.
+#[derive(Debug, Default)]
+struct Configuring {
+    settings: Settings,
+    done: Vec<Configured>,
+}
+
+/// A call of `set_config`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Configured {
+    pub(crate) name: String,
+    /// `None` is the default.
+    pub(crate) value: Option<String>,
+    /// Until the end of the transaction.
+    pub(crate) local: bool,
 }
 
 impl Live {
@@ -100,11 +119,31 @@ impl Live {
         connections: Arc<Connections>,
         activity: Arc<Activity>,
     ) -> Arc<Self> {
-        Arc::new(Self { engine, connections, activity, own: Mutex::default() })
+        Arc::new(Self {
+            engine,
+            connections,
+            activity,
+            own: Mutex::default(),
+            configuring: Mutex::default(),
+        })
     }
 
     pub(crate) fn activity(&self) -> &Activity {
         &self.activity
+    }
+
+    fn configuring(&self) -> MutexGuard<'_, Configuring> {
+        self.configuring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A statement begins under these settings.
+    pub(crate) fn lend(&self, settings: &Settings) {
+        *self.configuring() = Configuring { settings: settings.clone(), done: Vec::new() };
+    }
+
+    /// The calls of `set_config` since then, in order.
+    pub(crate) fn take_configured(&self) -> Vec<Configured> {
+        std::mem::take(&mut self.configuring().done)
     }
 
     /// What the session has prepared and declared by now.
@@ -125,6 +164,19 @@ impl LiveFacts for Live {
 
     fn cursors(&self) -> Vec<CursorFacts> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
+    fn configure(&self, name: &str, value: Option<&str>, local: bool) -> Result<String, (String, String)> {
+        let mut configuring = self.configuring();
+        let changed = match value {
+            Some(value) => configuring.settings.set(name, value),
+            None => configuring.settings.reset(name),
+        };
+        changed.map_err(|error| (error.sqlstate.0.to_owned(), error.message))?;
+        let (name, value) = (name.to_owned(), value.map(str::to_owned));
+        let shown = configuring.settings.show(&name).unwrap_or_default();
+        configuring.done.push(Configured { name, value, local });
+        Ok(shown)
     }
 
     fn cancel(&self, pid: i32) -> bool {

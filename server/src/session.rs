@@ -15,7 +15,7 @@ use pgwire::api::Type;
 use pgwire::messages::response::TransactionStatus;
 use quickdb_executor::datetime::TimeZone;
 
-use crate::activity::{Activity, Live};
+use crate::activity::{Activity, Configured, Live};
 use crate::catalogue::CatalogueSnapshot;
 use crate::cursor::{Cursor, Description};
 use crate::engine::Engine;
@@ -254,8 +254,17 @@ impl Session {
         self.context = None;
     }
 
+    /// Takes over what the statement has made of the settings by `set_config`.
+    fn adopt_configured(&mut self) {
+        for Configured { name, value, local } in self.live.take_configured() {
+            // The function has made the same change to the same settings.
+            let _ = utility::configure(self, &name, value.as_deref(), local);
+        }
+    }
+
     /// Names and values of reported settings that have changed since the last call.
     pub(crate) fn take_changed(&mut self) -> Vec<(String, String)> {
+        self.adopt_configured();
         let names = std::mem::take(&mut self.changed);
         names.into_iter().map(|name| (name.clone(), self.settings.value(&name).to_owned())).collect()
     }
@@ -270,6 +279,7 @@ impl Session {
 
     /// A statement has failed: an open transaction fails with it, and what was changed without one is undone.
     pub(crate) fn fail(&mut self) {
+        self.live.take_configured();
         self.transaction = match std::mem::take(&mut self.transaction) {
             Transaction::Open(block) | Transaction::Failed(block) => Transaction::Failed(block),
             Transaction::Idle => {
@@ -284,6 +294,7 @@ impl Session {
     /// # Errors
     /// 25P02 in a failed transaction, for anything but its end.
     pub(crate) fn admit(&mut self, statement: &ParsedStatement) -> Result<(), PgError> {
+        self.adopt_configured();
         let ends = matches!(statement.ast, Ast::Commit { .. } | Ast::Rollback { .. } | Ast::UnlockTables);
         if matches!(self.transaction, Transaction::Failed(_)) && !ends {
             let message = "current transaction is aborted, commands ignored until end of transaction block";
@@ -516,6 +527,7 @@ impl Session {
         values: &[ScalarValue],
     ) -> Result<Outcome, PgError> {
         self.admit(&prepared.statement)?;
+        self.live.lend(&self.settings);
         self.show_own();
         let replanned;
         let prepared = if prepared.definitions == self.snapshot().definitions {

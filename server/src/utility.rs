@@ -254,28 +254,38 @@ fn assign(session: &mut Session, set: &Set) -> Result<Outcome, PgError> {
         }
         other => return Err(unsupported(&Ast::Set(other.clone()))),
     };
-    let mut notices = Vec::new();
+    let notices = configure(session, &name, value.as_deref(), local)?;
+    let notices = notices.into_iter().collect();
+    Ok(Outcome::Done { tag: "SET".to_owned(), notices })
+}
+
+/// Gives a setting a value, or its default; the notice is for a `local` one outside of a transaction block.
+pub(crate) fn configure(
+    session: &mut Session,
+    name: &str,
+    value: Option<&str>,
+    local: bool,
+) -> Result<Option<PgError>, PgError> {
     match (&mut session.transaction, local) {
         (Transaction::Open(block), true) => {
-            let before = session_value(&block.before, &name);
+            let before = session_value(&block.before, name);
             if !block.local.iter().any(|(known, _)| *known == name) {
-                block.local.push((name.clone(), before));
+                block.local.push((name.to_owned(), before));
             }
         }
         (Transaction::Idle, true) => {
-            notices.push(warning(
+            return Ok(Some(warning(
                 SqlState::NO_ACTIVE_SQL_TRANSACTION,
                 "SET LOCAL can only be used in transaction blocks",
-            ));
-            return Ok(Outcome::Done { tag: "SET".to_owned(), notices });
+            )));
         }
         _ => {}
     }
-    session.change_settings(|settings| match &value {
-        Some(value) => settings.set(&name, value),
-        None => settings.reset(&name),
+    session.change_settings(|settings| match value {
+        Some(value) => settings.set(name, value),
+        None => settings.reset(name),
     })?;
-    Ok(Outcome::Done { tag: "SET".to_owned(), notices })
+    Ok(None)
 }
 
 fn session_value(settings: &Settings, name: &str) -> String {

@@ -24,6 +24,8 @@ pub enum Mistake {
     AmbiguousFunction,
     /// 22023: an argument with a value that the function does not take.
     InvalidParameter,
+    /// 22004: NULL where a value must be.
+    NullValue,
     /// 42501: a right that the user has not.
     InsufficientPrivilege,
     /// 42602: a name that cannot be one.
@@ -46,6 +48,7 @@ impl Mistake {
             Self::UndefinedDatabase
             | Self::WrongObjectType
             | Self::InvalidName
+            | Self::NullValue
             | Self::InsufficientPrivilege => {
                 return None;
             }
@@ -64,6 +67,7 @@ impl Mistake {
             Self::WrongObjectType => "42809",
             Self::AmbiguousFunction => "42725",
             Self::InvalidParameter => "22023",
+            Self::NullValue => "22004",
             Self::InsufficientPrivilege => "42501",
             Self::InvalidName => "42602",
             Self::Unsupported => "0A000",

@@ -74,6 +74,14 @@ pub trait LiveFacts: Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Changes a setting, `None` to its default; how it is shown then.
+    ///
+    /// # Errors
+    /// SQLSTATE and message of a setting that is not there or does not take the value.
+    fn configure(&self, name: &str, _value: Option<&str>, _local: bool) -> Result<String, (String, String)> {
+        Err(("42704".to_owned(), format!("unrecognized configuration parameter \"{name}\"")))
+    }
+
     /// Stops the statement of the session with that process id; whether there is such a session.
     fn cancel(&self, _pid: i32) -> bool {
         false

@@ -194,7 +194,7 @@ async fn plan_with(
     let plan = planner.sql_statement_to_plan_with_context(Statement::Query(query), &mut context)?;
     let plan = analyze::ParameterTypes.analyze(plan, state.config_options())?;
     let plan = analyze::LiteralTypes.analyze(plan, state.config_options())?;
-    let plan = with_typed_parameters(plan)?;
+    let plan = with_typed_parameters(plan, &declared)?;
     let plan = analyzer(state).execute_and_check(plan, state.config_options(), |_, _| {})?;
     let parameters = parameter_types(&plan, declared)?;
     let origins = origin::origins(&plan);
@@ -225,7 +225,17 @@ fn parser_options() -> ParserOptions {
 
 /// Gives types to parameters that have none: the type that the same parameter has elsewhere, `bigint` in LIMIT and
 /// OFFSET, the target of a cast, and text where nothing tells.
-fn with_typed_parameters(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+///
+/// A parameter that the planner typed after a `varchar` beside it is text, as the operators are.
+fn with_typed_parameters(
+    plan: LogicalPlan,
+    declared: &[Option<FieldRef>],
+) -> Result<LogicalPlan, DataFusionError> {
+    let is_declared = |id: &str| {
+        let number = id.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok());
+        let declared = number.and_then(|number| declared.get(number.checked_sub(1)?));
+        declared.is_some_and(Option::is_some)
+    };
     let mut known: HashMap<String, FieldRef> = HashMap::new();
     plan.apply_with_subqueries(|plan| {
         let in_limit = matches!(plan, LogicalPlan::Limit(_));
@@ -233,7 +243,12 @@ fn with_typed_parameters(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionErr
             expr.apply(|expr| {
                 match expr {
                     Expr::Placeholder(Placeholder { id, field: Some(field) }) => {
-                        known.entry(id.clone()).or_insert_with(|| Arc::clone(field));
+                        let field = if is_declared(id) {
+                            Arc::clone(field)
+                        } else {
+                            Arc::new(operators::parameter_beside(field, id))
+                        };
+                        known.entry(id.clone()).or_insert(field);
                     }
                     Expr::Placeholder(Placeholder { id, field: None }) if in_limit => {
                         let field = Arc::new(Field::new(id.clone(), DataType::Int64, true));
@@ -254,7 +269,11 @@ fn with_typed_parameters(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionErr
     plan.transform_up_with_subqueries(|plan| {
         let rewritten = plan.map_expressions(|expr| {
             expr.transform_up(|expr| match expr {
-                Expr::Placeholder(Placeholder { id, field: None }) => {
+                Expr::Placeholder(Placeholder { id, field: Some(_) }) if is_declared(&id) => {
+                    let field = known.get(&id).map(Arc::clone);
+                    Ok(Transformed::no(Expr::Placeholder(Placeholder::new_with_field(id, field))))
+                }
+                Expr::Placeholder(Placeholder { id, .. }) => {
                     let text = || Arc::new(Field::new(id.clone(), DataType::Utf8View, true));
                     let field = known.get(&id).map_or_else(text, Arc::clone);
                     Ok(Transformed::yes(Expr::Placeholder(Placeholder::new_with_field(id, Some(field)))))

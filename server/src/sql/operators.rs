@@ -416,7 +416,7 @@ pub fn typed_parameter(id: String, other: &Field) -> Expr {
 
 /// The field of a parameter that stands beside a value: `varchar` has no operators of its own but those of `text`,
 /// and what identifies an object is compared as an `oid`.
-fn parameter_beside(other: &Field, id: &str) -> Field {
+pub fn parameter_beside(other: &Field, id: &str) -> Field {
     let data_type = match other.data_type() {
         DataType::Utf8 | DataType::Null => DataType::Utf8View,
         data_type => data_type.clone(),

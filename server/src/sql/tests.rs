@@ -201,6 +201,15 @@ async fn parameters(sql: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn parameters_take_the_types_of_their_context() {
+    assert_eq!(
+        parameters("select $1::uuid, $2::numeric, $3::varchar, $4::oid[], $5::regclass").await,
+        ["uuid", "numeric", "character varying", "oid[]", "text"]
+    );
+    assert_eq!(
+        parameters("select abs($1), round($2, 2), length($3), mod($4, 3), power($5, 2)").await,
+        ["double precision", "numeric", "text", "integer", "double precision"]
+    );
+    assert_eq!(parameters("select 1 union all select $1").await, ["integer"]);
     assert_eq!(parameters("select * from t where id = $1 and g = $2").await, ["integer", "text"]);
     assert_eq!(
         parameters("select * from t where id in ($1, $2) limit $3").await,

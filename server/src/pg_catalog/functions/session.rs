@@ -72,6 +72,7 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
         let target = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
         Ok(format!("PostgreSQL 15.0 (quickdb {version}) on {target}, 64-bit").into())
     }),
+    CatalogueFunction { strict: false, ..volatile("set_config", &[&[Text, Text, Bool]], "text", set_config) },
     volatile("pg_cancel_backend", &[&[Int]], "bool", |view, arguments| {
         signal(view, arguments, "cancel", "query", "canceled", |pid| view.facts.live.cancel(pid))
     }),
@@ -137,6 +138,22 @@ fn signal(
         return Err(FunctionError::new(Mistake::InsufficientPrivilege, message));
     }
     Ok(act(pid).into())
+}
+
+fn set_config(view: &SessionView, arguments: &[Datum]) -> FunctionResult<Datum> {
+    let Some(name) = argument(arguments, 0).as_str() else {
+        return Err(FunctionError::new(Mistake::NullValue, "SET requires parameter name"));
+    };
+    let local = argument(arguments, 2).as_bool().unwrap_or(false);
+    let shown = view.facts.live.configure(name, argument(arguments, 1).as_str(), local);
+    shown.map(Datum::from).map_err(|(state, message)| {
+        let mistake = match state.as_str() {
+            "42704" => Mistake::UndefinedObject,
+            "42501" => Mistake::InsufficientPrivilege,
+            _ => Mistake::InvalidParameter,
+        };
+        FunctionError::new(mistake, message)
+    })
 }
 
 fn current_setting(view: &SessionView, arguments: &[Datum]) -> FunctionResult<Datum> {

@@ -19,7 +19,7 @@ use super::casts::input_schema;
 use crate::sql::operators::{Comparable, adopt, adopt_from, cast, common_comparison_type, compared, is_unknown};
 
 /// Functions whose arguments have one type.
-const ONE_TYPE: [&str; 5] = ["coalesce", "nullif", "greatest", "least", "make_array"];
+pub(super) const ONE_TYPE: [&str; 5] = ["coalesce", "nullif", "greatest", "least", "make_array"];
 
 /// Gives literals types; runs before type coercion.
 #[derive(Debug)]

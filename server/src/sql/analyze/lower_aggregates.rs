@@ -13,13 +13,15 @@
 //! | `minmax(x)` | `extremes_record(min(x), max(x))`, of a float where it is finite |
 //! | `bool_or`, `bool_and` over a frame that begins at a row | `max`, `min`, which can forget rows |
 //!
+//! What keeps values (`array_agg`, `min`, `max`) keeps PostgreSQL's name for their type.
+//!
 //! A call of [`named_apart`] gave an aggregate a name of its own, and ends here.
 //!
 //! The aggregate, or the window, is computed under a projection that gives the results their names.
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
@@ -43,8 +45,10 @@ use quickdb_executor::functions::arithmetic::Arithmetic;
 use quickdb_executor::functions::average::{average_scale, average_udf};
 use quickdb_executor::functions::finite::{extremes_record_udf, finite_or_null_udf};
 use quickdb_executor::functions::nan::positive_nan_udf;
+use quickdb_executor::functions::type_names::PG_TYPE_KEY;
 use quickdb_executor::functions::variance::{Variance, exact_variance_udf};
 
+use super::type_names::name_of;
 use crate::sql::aggregates::{Typed, result_type, summed_as};
 
 /// Replaces typed aggregates; runs after type coercion.
@@ -54,10 +58,14 @@ pub struct LowerAggregates;
 impl AnalyzerRule for LowerAggregates {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         plan.transform_up_with_subqueries(|plan| match plan {
-            LogicalPlan::Aggregate(aggregate) if aggregate.aggr_expr.iter().any(has_typed) => {
+            LogicalPlan::Aggregate(aggregate)
+                if aggregate.aggr_expr.iter().any(|expr| has_typed(expr, aggregate.input.schema())) =>
+            {
                 lower_aggregate(aggregate).map(Transformed::yes)
             }
-            LogicalPlan::Window(window) if window.window_expr.iter().any(has_typed) => {
+            LogicalPlan::Window(window)
+                if window.window_expr.iter().any(|expr| has_typed(expr, window.input.schema())) =>
+            {
                 lower_window(window).map(Transformed::yes)
             }
             other => Ok(Transformed::no(other)),
@@ -74,15 +82,18 @@ fn typed(function: &AggregateUDF) -> Option<Typed> {
     Typed::of_function(function)
 }
 
-fn has_typed(expr: &Expr) -> bool {
+fn has_typed(expr: &Expr, schema: &DFSchema) -> bool {
     expr.exists(|expr| {
         Ok(match expr {
             Expr::AggregateFunction(call) => {
-                typed(&call.func).is_some() || call.params.args.iter().any(|arg| named_apart(arg).is_some())
+                typed(&call.func).is_some()
+                    || call.params.args.iter().any(|arg| named_apart(arg).is_some())
+                    || kept_name(&call.func, &call.params.args, schema)?.is_some()
             }
             Expr::WindowFunction(call) => match &call.fun {
                 WindowFunctionDefinition::AggregateUDF(function) => {
                     typed(function).is_some()
+                        || kept_name(function, &call.params.args, schema)?.is_some()
                         || cannot_forget(function, &call.params.window_frame).is_some()
                         || call.params.args.iter().any(|arg| named_apart(arg).is_some())
                 }
@@ -148,7 +159,12 @@ impl Parts {
                     };
                     self.combine(kind, argument, params.distinct, schema, build)
                 }
-                None => Ok(self.compute(Expr::AggregateFunction(AggregateFunction { func, params }))),
+                None => {
+                    let name = kept_name(&func, &params.args, schema)?;
+                    let call = Expr::AggregateFunction(AggregateFunction { func, params });
+                    let data_type = call.get_type(schema)?;
+                    Ok(under_name(self.compute(call), data_type, name))
+                }
             },
             Expr::WindowFunction(call) => {
                 let WindowFunction { fun, params } = *call;
@@ -170,7 +186,15 @@ impl Parts {
                         let args = params.args.iter().map(bare).collect();
                         let params = WindowFunctionParams { args, ..params };
                         let fun = forgetting(fun, &params.window_frame);
-                        Ok(self.compute(Expr::WindowFunction(Box::new(WindowFunction { fun, params }))))
+                        let name = match &fun {
+                            WindowFunctionDefinition::AggregateUDF(function) => {
+                                kept_name(function, &params.args, schema)?
+                            }
+                            WindowFunctionDefinition::WindowUDF(_) => None,
+                        };
+                        let call = Expr::WindowFunction(Box::new(WindowFunction { fun, params }));
+                        let data_type = call.get_type(schema)?;
+                        Ok(under_name(self.compute(call), data_type, name))
                     }
                 }
             }
@@ -292,6 +316,30 @@ impl Parts {
         };
         Expr::Column(Column::from_name(name))
     }
+}
+
+/// PostgreSQL's name for the type of what an aggregate keeps of its argument, where arrow's type does not say it.
+fn kept_name(function: &AggregateUDF, args: &[Expr], schema: &DFSchema) -> Result<Option<String>> {
+    let [arg] = args else { return Ok(None) };
+    let is_array = match function.name() {
+        "array_agg" => true,
+        "min" | "max" => false,
+        _ => return Ok(None),
+    };
+    let name = name_of(arg, schema)?;
+    Ok(if is_array {
+        name.map(|name| format!("{name}[]"))
+    } else {
+        // PostgreSQL's of these two are those of text.
+        name.filter(|name| name != "varchar" && name != "name")
+    })
+}
+
+/// A column under PostgreSQL's name for its type.
+fn under_name(column: Expr, data_type: DataType, name: Option<String>) -> Expr {
+    let Some(name) = name else { return column };
+    let field = Field::new("", data_type, true).with_metadata([(PG_TYPE_KEY.to_owned(), name)].into());
+    Expr::Cast(Cast { expr: Box::new(column), field: Arc::new(field) })
 }
 
 fn bare_alias(expr: &Expr) -> &Expr {

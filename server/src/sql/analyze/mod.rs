@@ -3,8 +3,8 @@
 //! ```text
 //! ParameterTypes ─▶ LiteralTypes, before parameters without a type become text; then all of:
 //! CountedSetOperations ─▶ LiteralTypes ─▶ IntervalOrder ─▶ DataFusion's rules (grouping, type coercion)
-//!   ─▶ LowerAggregates ─▶ WindowExclusions ─▶ FloatEquality ─▶ RegCasts ─▶ PgCasts ─▶ IntervalOrder
-//!   ─▶ WindowKeys ─▶ DecorrelateSubqueries ─▶ UnnestSubqueries
+//!   ─▶ LowerAggregates ─▶ TypeNames ─▶ WindowExclusions ─▶ FloatEquality ─▶ RegCasts ─▶ PgCasts
+//!   ─▶ IntervalOrder ─▶ WindowKeys ─▶ DecorrelateSubqueries ─▶ UnnestSubqueries
 //! ```
 
 mod casts;
@@ -19,6 +19,7 @@ mod lower_aggregates;
 mod parameter_types;
 mod reg_casts;
 mod set_operations;
+mod type_names;
 mod unnest;
 mod window_keys;
 
@@ -38,6 +39,7 @@ pub use lower_aggregates::LowerAggregates;
 pub use parameter_types::ParameterTypes;
 pub use reg_casts::RegCasts;
 pub use set_operations::CountedSetOperations;
+pub use type_names::TypeNames;
 pub use unnest::UnnestSubqueries;
 pub use window_keys::WindowKeys;
 
@@ -47,6 +49,7 @@ pub fn rules(state: &SessionState) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
         vec![Arc::new(CountedSetOperations), Arc::new(LiteralTypes), Arc::new(IntervalOrder)];
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(LowerAggregates));
+    rules.push(Arc::new(TypeNames));
     rules.push(Arc::new(WindowExclusions));
     rules.push(Arc::new(FloatEquality));
     rules.push(Arc::new(RegCasts::new(state)));

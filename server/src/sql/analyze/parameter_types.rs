@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{Field, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, Placeholder, ScalarFunction};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection};
 use datafusion::optimizer::AnalyzerRule;
@@ -15,7 +15,7 @@ use super::casts::input_schema;
 use crate::catalogue::PgType;
 use crate::pg_catalog::overloads;
 use crate::sql::operators::{is_unknown, typed_parameter};
-use crate::wire::types::{arrow_type, column_type};
+use crate::wire::types::{arrow_type, column_type, oid};
 
 /// Gives parameters types; runs before what takes them for text.
 #[derive(Debug)]
@@ -73,6 +73,12 @@ fn typed(function: &str, args: Vec<Expr>, schema: &DFSchema) -> Result<Vec<Expr>
         .map(|arg| {
             if is_unknown(arg) {
                 return Ok(None);
+            }
+            if let Expr::Literal(ScalarValue::Int64(Some(number)), _) = arg
+                && i32::try_from(*number).is_ok()
+            {
+                // A number that had to stay bare.
+                return Ok(Some(oid::INT4));
             }
             Ok(column_type(&arg.to_field(schema)?.1).map(|column| column.oid))
         })

@@ -9,13 +9,15 @@
 //! | `FROM f(x) WITH ORDINALITY a` | `FROM LATERAL (SELECT unnest(f_list(x)) AS a, unnest(ordinality_list(f_list(x))) AS ordinality) a` |
 //! | `FROM f(x) a`, where it returns records | `FROM LATERAL (SELECT (s.r).p AS p, .. FROM (SELECT unnest(f_list(x)) AS r) s) a` |
 //!
+//! A function that returns no set is a relation of one row: `FROM f(x) a` becomes `FROM (SELECT f(x) AS a) a`.
+//!
 //! An item without columns in its arguments is not LATERAL. `generate_series` of whole numbers and `unnest` of constants
 //! stay what they are: DataFusion has them as relations.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Select, SelectItem, SetExpr, TableAlias,
+    CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Select, SelectItem, SetExpr, TableAlias,
     TableFactor, TableWithJoins, UnaryOperator, Value, ValueWithSpan, VisitorMut, visit_expressions,
 };
 
@@ -113,7 +115,12 @@ fn derived(factor: &TableFactor, is_first: bool) -> Option<TableFactor> {
             ));
         }
         (_, Some((list, columns))) => (vec![call(list, args, Vec::new())], columns),
-        _ => return None,
+        ("unnest" | "generate_series" | "range", None) => return None,
+        (_, None) => {
+            let mut columns = vec![call(&name, args, Vec::new())];
+            columns.extend(with_ordinality.then(|| cast_one()));
+            return Some(wrap(columns, &name, alias, has_columns && !is_first));
+        }
     };
     let subscripts = with_ordinality.then(|| {
         let list = lists.first().cloned().unwrap_or_else(|| Expr::Value(Value::Null.into()));
@@ -185,6 +192,17 @@ fn select_of(projection: Vec<SelectItem>) -> datafusion::sql::sqlparser::ast::Qu
     let nothing = super::relations::relation(ObjectName::from(Vec::<Ident>::new()));
     let select = Select { projection, from: Vec::new(), ..select_all(nothing) };
     query(SetExpr::Select(Box::new(select)))
+}
+
+/// `1::bigint`, the ordinality of a single row.
+fn cast_one() -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(Expr::Value(Value::Number("1".to_owned(), false).into())),
+        data_type: DataType::BigInt(None),
+        array: false,
+        format: None,
+    }
 }
 
 fn unnest(list: Expr) -> Expr {
@@ -260,6 +278,7 @@ mod tests {
 
     #[test]
     fn functions_of_constants_stay_relations() {
+        check("SELECT * FROM upper('a') AS u", "SELECT * FROM (SELECT upper('a') AS u) AS u");
         for sql in ["SELECT * FROM generate_series(1, 3) AS g", "SELECT * FROM UNNEST(ARRAY[1, 2]) AS u"] {
             check(sql, sql);
         }
