@@ -1,7 +1,6 @@
 //! Which of PostgreSQL's functions of one name a call means, where some of its arguments have no type yet: what
 //! parameters get their types from.
 
-
 use super::builtin::{BuiltinType, CASTS, FUNCTIONS, type_by_oid};
 
 /// Types of an argument that stand for any type, which tell nothing of it.

@@ -10,8 +10,8 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, SelectItem,
-    Statement, TableFactor, Value, VisitMut, VisitorMut, visit_expressions,
+    self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query,
+    SelectItem, Statement, TableFactor, Value, VisitMut, VisitorMut, visit_expressions,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -32,7 +32,8 @@ impl PlannedQuery {
             return Ok(self.plan.clone());
         }
         let wrong = |error| PgError::from_datafusion(error, None);
-        let values = values.iter().zip(&self.parameters).map(|(value, field)| value.cast_to(field.data_type()));
+        let values =
+            values.iter().zip(&self.parameters).map(|(value, field)| value.cast_to(field.data_type()));
         let values = values.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
         self.plan.clone().replace_params_with_values(&ParamValues::from(values)).map_err(wrong)
     }
@@ -131,7 +132,10 @@ pub fn take_casts(statement: &Statement, declared: &mut Vec<Option<FieldRef>>) -
 }
 
 fn is_reg_type(field: &Field) -> bool {
-    field.metadata().get(PG_TYPE_KEY).is_some_and(|name| types::REG_TYPES.contains(&name.trim_end_matches("[]")))
+    field
+        .metadata()
+        .get(PG_TYPE_KEY)
+        .is_some_and(|name| types::REG_TYPES.contains(&name.trim_end_matches("[]")))
 }
 
 /// The number of a parameter from 0, if the expression is one.

@@ -44,11 +44,11 @@ use crate::error::PgError;
 pub use bind::{constants, declared_type, parameter_type, table_query};
 pub(crate) use copy_tokens::MATCHING_HEADER;
 pub(crate) use definition_tokens::LIKE_COLUMN;
+use origin::Origin;
 pub use parse::{ParsedStatement, parse};
 use provider::Relations;
 use rewrite::Uniqueness;
 use rewrite::names::shown;
-use origin::Origin;
 
 /// What a session answers about itself in SQL.
 #[derive(Debug, Clone)]

@@ -27,7 +27,9 @@ fn origin(plan: &LogicalPlan, index: usize) -> Option<Origin> {
         LogicalPlan::Distinct(Distinct::On(distinct)) => {
             of_expression(distinct.select_expr.get(index)?, &distinct.input)
         }
-        LogicalPlan::Aggregate(aggregate) => of_expression(aggregate.group_expr.get(index)?, &aggregate.input),
+        LogicalPlan::Aggregate(aggregate) => {
+            of_expression(aggregate.group_expr.get(index)?, &aggregate.input)
+        }
         LogicalPlan::Window(window) => {
             (index < window.input.schema().fields().len()).then(|| origin(&window.input, index)).flatten()
         }

@@ -202,8 +202,8 @@ async fn parameters(sql: &str) -> Vec<String> {
 #[tokio::test]
 async fn parameters_take_the_types_of_their_context() {
     assert_eq!(
-        parameters("select $1::uuid, $2::numeric, $3::varchar, $4::oid[], $5::regclass").await,
-        ["uuid", "numeric", "character varying", "oid[]", "text"]
+        parameters("select $1::uuid, $2::numeric, $3::varchar, $4::oid[]").await,
+        ["uuid", "numeric", "character varying", "oid[]"]
     );
     assert_eq!(
         parameters("select abs($1), round($2, 2), length($3), mod($4, 3), power($5, 2)").await,

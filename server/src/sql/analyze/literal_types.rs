@@ -16,7 +16,9 @@ use quickdb_executor::functions::arithmetic::common_number_types;
 use quickdb_executor::functions::type_names::{PG_TYPE_KEY, pg_type_name, timestamptz};
 
 use super::casts::input_schema;
-use crate::sql::operators::{Comparable, adopt, adopt_from, cast, common_comparison_type, compared, is_unknown};
+use crate::sql::operators::{
+    Comparable, adopt, adopt_from, cast, common_comparison_type, compared, is_unknown,
+};
 
 /// Functions whose arguments have one type.
 pub(super) const ONE_TYPE: [&str; 5] = ["coalesce", "nullif", "greatest", "least", "make_array"];
@@ -206,9 +208,9 @@ fn one_type(items: Vec<Expr>, schema: &DFSchema, together: Together) -> Result<V
     let Some(common) = common.or(Some(DataType::Utf8View)).filter(|_| !items.is_empty()) else {
         return Ok(items);
     };
-    let model = items.iter().find(|item| {
-        !is_unknown(item) && item.get_type(schema).is_ok_and(|data_type| data_type == common)
-    });
+    let model = items
+        .iter()
+        .find(|item| !is_unknown(item) && item.get_type(schema).is_ok_and(|data_type| data_type == common));
     let model = model.cloned();
     items
         .into_iter()

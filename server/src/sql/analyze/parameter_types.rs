@@ -7,7 +7,9 @@ use datafusion::arrow::datatypes::{Field, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, Placeholder, ScalarFunction};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, AggregateFunctionParams, Placeholder, ScalarFunction,
+};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection};
 use datafusion::optimizer::AnalyzerRule;
 
@@ -100,9 +102,8 @@ fn with_type(arg: Expr, oid: u32) -> Expr {
 /// A union whose inputs' parameters have the types of the columns beside them.
 fn united(inputs: Vec<Arc<LogicalPlan>>) -> Result<LogicalPlan> {
     let width = inputs.first().map_or(0, |input| input.schema().fields().len());
-    let known: Vec<Option<FieldRef>> = (0..width)
-        .map(|place| inputs.iter().find_map(|input| column_with_type(input, place)))
-        .collect();
+    let known: Vec<Option<FieldRef>> =
+        (0..width).map(|place| inputs.iter().find_map(|input| column_with_type(input, place))).collect();
     let inputs = inputs
         .into_iter()
         .map(|input| match input.as_ref() {
@@ -143,7 +144,9 @@ fn bare(expr: &Expr) -> &Expr {
 
 fn adopted(expr: &Expr, known: &Field) -> Expr {
     match expr {
-        Expr::Alias(alias) => adopted(&alias.expr, known).alias_qualified(alias.relation.clone(), &alias.name),
+        Expr::Alias(alias) => {
+            adopted(&alias.expr, known).alias_qualified(alias.relation.clone(), &alias.name)
+        }
         Expr::Placeholder(Placeholder { id, field: None }) => typed_parameter(id.clone(), known),
         expr => expr.clone(),
     }

@@ -17,8 +17,9 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Select, SelectItem, SetExpr, TableAlias,
-    TableFactor, TableWithJoins, UnaryOperator, Value, ValueWithSpan, VisitorMut, visit_expressions,
+    CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Select, SelectItem, SetExpr,
+    TableAlias, TableFactor, TableWithJoins, UnaryOperator, Value, ValueWithSpan, VisitorMut,
+    visit_expressions,
 };
 
 use super::folded;
