@@ -58,8 +58,19 @@ struct Holder {
     /// The run of the copy that it had when it was first seen; `None` inside when it had none.
     seen: Option<Option<CatalogueRun>>,
     refused: bool,
-    /// The catalogue as its copy has it. Kept, since the files that it names must stay.
-    has: Option<Arc<CatalogueSnapshot>>,
+    has: Copy,
+}
+
+/// The copy that a worker has.
+#[derive(Debug, Default)]
+enum Copy {
+    /// Nobody knows.
+    #[default]
+    Unknown,
+    /// None: its disk is too full for one.
+    Nothing,
+    /// One that has this. The snapshot is kept, since the files that it names must stay.
+    Of(Arc<CatalogueSnapshot>),
 }
 
 /// The place of a worker, so that none waits for another.
@@ -132,10 +143,10 @@ impl Copies {
         self.bring_up(engine, &engine.snapshot(), true).await;
     }
 
-    /// Whether a worker's copy is of this master's run, so that files that no snapshot names may be removed from it.
-    pub(crate) fn has_copy(&self, worker: WorkerId) -> bool {
+    /// Whether it is known what a worker's copy names, so that files that no snapshot names may be removed from it.
+    pub(crate) fn are_known(&self, worker: WorkerId) -> bool {
         // One that is just taking a copy has its turn later.
-        self.place(worker).holder.try_lock().is_ok_and(|holder| holder.has.is_some())
+        self.place(worker).holder.try_lock().is_ok_and(|holder| !matches!(holder.has, Copy::Unknown))
     }
 
     fn place(&self, worker: WorkerId) -> Arc<Place> {
@@ -167,18 +178,22 @@ impl Place {
     ) {
         // Those that come while a copy is under way find it done, or make one for all of them.
         let mut holder = self.holder.lock().await;
-        if holder.refused || holder.has.as_ref().is_some_and(|has| has.version >= of.version) {
+        if holder.refused || matches!(&holder.has, Copy::Of(has) if has.version >= of.version) {
             return;
         }
         let made = made.get_or_init(|| async { make(engine) }).await;
         let Some((copy, snapshot)) = made else { return };
-        let failed = match timeout(PUT_TIMEOUT, holder.take(engine, host, copy)).await {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some("it does not answer".to_owned()),
+        let (has, failed) = match timeout(PUT_TIMEOUT, holder.take(engine, host, copy)).await {
+            Ok(Ok(())) if holder.refused => (Copy::Unknown, None),
+            Ok(Ok(())) => (Copy::Of(Arc::clone(snapshot)), None),
+            Ok(Err(error)) if has_kind(&error, ErrorKind::DiskFull) => {
+                (Copy::Nothing, Some(error.to_string()))
+            }
+            Ok(Err(error)) => (Copy::Unknown, Some(error.to_string())),
+            Err(_) => (Copy::Unknown, Some("it does not answer".to_owned())),
         };
         let was_behind = self.behind.swap(failed.is_some(), Ordering::Relaxed);
-        holder.has = failed.is_none().then(|| Arc::clone(snapshot)).filter(|_| !holder.refused);
+        holder.has = has;
         if let Some(error) = failed.filter(|_| !was_behind) {
             warn!(?worker, error, "a worker has no present copy of the catalogue");
         }

@@ -247,7 +247,7 @@ fn named(snapshots: &[Arc<CatalogueSnapshot>]) -> HashMap<WorkerId, Named> {
 async fn collect(engine: &Arc<Engine>) {
     let Ok(hosts) = engine.hosts() else { return };
     for (worker, host) in hosts {
-        if !engine.copies.has_copy(worker) {
+        if !engine.copies.are_known(worker) {
             continue;
         }
         // In this order: what is committed after the listing is in the claims or in the snapshots read after it.

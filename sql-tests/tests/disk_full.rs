@@ -183,6 +183,9 @@ async fn a_full_disk_loses_no_acknowledged_row_and_its_space_returns() -> Outcom
     expect_full(&refused, "No space left on device");
     assert_eq!(session.value("SELECT count(*) FROM noise").await?, "0");
 
+    let shards = format!("/proc/{}/root{}", server.pid(), server.directory().join("data/shards").display());
+    wait_for_space(&[Path::new(&shards)], 8 * MIB).await?;
+
     // Small rows fill the catalogue's own disk, but for what deleting and dropping needs.
     let note = "n".repeat(200_000);
     let (mut acknowledged, mut refused) = (0_u64, 0);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -220,7 +221,7 @@ impl ShardDirectory {
     ///
     /// # Errors
     /// [`StorageError::CatalogueCopyStays`] when the one that is there is of another run or of a later commit,
-    /// [`StorageError::DiskFull`], [`StorageError::Io`]. The one that is there stays then.
+    /// [`StorageError::Io`]: the one that is there stays then. [`StorageError::DiskFull`]: there is none any more.
     pub fn put_catalogue_copy(&self, copy: &CatalogueCopy, after: Option<CatalogueRun>) -> Result<()> {
         let _copying = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
         match self.catalogue_copy() {
@@ -239,12 +240,29 @@ impl ShardDirectory {
             Ok(None) | Err(StorageError::CatalogueCopy { .. }) => {}
             Err(error) => return Err(error),
         }
+        match self.write_catalogue_copy(copy) {
+            // What is there may be all that a full disk has room for, and what names no longer needed files keeps them.
+            Err(StorageError::DiskFull { .. }) => {
+                let path = self.path.join(CATALOGUE_COPY);
+                if path.try_exists().unwrap_or(true) {
+                    fs::remove_file(&path).map_err(|source| StorageError::io(&path, source))?;
+                    sync_directory(&self.path)?;
+                }
+                self.write_catalogue_copy(copy)
+            }
+            written => written,
+        }
+    }
+
+    fn write_catalogue_copy(&self, copy: &CatalogueCopy) -> Result<()> {
         let unfinished = self.path.join(format!("{CATALOGUE_COPY}.{UNFINISHED_EXTENSION}"));
-        let mut file = File::create(&unfinished).map_err(|source| StorageError::io(&unfinished, source))?;
+        let failed = |source| StorageError::io(&unfinished, source);
+        // It holds what passwords are checked against.
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&unfinished).map_err(failed)?;
         let written = UnfinishedFile::new(unfinished.clone());
-        file.write_all(&copy.encode())
-            .and_then(|()| file.sync_data())
-            .map_err(|source| StorageError::io(&unfinished, source))?;
+        file.write_all(&copy.encode()).and_then(|()| file.sync_data()).map_err(failed)?;
         written.replace(&self.path.join(CATALOGUE_COPY), &self.path)
     }
 
