@@ -335,6 +335,26 @@ impl Session {
         Arc::new(self.system.clone())
     }
 
+    /// Forgets what the session got of sequences.
+    pub(crate) fn forget_values(&self) {
+        self.live.forget_values();
+    }
+
+    /// The next value of a sequence, which the session remembers.
+    ///
+    /// # Errors
+    /// 2200H at its end.
+    pub(crate) fn next_value(&self, sequence: u32) -> Result<i64, PgError> {
+        let snapshot = self.snapshot();
+        let sequence = snapshot.sequence_by_oid(sequence).ok_or_else(|| {
+            let message = format!("could not open relation with OID {sequence}");
+            PgError::with_state(SqlState("42P01"), message)
+        })?;
+        self.live
+            .next_value(sequence)
+            .map_err(|error| PgError::with_state(SqlState(error.mistake.sqlstate()), error.message))
+    }
+
     pub(crate) fn activity(&self) -> &Activity {
         self.live.activity()
     }

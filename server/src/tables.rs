@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use datafusion::catalog::{SchemaProvider, TableProvider};
+use datafusion::catalog::{MemTable, SchemaProvider, Session as DataFusionSession, TableProvider};
 use datafusion::common::Result;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
 use quickdb_executor::table::ShardTable;
 
-use crate::catalogue::CatalogueSnapshot;
+use crate::catalogue::{CatalogueSnapshot, Sequence};
 use crate::engine::Engine;
 use crate::namespace::{ROWS_SCHEMA, Schemas};
 use crate::pg_catalog::PgCatalog;
@@ -61,13 +65,58 @@ impl SchemaProvider for UserSchema {
             Some(table) => Ok(Some(self.engine.table_provider(table)?)),
             None => {
                 let view = self.snapshot.view(&self.name, name);
-                Ok(view.map(|view| Arc::new(ViewRelation::new(Arc::clone(view))) as Arc<dyn TableProvider>))
+                let view = view.map(|view| Arc::new(ViewRelation::new(Arc::clone(view))) as _);
+                let sequence = || {
+                    let sequence = Arc::clone(self.snapshot.sequence(&self.name, name)?);
+                    let engine = Arc::clone(&self.engine);
+                    Some(Arc::new(SequenceRelation { sequence, engine }) as Arc<dyn TableProvider>)
+                };
+                Ok(view.or_else(sequence))
             }
         }
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.snapshot.table(&self.name, name).is_some() || self.snapshot.view(&self.name, name).is_some()
+        self.snapshot.relation(&self.name, name).is_some()
+    }
+}
+
+/// A sequence as the relation of one row that it is.
+#[derive(Debug)]
+struct SequenceRelation {
+    sequence: Arc<Sequence>,
+    engine: Arc<Engine>,
+}
+
+#[async_trait]
+impl TableProvider for SequenceRelation {
+    fn schema(&self) -> SchemaRef {
+        Arc::new(Schema::new(vec![
+            Field::new("last_value", DataType::Int64, false),
+            Field::new("log_cnt", DataType::Int64, false),
+            Field::new("is_called", DataType::Boolean, false),
+        ]))
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn DataFusionSession,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let value = self.engine.catalogue.sequence_value(&self.sequence);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(vec![value.last])),
+            Arc::new(Int64Array::from(vec![0])),
+            Arc::new(BooleanArray::from(vec![value.called])),
+        ];
+        let row = RecordBatch::try_new(self.schema(), columns)?;
+        MemTable::try_new(self.schema(), vec![vec![row]])?.scan(state, projection, filters, limit).await
     }
 }
 

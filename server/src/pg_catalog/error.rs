@@ -30,6 +30,14 @@ pub enum Mistake {
     InvalidName,
     /// 0A000: a reference to another database.
     Unsupported,
+    /// 55000: what must have happened before has not.
+    NotPrepared,
+    /// 22003: a number beyond its bounds.
+    OutOfRange,
+    /// 2200H: a sequence that has no value any more.
+    SequenceLimit,
+    /// XX000: the catalogue could not be written.
+    Internal,
 }
 
 impl Mistake {
@@ -46,6 +54,10 @@ impl Mistake {
             Self::UndefinedDatabase
             | Self::WrongObjectType
             | Self::InvalidName
+            | Self::NotPrepared
+            | Self::OutOfRange
+            | Self::SequenceLimit
+            | Self::Internal
             | Self::InsufficientPrivilege => {
                 return None;
             }
@@ -67,6 +79,10 @@ impl Mistake {
             Self::InsufficientPrivilege => "42501",
             Self::InvalidName => "42602",
             Self::Unsupported => "0A000",
+            Self::NotPrepared => "55000",
+            Self::OutOfRange => "22003",
+            Self::SequenceLimit => "2200H",
+            Self::Internal => "XX000",
         }
     }
 }
@@ -88,7 +104,7 @@ impl FunctionError {
 }
 
 /// The result of a catalogue function.
-pub(super) type FunctionResult<T> = Result<T, FunctionError>;
+pub type FunctionResult<T> = Result<T, FunctionError>;
 
 /// The one place where errors of this module become DataFusion's. Kinds that the whole server knows become its own
 /// error; the others stay what they are, and whoever finds one asks [`Mistake::sqlstate`].

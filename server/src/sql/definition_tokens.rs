@@ -7,13 +7,19 @@
 //! | `CREATE TABLE t (LIKE u INCLUDING ALL, ..)` | a column called [`LIKE_COLUMN`] of type `u('including', 'all')` |
 //! | `CREATE TABLE t AS .. WITH NO DATA` | `CREATE TABLE t STRICT AS ..`, where the word is a mark |
 //! | `CREATE TABLE t AS TABLE u`, `INSERT INTO t TABLE u` | `.. SELECT * FROM u` |
+//! | `INSERT INTO t OVERRIDING SYSTEM VALUE`, `USER` | `INSERT OR IGNORE INTO t`, `OR REPLACE`: marks |
 //! | `INSERT INTO t (VALUES ..)`, `(WITH ..)`, `((..` | the same without the parentheses |
 
+use datafusion::sql::sqlparser::ast::SqliteOnConflict;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
 /// The name of the column that stands for a LIKE; no name that is written has this letter.
 pub(crate) const LIKE_COLUMN: &str = "\u{1}like";
+
+/// The marks of OVERRIDING; PostgreSQL does not have what they say.
+pub(crate) const OVERRIDING_SYSTEM_VALUE: SqliteOnConflict = SqliteOnConflict::Ignore;
+pub(crate) const OVERRIDING_USER_VALUE: SqliteOnConflict = SqliteOnConflict::Replace;
 
 /// The tokens of a statement in the parser's spelling.
 pub(super) fn respelled(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
@@ -280,6 +286,15 @@ fn insertion(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             && let Some(closed) = edit.closing(place)
         {
             place = closed + 1;
+        }
+        for (who, mark) in [("system", "IGNORE"), ("user", "REPLACE")] {
+            if edit.words(place, &["overriding", who, "value"]) {
+                for word in place..place + 3 {
+                    edit.becomes(word, Vec::new());
+                }
+                edit.precede(begin + 1, vec![Token::make_keyword("OR"), Token::make_keyword(mark)]);
+                place += 3;
+            }
         }
         if edit.word(place, "table") && matches!(edit.at(place + 1), Some(Token::Word(_))) {
             edit.becomes(place, select_all());

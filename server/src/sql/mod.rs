@@ -15,6 +15,7 @@ mod definition_tokens;
 pub mod diagnose;
 pub mod joins;
 pub mod operators;
+pub(crate) mod own;
 pub mod parse;
 pub mod patterns;
 pub mod position;
@@ -42,7 +43,7 @@ use quickdb_executor::error::ErrorKind;
 use crate::error::PgError;
 pub use bind::{constants, declared_type, parameter_type, table_query};
 pub(crate) use copy_tokens::MATCHING_HEADER;
-pub(crate) use definition_tokens::LIKE_COLUMN;
+pub(crate) use definition_tokens::{LIKE_COLUMN, OVERRIDING_SYSTEM_VALUE, OVERRIDING_USER_VALUE};
 pub use parse::{ParsedStatement, parse};
 use provider::Relations;
 use rewrite::Uniqueness;
@@ -139,6 +140,18 @@ pub async fn plan_query(
         Failure::Told(error) => *error,
         Failure::RepeatedName(error) | Failure::Planning(error) => diagnose::explain(*error, statement),
     })
+}
+
+/// Whether a plan gives other values each time that it is run.
+pub(crate) fn is_volatile(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let searched = plan.apply_with_subqueries(|plan| {
+        plan.apply_expressions(|expr| {
+            found |= expr.is_volatile();
+            Ok(TreeNodeRecursion::Continue)
+        })
+    });
+    found || searched.is_err()
 }
 
 enum Failure {

@@ -25,12 +25,14 @@ use quickdb_storage::{ShardId, TableId};
 use roaring::RoaringBitmap;
 
 use super::checks::Checks;
-use super::insert::{PreparedWrite, adopt, assignment_type, check_assignable, parse_query};
+use super::insert::{
+    PreparedWrite, adopt, assignment_type, check_assignable, is_default, not_yours, parse_query,
+};
 use super::names::{RelationName, SearchPath, fold};
 use super::returning::{Returning, quoted};
 use super::sink::RowSink;
 use super::tables::empty;
-use crate::catalogue::{Change, Shard, Table, TableDefinition};
+use crate::catalogue::{Change, Generation, Shard, Table, TableDefinition};
 use crate::error::{PgError, SqlState};
 use crate::namespace::ROWS_SCHEMA;
 use crate::session::{Outcome, Session};
@@ -116,6 +118,11 @@ pub(crate) async fn prepare_update(
                 PgError::new(ErrorKind::UndefinedColumn, message)
             })?;
             if let (Some(column), Some(slot)) = (table.columns.get(position), new.get_mut(position)) {
+                if matches!(column.generation, Generation::Stored | Generation::Always) && !is_default(&value)
+                {
+                    let message = format!("column \"{name}\" can only be updated to DEFAULT");
+                    return Err(not_yours(&message, &name, column.generation));
+                }
                 adopt(&mut value, column, true)?;
                 if slot.replace(value).is_some() {
                     let message = format!("multiple assignments to same column \"{name}\"");
@@ -279,11 +286,9 @@ pub(crate) async fn run(
         let batch = batch.map_err(|error| PgError::from_datafusion(error, text))?;
         let rows = doom(&mut doomed, &batch)?;
         count += rows.num_rows();
+        let rows = if plan.kind == Kind::Update { sink.push_returning(rows).await? } else { rows };
         if plan.returning.is_some() {
-            returned.push(rows.clone());
-        }
-        if plan.kind == Kind::Update {
-            sink.push(rows).await?;
+            returned.push(rows);
         }
     }
     drop(stream);

@@ -119,8 +119,29 @@ impl RowSink {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let batch = conform(&batch, &self.table)?;
+        let batch = self.conformed(batch)?;
+        self.take(batch).await
+    }
+
+    /// The same; gives the rows as they are in the table.
+    ///
+    /// # Errors
+    /// See [`RowSink::push`].
+    pub(crate) async fn push_returning(&mut self, batch: RecordBatch) -> Result<RecordBatch, PgError> {
+        let batch = self.conformed(batch)?;
+        if batch.num_rows() > 0 {
+            self.take(batch.clone()).await?;
+        }
+        Ok(batch)
+    }
+
+    fn conformed(&self, batch: RecordBatch) -> Result<RecordBatch, PgError> {
+        let batch = conform(&self.checks.complete(&self.table, batch)?, &self.table)?;
         self.checks.verify(&self.table, &batch)?;
+        Ok(batch)
+    }
+
+    async fn take(&mut self, batch: RecordBatch) -> Result<(), PgError> {
         self.rows += batch.num_rows() as u64;
         if self.lanes.is_empty() {
             self.held_rows += batch.num_rows();

@@ -55,12 +55,13 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
     strict("pg_get_serial_sequence", &[&[Text, Text]], "text", |view, arguments| {
         let table = view.existing_relation_oid(text(arguments, 0))?;
         let column = text(arguments, 1);
-        if view.column_number(table, column).is_none() {
+        let Some(number) = view.column_number(table, column) else {
             let name = view.relation_name(table).map_or("", |(_, name)| name);
             let message = format!("column \"{column}\" of relation \"{name}\" does not exist");
             return Err(FunctionError::new(Mistake::UndefinedColumn, message));
-        }
-        Ok(Datum::Null)
+        };
+        let sequence = u32::try_from(number).ok().and_then(|number| view.sequence_of(table, number));
+        Ok(sequence.and_then(|sequence| view.qualified(sequence.oid)).into())
     }),
     strict("pg_get_userbyid", &[&[Int]], "name", |view, arguments| {
         let oid = oid(arguments, 0);

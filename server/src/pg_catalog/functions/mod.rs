@@ -7,6 +7,7 @@ mod comments;
 mod definitions;
 mod names;
 mod privileges;
+mod sequences;
 mod session;
 mod sets;
 mod sizes;
@@ -89,6 +90,7 @@ pub(super) const GROUPS: &[&[CatalogueFunction]] = &[
     comments::FUNCTIONS,
     definitions::FUNCTIONS,
     privileges::FUNCTIONS,
+    sequences::FUNCTIONS,
     session::FUNCTIONS,
     sets::FUNCTIONS,
     sizes::FUNCTIONS,

@@ -312,7 +312,7 @@ fn index_definitions(view: &SessionView, rows: &mut Rows) {
 fn defaults(view: &SessionView, rows: &mut Rows) {
     for table in view.tables() {
         for column in &table.columns {
-            let Some(default) = &column.default else { continue };
+            let Some(default) = view.shown_default(column) else { continue };
             rows.push([
                 // Nothing else refers to a default: its number only has to differ from the others'.
                 ("oid", table.oid.wrapping_mul(COLUMNS_MAX).wrapping_add(column.number).into()),
