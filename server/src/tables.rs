@@ -13,9 +13,10 @@ use quickdb_executor::table::ShardTable;
 
 use crate::catalogue::{CatalogueSnapshot, Sequence};
 use crate::engine::Engine;
-use crate::namespace::{ROWS_SCHEMA, Schemas};
+use crate::namespace::{EXCLUDED_SCHEMA, ROWS_SCHEMA, Schemas};
 use crate::pg_catalog::PgCatalog;
 use crate::sql::provider::ViewRelation;
+use crate::write::conflict::Excluded;
 
 /// Every schema by name. Nothing is made before a name is looked up.
 pub(crate) fn schemas(
@@ -37,6 +38,8 @@ pub(crate) fn schemas(
         .collect();
     let rows = RowsSchema { snapshot: Arc::clone(snapshot), engine: Arc::clone(engine) };
     schemas.push((ROWS_SCHEMA.to_owned(), Arc::new(rows)));
+    let excluded = ExcludedSchema { snapshot: Arc::clone(snapshot) };
+    schemas.push((EXCLUDED_SCHEMA.to_owned(), Arc::new(excluded)));
     for name in crate::pg_catalog::SYSTEM_SCHEMAS {
         schemas.retain(|(schema, _)| schema != name);
         schemas.push((name.to_owned(), system.system_schema(name)));
@@ -139,6 +142,28 @@ impl SchemaProvider for RowsSchema {
         let mut provider = ShardTable::clone(&*self.engine.table_provider(table)?);
         provider.row_ids = true;
         Ok(Some(Arc::new(provider)))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        name.parse().is_ok_and(|oid| self.snapshot.table_by_oid(oid).is_some())
+    }
+}
+
+/// Rows that are to be written, by the OID of their table.
+#[derive(Debug)]
+struct ExcludedSchema {
+    snapshot: Arc<CatalogueSnapshot>,
+}
+
+#[async_trait]
+impl SchemaProvider for ExcludedSchema {
+    fn table_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let table = name.parse().ok().and_then(|oid| self.snapshot.table_by_oid(oid));
+        Ok(table.map(|table| Arc::new(Excluded::of(table)) as Arc<dyn TableProvider>))
     }
 
     fn table_exist(&self, name: &str) -> bool {

@@ -16,6 +16,7 @@ use quickdb_storage::{ShardId, ShardReport, TableId};
 
 use super::WorkerId;
 use super::error::{CatalogueError, CatalogueResult};
+use super::keys::{AddedKeys, KeyLog};
 use super::log::{Log, LogEntry, LoggedRows};
 use super::sequences::Sequence;
 use super::snapshot::{CatalogueSnapshot, Schema, Shard, Table, TableDefinition, View, arrow_schema};
@@ -103,6 +104,13 @@ pub enum Change {
         /// The rows.
         entry: LogEntry,
     },
+    /// Unique keys of rows that are added.
+    AddKeys {
+        /// The table.
+        table: TableId,
+        /// The keys.
+        keys: AddedKeys,
+    },
     /// Rows that go from the log: they are deleted, or lie in shards now.
     RemoveLogged {
         /// The table.
@@ -146,6 +154,7 @@ impl Change {
                 | Self::Place { .. }
                 | Self::Append { .. }
                 | Self::RemoveLogged { .. }
+                | Self::AddKeys { .. }
         )
     }
 }
@@ -285,6 +294,10 @@ impl CatalogueSnapshot {
                 table.log = table.log.with(entry.clone())?;
                 Ok(())
             }),
+            Change::AddKeys { table, keys } => self.with_table(*table, |table| {
+                table.keys = table.keys.with(keys).ok_or_else(|| conflict(table))?;
+                Ok(())
+            }),
             Change::RemoveLogged { table, rows } => self.with_table(*table, |table| {
                 table.log = table.log.without(rows)?.ok_or_else(|| conflict(table))?;
                 Ok(())
@@ -384,7 +397,12 @@ impl CatalogueSnapshot {
         if self.table_by_id(definition.id).is_some() {
             return Err(CatalogueError::DuplicateTable(definition.name.clone()));
         }
-        let table = Table { definition: Arc::clone(definition), shards: Arc::default(), log: Log::default() };
+        let table = Table {
+            definition: Arc::clone(definition),
+            shards: Arc::default(),
+            log: Log::default(),
+            keys: KeyLog::default(),
+        };
         let mut tables = self.tables.clone();
         tables.push(Arc::new(table));
         tables.sort_by_key(|table| table.id);

@@ -9,6 +9,7 @@ use rusqlite::{Connection, Row};
 
 use super::WorkerId;
 use super::error::{CatalogueError, CatalogueResult};
+use super::keys::KeyLog;
 use super::log::Log;
 use super::persist::{parse_generation, parse_kind, parse_numbers};
 use super::pg_type::PgType;
@@ -122,6 +123,7 @@ fn read_tables(connection: &Connection) -> CatalogueResult<Vec<Arc<Table>>> {
         };
         tables.push(Arc::new(Table {
             shards: Arc::new(shards.remove(&id).unwrap_or_default()),
+            keys: KeyLog::default(),
             log: Log::of_entries(logs.remove(&id).unwrap_or_default(), &definition.arrow_schema)?,
             definition: Arc::new(definition),
         }));

@@ -78,6 +78,8 @@ pub(super) fn persist(
                 insert_replicas(connection, *shard, workers)?;
             }
             Change::Append { table, .. } | Change::RemoveLogged { table, .. } => logs.push(*table),
+            // What was added of late is for those who are at it now.
+            Change::AddKeys { .. } => {}
             Change::Comment { on, comment } => {
                 let (sql, oid) = match on {
                     CommentOn::Database(oid) => ("UPDATE databases SET comment = ?2 WHERE oid = ?1", oid),

@@ -8,6 +8,7 @@ use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
 use quickdb_executor::table::{COLUMN_KEY, DeletionRef, MISSING_KEY};
 use quickdb_storage::{ColumnSummary, ShardId, TableId};
 
+use super::keys::KeyLog;
 use super::log::Log;
 use super::pg_type::PgType;
 use super::sequences::Sequence;
@@ -83,6 +84,8 @@ pub struct Table {
     pub shards: Arc<Vec<Shard>>,
     /// Its rows that are in no shard yet.
     pub log: Log,
+    /// The unique keys that were added of late.
+    pub keys: KeyLog,
 }
 
 /// What a table is, without its rows.

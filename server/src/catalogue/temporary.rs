@@ -80,6 +80,7 @@ impl Temporary {
             | Change::SetDeletions { table, .. }
             | Change::Place { table, .. }
             | Change::Append { table, .. }
+            | Change::AddKeys { table, .. }
             | Change::RemoveLogged { table, .. } => tables.contains(table),
             Change::CreateSchema(_)
             | Change::AlterSchema(_)
@@ -97,7 +98,8 @@ impl Temporary {
         let tables = own.filter(|table| !going.contains(&table.oid)).map(|table| {
             if table.on_commit == OnCommit::Delete && table.row_count() > 0 {
                 let definition = Arc::clone(table.definition());
-                return Arc::new(Table { definition, shards: Arc::default(), log: Log::default() });
+                let (shards, log, keys) = (Arc::default(), Log::default(), table.keys.clone());
+                return Arc::new(Table { definition, shards, log, keys });
             }
             Arc::clone(table)
         });

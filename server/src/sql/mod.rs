@@ -40,10 +40,13 @@ use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::Statement;
 use quickdb_executor::error::ErrorKind;
 
+use crate::catalogue::CatalogueSnapshot;
 use crate::error::PgError;
 pub use bind::{constants, declared_type, parameter_type, table_query};
 pub(crate) use copy_tokens::MATCHING_HEADER;
-pub(crate) use definition_tokens::{LIKE_COLUMN, OVERRIDING_SYSTEM_VALUE, OVERRIDING_USER_VALUE};
+pub(crate) use definition_tokens::{
+    LIKE_COLUMN, NOTHING_COLUMN, OVERRIDING_SYSTEM_VALUE, OVERRIDING_USER_VALUE,
+};
 pub use parse::{ParsedStatement, parse};
 use provider::Relations;
 use rewrite::Uniqueness;
@@ -62,6 +65,8 @@ pub struct SessionFacts {
     pub search_path: Vec<String>,
     /// The schema of the session's temporary relations, which come before all others.
     pub temporary_schema: Option<String>,
+    /// The users' tables, for their primary keys.
+    pub catalogue: Option<Arc<CatalogueSnapshot>>,
     /// `version()`
     pub version: String,
 }
@@ -77,6 +82,7 @@ impl SessionFacts {
             database: database.into(),
             search_path: vec!["public".to_owned()],
             temporary_schema: None,
+            catalogue: None,
             version,
         }
     }
@@ -129,13 +135,20 @@ pub async fn plan_query(
     statement: &ParsedStatement,
     parameters: &[Option<DataType>],
 ) -> Result<PlannedQuery, PgError> {
-    let first = plan_with(state, facts, statement, parameters, Uniqueness::AmongItems).await;
-    let planned = match first {
-        Err(Failure::RepeatedName(_)) => {
-            plan_with(state, facts, statement, parameters, Uniqueness::BesideWildcards).await
-        }
-        other => other,
-    };
+    let plan_as = |uniqueness, keys| plan_with(state, facts, statement, parameters, uniqueness, keys);
+    let mut uniqueness = Uniqueness::AmongItems;
+    let mut planned = plan_as(uniqueness, false).await;
+    if let Err(Failure::RepeatedName(_)) = planned {
+        uniqueness = Uniqueness::BesideWildcards;
+        planned = plan_as(uniqueness, false).await;
+    }
+    // A column that is not grouped by may depend on a primary key that is.
+    if let Err(Failure::Planning(error)) = &planned
+        && is_ungrouped(error)
+        && let Ok(with_keys) = plan_as(uniqueness, true).await
+    {
+        planned = Ok(with_keys);
+    }
     planned.map_err(|failure| match failure {
         Failure::Told(error) => *error,
         Failure::RepeatedName(error) | Failure::Planning(error) => diagnose::explain(*error, statement),
@@ -182,6 +195,7 @@ async fn plan_with(
     statement: &ParsedStatement,
     parameters: &[Option<DataType>],
     uniqueness: Uniqueness,
+    with_keys: bool,
 ) -> Result<PlannedQuery, Failure> {
     let mut ast = statement.ast.clone();
     rewrite::rewrite(&mut ast, &statement.source, facts, uniqueness)?;
@@ -194,7 +208,7 @@ async fn plan_with(
     let Statement::Query(query) = *ast else {
         return Err(PgError::unsupported("this kind of statement here").into());
     };
-    let relations = Relations::look_up(state, &names, facts).await?;
+    let relations = Relations::look_up(state, &names, facts, with_keys).await?;
     let declared: Vec<Option<FieldRef>> = parameters
         .iter()
         .enumerate()
@@ -207,6 +221,7 @@ async fn plan_with(
     let mut context = PlannerContext::new().with_prepare_param_data_types(declared);
     let planner = SqlToRel::new_with_options(&relations, parser_options());
     let plan = planner.sql_statement_to_plan_with_context(Statement::Query(query), &mut context)?;
+    let plan = if with_keys { provider::without_keys(plan)? } else { plan };
     let plan = analyze::LiteralTypes.analyze(plan, state.config_options())?;
     let plan = with_typed_parameters(plan)?;
     let plan = analyzer(state).execute_and_check(plan, state.config_options(), |_, _| {})?;
@@ -218,6 +233,12 @@ async fn plan_with(
         .map(|field| Arc::new(field.as_ref().clone().with_name(shown(field.name()))))
         .collect();
     Ok(PlannedQuery { plan, output, parameters })
+}
+
+/// Whether an error is about a column that is neither grouped by nor in an aggregate.
+fn is_ungrouped(error: &DataFusionError) -> bool {
+    let text = error.strip_backtrace();
+    text.contains("GROUP BY clause") || text.contains("HAVING clause references")
 }
 
 fn analyzer(state: &SessionState) -> Analyzer {

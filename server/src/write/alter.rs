@@ -22,6 +22,7 @@ use super::rewrite_rows::rewrite;
 use super::schemas::notice;
 use super::sequences::{self, OwnSequence};
 use super::tables::{Wanted, column_type, constraint_name, expression_name, table_constraint};
+use super::unique::{NOT_ENFORCED, UniqueKey, verify_new};
 use crate::catalogue::{
     Change, Column, CommentOn, Constraint, ConstraintKind, Generation, Sequence, Table, TableDefinition,
     View, check_columns,
@@ -450,6 +451,7 @@ async fn add_constraint(
             let names: Vec<String> =
                 table.columns.iter().filter(in_key).map(|column| column.name.clone()).collect();
             no_nulls(session, table, &names).await?;
+            verify_key(session, table, &constraint).await?;
             for column in &mut definition.columns {
                 column.not_null |= constraint.columns.contains(&column.number);
             }
@@ -470,10 +472,18 @@ async fn add_constraint(
                 return Err(PgError::with_state(SqlState("23514"), message));
             }
         }
+        ConstraintKind::Unique => verify_key(session, table, &constraint).await?,
         _ => {}
     }
     definition.constraints.push(constraint);
     Ok(definition.altered(|_| {}))
+}
+
+/// Whether the rows that are there have a key that is to be unique once each.
+async fn verify_key(session: &mut Session, table: &Table, constraint: &Constraint) -> Result<(), PgError> {
+    let position = |number: &u32| table.columns.iter().position(|column| column.number == *number);
+    let columns = constraint.columns.iter().filter_map(position).collect();
+    verify_new(session, table, &UniqueKey { name: constraint.name.clone(), columns }).await
 }
 
 /// A constraint with its name, OID and column numbers.
@@ -519,7 +529,7 @@ pub(crate) async fn views_still_work(session: &mut Session, table: &Table) -> Re
 ///
 /// # Errors
 /// 42P01, 42703, 42P07.
-pub(crate) fn create_index(session: &mut Session, create: &CreateIndex) -> Result<Outcome, PgError> {
+pub(crate) async fn create_index(session: &mut Session, create: &CreateIndex) -> Result<Outcome, PgError> {
     session.may_write("CREATE INDEX")?;
     let name = RelationName::of(&create.table_name, &session.database)?;
     let (snapshot, path) = (session.snapshot(), session.search_path());
@@ -554,8 +564,13 @@ pub(crate) fn create_index(session: &mut Session, create: &CreateIndex) -> Resul
     let kind = if create.unique { ConstraintKind::UniqueIndex } else { ConstraintKind::Index };
     let method =
         create.using.as_ref().map_or_else(|| "btree".to_owned(), |using| using.to_string().to_lowercase());
+    let whole = create.predicate.is_none() && columns.iter().all(|column| table.column(column).is_some());
+    let method = if create.unique && !whole { method + NOT_ENFORCED } else { method };
     let wanted = Wanted::index(own, kind, columns, method);
     let constraint = made(session, table.definition(), wanted)?;
+    if create.unique && whole {
+        verify_key(session, &table, &constraint).await?;
+    }
     let altered = table.altered(|table| table.constraints.push(constraint));
     session.change(vec![Change::AlterTable(altered)])?;
     Ok(Outcome::done("CREATE INDEX"))

@@ -86,6 +86,7 @@ pub(crate) struct CopyIn {
     pub(crate) binary: bool,
     pending: Vec<u8>,
     sender: mpsc::Sender<Bytes>,
+    table: Arc<TableDefinition>,
     /// Dropped only once the client has sent all.
     whole: tokio::sync::oneshot::Sender<()>,
     task: JoinHandle<Result<Written, PgError>>,
@@ -118,7 +119,8 @@ impl CopyFrom {
         let filling = Filling { table: Arc::clone(&self.table), columns: self.columns.clone(), defaults };
         let task = session.engine.plans.spawn(take(decoder, filling, sink, receiver, ended));
         let binary = matches!(self.options.format, CopyFromFormat::Binary | CopyFromFormat::Arrow);
-        Ok(CopyIn { columns: self.columns.len(), binary, pending: Vec::new(), sender, whole, task })
+        let table = Arc::clone(&self.table);
+        Ok(CopyIn { table, columns: self.columns.len(), binary, pending: Vec::new(), sender, whole, task })
     }
 
     /// A value for each column of the table that is not copied.
@@ -176,6 +178,11 @@ impl CopyFrom {
 }
 
 impl CopyIn {
+    /// The table that the rows go to.
+    pub(crate) fn table(&self) -> Arc<TableDefinition> {
+        Arc::clone(&self.table)
+    }
+
     /// Takes the bytes of one message. `false` when the data is wrong and no more is wanted: [`CopyIn::finish`] says
     /// why.
     pub(crate) async fn feed(&mut self, bytes: &[u8]) -> bool {

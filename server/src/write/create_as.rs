@@ -116,8 +116,9 @@ pub(crate) async fn run(
     }
     drop(rows);
     let written = sink.finish().await?;
+    let rows = written.rows;
     session.change_with(written.changes, written.claims)?;
-    Ok(Outcome::done(format!("SELECT {}", written.rows)))
+    Ok(Outcome::done(format!("SELECT {rows}")))
 }
 
 /// The column that takes a query's.

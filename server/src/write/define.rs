@@ -53,7 +53,7 @@ pub(crate) async fn define(session: &mut Session, parsed: &ParsedStatement) -> R
     }
     match statement {
         Ast::CreateView(create) => Box::pin(views::create(session, parsed, create)).await,
-        Ast::CreateIndex(create) => alter::create_index(session, create),
+        Ast::CreateIndex(create) => Box::pin(alter::create_index(session, create)).await,
         Ast::AlterTable(operations) => Box::pin(alter::alter_table(session, parsed, operations)).await,
         Ast::Comment { object_type, object_name, comment, .. } => {
             alter::comment(session, object_type, object_name, comment.as_deref())

@@ -236,7 +236,15 @@ fn refuse_what_cannot_be(expr: &Expr, purpose: Purpose, statement: &ParsedStatem
                     format!("aggregate functions are not allowed in {}", self.purpose.plural()),
                     expr,
                 ),
-                Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
+                Expr::Subquery(query) => {
+                    let message = format!("cannot use subquery in {}", self.purpose.singular());
+                    let start = query.span().start;
+                    // The parenthesis before it.
+                    let place = char_position(&self.statement.source, start.line, start.column);
+                    let error = PgError::new(ErrorKind::Unsupported, message);
+                    ControlFlow::Break(error.at(place.map(|place| place.saturating_sub(1))))
+                }
+                Expr::Exists { .. } | Expr::InSubquery { .. } => {
                     self.refuse("0A000", format!("cannot use subquery in {}", self.purpose.singular()), expr)
                 }
                 _ => ControlFlow::Continue(()),

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Insert, Query, SelectItem, SetExpr, Statement as Ast, TableFactor, TableObject, Value, Values, With,
+    Expr, Insert, OnInsert, Query, SelectItem, SetExpr, Statement as Ast, TableFactor, TableObject, Value,
+    Values, With,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -19,7 +20,9 @@ use quickdb_executor::error::ErrorKind;
 
 use super::cells::{Cell, assign, cell, null};
 use super::checks::Checks;
+use super::conflict::{self, Conflict};
 use super::defaults::default_of;
+use super::modify;
 use super::names::{RelationName, SearchPath, fold};
 use super::returning::Returning;
 use super::sequences::called_by;
@@ -36,6 +39,7 @@ use crate::wire::types::column_type;
 pub(crate) struct InsertPlan {
     table: Arc<TableDefinition>,
     source: Source,
+    conflict: Option<Conflict>,
     checks: Checks,
     returning: Option<Returning>,
 }
@@ -83,10 +87,6 @@ pub(crate) async fn prepare(
         }
         _ => insert,
     };
-    if insert.on.is_some() {
-        return Err(PgError::unsupported("INSERT ... ON CONFLICT")
-            .hint("Unique constraints are not enforced; delete the rows that are to be replaced first."));
-    }
     let TableObject::TableName(name) = &insert.table else {
         return Err(PgError::unsupported("INSERT into a function"));
     };
@@ -120,9 +120,21 @@ pub(crate) async fn prepare(
         }
         None => None,
     };
+    let conflict = match &insert.on {
+        None => None,
+        Some(OnInsert::OnConflict(on)) => {
+            let alias = insert.table_alias.as_ref().map(|alias| &alias.alias);
+            let conflict =
+                Box::pin(conflict::prepare(session, statement, on, &table, alias, declared)).await?;
+            let more = conflict.parameters(declared);
+            parameters.extend(more.into_iter().skip(parameters.len()));
+            Some(conflict)
+        }
+        Some(_) => return Err(PgError::unsupported("ON DUPLICATE KEY UPDATE")),
+    };
     let description = returning.as_ref().map(Returning::description);
     let checks = Checks::of(session, &table).await?;
-    let plan = InsertPlan { table, source, checks, returning };
+    let plan = InsertPlan { table, source, conflict, checks, returning };
     Ok(PreparedWrite { plan, parameters, returning: description })
 }
 
@@ -498,6 +510,9 @@ pub(crate) async fn run(
     session.may_write("INSERT")?;
     let mut sink = RowSink::new(&session.engine, Arc::clone(&plan.table)).with_checks(&plan.checks);
     let mut returned = Vec::new();
+    if let Some(conflict) = &plan.conflict {
+        return Box::pin(run_with_conflict(session, plan, conflict, sink, values, text)).await;
+    }
     let mut take = async |batch: RecordBatch| {
         if plan.returning.is_some() {
             returned.push(sink.push_returning(batch).await?);
@@ -515,10 +530,42 @@ pub(crate) async fn run(
         }
     }
     let written = sink.finish().await?;
-    session.change_with(written.changes, written.claims)?;
+    let rows = written.rows;
+    session.add_rows(&plan.table, (Vec::new(), Vec::new()), written).await?;
     match &plan.returning {
-        None => Ok(Outcome::done(format!("INSERT 0 {}", written.rows))),
+        None => Ok(Outcome::done(format!("INSERT 0 {rows}"))),
         Some(returning) => returning.run(session, returned, values, "INSERT 0", text).await,
+    }
+}
+
+async fn run_with_conflict(
+    session: &mut Session,
+    plan: &InsertPlan,
+    conflict: &Conflict,
+    mut sink: RowSink,
+    values: &[ScalarValue],
+    text: Option<&str>,
+) -> Result<Outcome, PgError> {
+    let mut batches = Vec::new();
+    match &plan.source {
+        Source::Cells(rows) => batches.push(sink.conformed(batch_of(session, &plan.table, rows, values)?)?),
+        Source::Query(planned) => {
+            let mut rows = session.start(planned, values, text).await?;
+            while let Some(batch) = rows.next().await {
+                batches.push(sink.conformed(batch.map_err(|error| PgError::from_datafusion(error, text))?)?);
+            }
+        }
+    }
+    let resolved = conflict.resolve(session, &plan.table, &batches, values, text).await?;
+    let table = modify::present(session, plan.table.id)?;
+    let removed = modify::remove(session, &table, resolved.doomed).await?;
+    let returned = sink.push_returning(resolved.rows).await?;
+    let written = sink.finish().await?;
+    let rows = written.rows;
+    session.add_rows(&plan.table, removed, written).await?;
+    match &plan.returning {
+        None => Ok(Outcome::done(format!("INSERT 0 {rows}"))),
+        Some(returning) => returning.run(session, vec![returned], values, "INSERT 0", text).await,
     }
 }
 

@@ -63,10 +63,10 @@ async fn written(
     changes.push(Change::AlterTable(Arc::clone(&after)));
     session.change(changes)?;
     let checks = Checks::of(session, &after).await?;
-    let mut sink = RowSink::new(&session.engine, after).with_checks(&checks);
+    let mut sink = RowSink::new(&session.engine, Arc::clone(&after)).with_checks(&checks);
     while let Some(batch) = rows.next().await {
         sink.push(batch.map_err(wrong)?).await?;
     }
     let written = sink.finish().await?;
-    session.change_with(written.changes, written.claims)
+    session.add_rows(&after, (Vec::new(), Vec::new()), written).await
 }

@@ -30,7 +30,8 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
         Ok(name.map(identifier::quote).unwrap_or_default().into())
     }),
     strict("pg_get_constraintdef", &[&[Int], &[Int, Bool]], "text", |view, arguments| {
-        Ok(view.constraint_by_oid(oid(arguments, 0)).map(|found| found.definition(view)).into())
+        let pretty = argument(arguments, 1).as_bool() == Some(true);
+        Ok(view.constraint_by_oid(oid(arguments, 0)).map(|found| found.definition(view, pretty)).into())
     }),
     undefined("pg_get_ruledef", &[&[Int], &[Int, Bool]]),
     undefined("pg_get_triggerdef", &[&[Int], &[Int, Bool]]),
