@@ -44,6 +44,7 @@ use session::SessionView;
 pub use builtin::{BuiltinSetting, setting, settings};
 pub use error::{FunctionError, FunctionResult, Mistake};
 pub use function_list::FunctionList;
+pub(crate) use functions::is_volatile_function;
 pub(crate) use relation::is_system_relation;
 pub(crate) use session::shown;
 pub use session::{

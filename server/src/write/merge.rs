@@ -131,10 +131,12 @@ pub(crate) async fn prepare(
             });
             // A clause without values gives none: its rows are not looked at.
             let branches: Vec<CaseWhen> = branches.collect();
-            let item = match branches.is_empty() {
-                true => Expr::Value(Value::Null.into()),
-                false => case(branches, None),
-            };
+            let mut item = Expr::Value(Value::Null.into());
+            if !branches.is_empty() {
+                item = case(branches, None);
+            } else if let Some(column) = table.columns.get(position) {
+                adopt(&mut item, column, false)?;
+            }
             select.projection.push(SelectItem::UnnamedExpr(item));
         }
     }
