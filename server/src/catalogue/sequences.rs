@@ -145,6 +145,27 @@ fn write(connection: &Connection, sequence: u32, value: SequenceValue) -> Catalo
     Ok(())
 }
 
+/// Lets sequences go on later than they stand: more values may have been given out than this catalogue knows of. One
+/// that has not so many left is at its end.
+pub(super) fn skip_ahead(connection: &Connection, steps: i64) -> CatalogueResult<()> {
+    let known: i64 = connection.query_row(
+        "SELECT count(*) FROM sqlite_schema WHERE name = 'sequence_values'",
+        [],
+        |row| row.get(0),
+    )?;
+    if known == 0 {
+        return Ok(());
+    }
+    // Quotients, so that no sum is beyond a bigint.
+    connection.execute(
+        "UPDATE sequence_values SET called = 1, last = last + increment * max(0, min(?1,
+             (CASE WHEN increment > 0 THEN max ELSE min END) / increment - last / increment))
+         FROM sequences WHERE sequences.oid = sequence_values.sequence",
+        [steps],
+    )?;
+    Ok(())
+}
+
 impl Catalogue {
     /// Where a sequence stands.
     pub fn sequence_value(&self, sequence: &Sequence) -> SequenceValue {
@@ -233,6 +254,23 @@ mod tests {
             }
         }
         assert!(last < 900 + 3 * 256 + 1);
+    }
+
+    #[test]
+    fn a_recovered_sequence_goes_on_later() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE sequences (oid INTEGER, increment INTEGER, min INTEGER, max INTEGER);
+                 CREATE TABLE sequence_values (sequence INTEGER, last INTEGER, called INTEGER) STRICT;
+                 INSERT INTO sequences VALUES (1, 1, 1, 9223372036854775807), (2, -2, -9, -1), (3, 5, -10, 100);
+                 INSERT INTO sequence_values VALUES (1, 7, 1), (2, -3, 1), (3, -10, 0);",
+            )
+            .unwrap();
+        skip_ahead(&connection, 1_000).unwrap();
+        let mut statement = connection.prepare("SELECT last FROM sequence_values ORDER BY sequence").unwrap();
+        let last: Vec<i64> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        assert_eq!(last, [1_007, -9, 100]);
     }
 
     #[test]
