@@ -192,6 +192,14 @@ pub async fn plan(state: &SessionState, logical: &LogicalPlan) -> Result<Arc<dyn
     if stuck { gathered::plan_on_master(state, logical).await } else { planned }
 }
 
+/// The plan of a query that calls what exists on the master alone: there, over shards that the workers send.
+///
+/// # Errors
+/// Those of planning.
+pub async fn plan_gathered(state: &SessionState, logical: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    gathered::plan_on_master(state, logical).await
+}
+
 /// The workers' addresses, as the distributed planner asks for them.
 struct ClusterResolver(Arc<Cluster>);
 

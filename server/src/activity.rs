@@ -5,15 +5,18 @@
 //! session ──── its statements, cursors ───▶ Live
 //! ```
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use pgwire::messages::response::TransactionStatus;
 
-use crate::catalogue::CatalogueSnapshot;
+use crate::catalogue::{CatalogueError, CatalogueSnapshot, Sequence, SequenceValue};
 use crate::engine::Engine;
 use crate::layouts::LayoutsByShard;
-use crate::pg_catalog::{CursorFacts, LiveFacts, PreparedStatementFacts, SessionActivity};
+use crate::pg_catalog::{
+    CursorFacts, FunctionError, FunctionResult, LiveFacts, Mistake, PreparedStatementFacts, SessionActivity,
+};
 use crate::settings::Settings;
 use crate::wire::interrupt::Connections;
 
@@ -93,6 +96,7 @@ pub(crate) struct Live {
     connections: Arc<Connections>,
     activity: Arc<Activity>,
     own: Mutex<(Vec<PreparedStatementFacts>, Vec<CursorFacts>)>,
+    values: Mutex<OwnValues>,
     configuring: Mutex<Configuring>,
 }
 
@@ -113,6 +117,15 @@ pub(crate) struct Configured {
     pub(crate) local: bool,
 }
 
+/// What the session got of sequences.
+#[derive(Debug, Default)]
+struct OwnValues {
+    /// The last value of each.
+    current: HashMap<u32, i64>,
+    /// The sequence of the last one.
+    last: Option<u32>,
+}
+
 impl Live {
     pub(crate) fn new(
         engine: Arc<Engine>,
@@ -125,7 +138,18 @@ impl Live {
             activity,
             own: Mutex::default(),
             configuring: Mutex::default(),
+            values: Mutex::default(),
         })
+    }
+
+    fn values(&self) -> MutexGuard<'_, OwnValues> {
+        // Every change leaves a whole value.
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets what the session got of sequences.
+    pub(crate) fn forget_values(&self) {
+        *self.values() = OwnValues::default();
     }
 
     pub(crate) fn activity(&self) -> &Activity {
@@ -190,6 +214,42 @@ impl LiveFacts for Live {
     async fn layouts(&self, snapshot: &CatalogueSnapshot) -> LayoutsByShard {
         self.engine.layouts.of(&self.engine, snapshot).await
     }
+
+    fn next_value(&self, sequence: &Sequence) -> FunctionResult<i64> {
+        let next = self.engine.catalogue.next_value(sequence).map_err(refused)?;
+        let mut values = self.values();
+        values.current.insert(sequence.oid, next);
+        values.last = Some(sequence.oid);
+        Ok(next)
+    }
+
+    fn current_value(&self, oid: u32) -> Option<i64> {
+        self.values().current.get(&oid).copied()
+    }
+
+    fn last_sequence(&self) -> Option<u32> {
+        self.values().last
+    }
+
+    fn sequence_value(&self, sequence: &Sequence) -> Option<SequenceValue> {
+        Some(self.engine.catalogue.sequence_value(sequence))
+    }
+
+    fn set_value(&self, sequence: &Sequence, value: SequenceValue) -> FunctionResult<()> {
+        self.engine.catalogue.set_value(sequence, value).map_err(refused)?;
+        if value.called {
+            self.values().current.insert(sequence.oid, value.last);
+        }
+        Ok(())
+    }
+}
+
+fn refused(error: CatalogueError) -> FunctionError {
+    let mistake = match &error {
+        CatalogueError::SequenceLimit { .. } => Mistake::SequenceLimit,
+        _ => Mistake::Internal,
+    };
+    FunctionError { mistake, message: error.to_string() }
 }
 
 #[cfg(test)]

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datafusion::catalog::default_table_source::DefaultTableSource;
-use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use quickdb_executor::cluster::Cluster;
@@ -242,7 +242,11 @@ impl Engine {
         {
             let placement = QueryPlacement::new(Arc::clone(cluster), owners(snapshot)).avoiding(avoided);
             pinning::with_placement(&mut state, placement, metrics)?;
-            let plan = pinning::plan(&state, logical).await?;
+            let plan = if calls_the_master(logical)? {
+                pinning::plan_gathered(&state, logical).await?
+            } else {
+                pinning::plan(&state, logical).await?
+            };
             return Ok((state, plan));
         }
         let plan = match &self.backend {
@@ -320,6 +324,22 @@ fn lost_worker(error: &DataFusionError) -> bool {
 fn owners(snapshot: &CatalogueSnapshot) -> Arc<HashMap<ShardId, Vec<WorkerId>>> {
     let shards = snapshot.tables().iter().flat_map(|table| table.shards.iter());
     Arc::new(shards.map(|shard| (shard.id, shard.workers.clone())).collect())
+}
+
+/// Whether a plan calls a function that does something and exists on the master alone, such as `nextval`.
+fn calls_the_master(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::ScalarFunction(call) = expr {
+                    found |= crate::pg_catalog::is_volatile_function(call.func.name());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(found)
 }
 
 /// Whether any part of a plan, subqueries included, scans a table of shards.

@@ -16,6 +16,9 @@ pub(crate) const DEFAULT_SCHEMA: &str = "public";
 /// The schema in which tables, by OID, have two more columns that name their rows: what UPDATE and DELETE select from.
 pub(crate) const ROWS_SCHEMA: &str = "quickdb rows";
 
+/// The schema of the rows that an INSERT was to write, by the OID of their table: `excluded`.
+pub(crate) const EXCLUDED_SCHEMA: &str = "quickdb excluded";
+
 /// Schemas by name, in no particular order.
 pub(crate) type Schemas = Vec<(String, Arc<dyn SchemaProvider>)>;
 

@@ -1,5 +1,6 @@
 //! One client's session: settings, transaction, prepared statements, and the tables it sees.
 
+pub(crate) mod again;
 mod changes;
 
 use std::collections::HashMap;
@@ -36,6 +37,7 @@ use crate::wire::settings::OutputSettings;
 use crate::write::copy_from::{self, CopyFrom, CopyIn};
 use crate::write::create_as::{self, CreateAs};
 use crate::write::insert::{self, InsertPlan, parse_query};
+use crate::write::merge::{self, MergePlan};
 use crate::write::modify::{self, ModifyPlan};
 use crate::write::overlay::Overlay;
 use crate::write::work::Work;
@@ -111,7 +113,10 @@ impl Prepared {
 
 /// Whether a WITH stands before a statement that writes.
 fn is_write(query: &Query) -> bool {
-    matches!(query.body.as_ref(), SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_))
+    matches!(
+        query.body.as_ref(),
+        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)
+    )
 }
 
 /// What a statement does.
@@ -127,6 +132,8 @@ pub(crate) enum Action {
     Insert(InsertPlan),
     /// Changes or removes rows of a table.
     Modify(ModifyPlan),
+    /// Does one or the other with the rows of a source.
+    Merge(MergePlan),
     /// Takes rows that the client sends as COPY data.
     CopyFrom(CopyFrom),
     /// Makes a table of the rows of a query.
@@ -337,6 +344,7 @@ impl Session {
         let facts = sql::SessionFacts {
             search_path: self.system.search_path(),
             temporary_schema: snapshot.temporary_schema().map(|schema| schema.name.clone()),
+            catalogue: Some(Arc::clone(&snapshot)),
             ..sql::SessionFacts::new(self.user.clone(), self.database.clone())
         };
         let context = PlanContext { snapshot, state: Arc::new(state), facts: Arc::new(facts) };
@@ -347,6 +355,26 @@ impl Session {
     /// What OIDs are called when they leave as `regclass` and its like.
     pub(crate) fn reg_names(&self) -> Arc<dyn RegNames> {
         Arc::new(self.system.clone())
+    }
+
+    /// Forgets what the session got of sequences.
+    pub(crate) fn forget_values(&self) {
+        self.live.forget_values();
+    }
+
+    /// The next value of a sequence, which the session remembers.
+    ///
+    /// # Errors
+    /// 2200H at its end.
+    pub(crate) fn next_value(&self, sequence: u32) -> Result<i64, PgError> {
+        let snapshot = self.snapshot();
+        let sequence = snapshot.sequence_by_oid(sequence).ok_or_else(|| {
+            let message = format!("could not open relation with OID {sequence}");
+            PgError::with_state(SqlState("42P01"), message)
+        })?;
+        self.live
+            .next_value(sequence)
+            .map_err(|error| PgError::with_state(SqlState(error.mistake.sqlstate()), error.message))
     }
 
     pub(crate) fn activity(&self) -> &Activity {
@@ -413,6 +441,11 @@ impl Session {
                 parameters = prepared.parameters;
                 (Action::Insert(prepared.plan), prepared.returning)
             }
+            Ast::Merge(merge) => {
+                let prepared = Box::pin(merge::prepare(self, &statement, merge, None, declared)).await?;
+                parameters = prepared.parameters;
+                (Action::Merge(prepared.plan), None)
+            }
             Ast::Update(update) => {
                 let prepared =
                     Box::pin(modify::prepare_update(self, &statement, update, None, declared)).await?;
@@ -453,6 +486,12 @@ impl Session {
                                 .await?;
                         parameters = prepared.parameters;
                         (Action::Modify(prepared.plan), prepared.returning)
+                    }
+                    SetExpr::Merge(Ast::Merge(merge)) => {
+                        let prepared =
+                            Box::pin(merge::prepare(self, &statement, merge, with, declared)).await?;
+                        parameters = prepared.parameters;
+                        (Action::Merge(prepared.plan), None)
                     }
                     _ => return Err(PgError::unsupported("this statement after WITH")),
                 }
@@ -540,6 +579,7 @@ impl Session {
         match &prepared.action {
             Action::Insert(plan) => Box::pin(insert::run(self, plan, values, text)).await,
             Action::Modify(plan) => Box::pin(modify::run(self, plan, values, text)).await,
+            Action::Merge(plan) => Box::pin(merge::run(self, plan, values, text)).await,
             Action::CopyFrom(plan) => Ok(Outcome::CopyIn(plan.start(self, &prepared.statement).await?)),
             Action::CreateAs(plan) => Box::pin(create_as::run(self, plan, values, text)).await,
             Action::Query(planned) => {

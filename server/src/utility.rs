@@ -434,6 +434,9 @@ fn discard(session: &mut Session, what: &DiscardObject) -> Result<Outcome, PgErr
             Ok(())
         })?;
     }
+    if matches!(what, DiscardObject::ALL | DiscardObject::SEQUENCES) {
+        session.forget_values();
+    }
     if matches!(what, DiscardObject::ALL | DiscardObject::TEMP) {
         discard_temporary(session)?;
     }
@@ -446,7 +449,10 @@ fn discard_temporary(session: &mut Session) -> Result<(), PgError> {
     let Some(own) = snapshot.temporary_schema() else { return Ok(()) };
     let tables = snapshot.tables().iter().filter(|table| table.schema_oid == own.oid);
     let views = snapshot.views.iter().filter(|view| view.schema_oid == own.oid);
-    let inside: Vec<u32> = tables.map(|table| table.oid).chain(views.map(|view| view.oid)).collect();
+    let sequences = snapshot.sequences.iter().filter(|sequence| sequence.schema_oid == own.oid);
+    let sequences = sequences.map(|sequence| sequence.oid);
+    let inside: Vec<u32> =
+        tables.map(|table| table.oid).chain(views.map(|view| view.oid)).chain(sequences).collect();
     drop_relations(session, &inside, "", true)?;
     Ok(())
 }

@@ -16,7 +16,9 @@ use quickdb_storage::{ShardId, ShardReport, TableId};
 
 use super::WorkerId;
 use super::error::{CatalogueError, CatalogueResult};
+use super::keys::{AddedKeys, KeyLog};
 use super::log::{Log, LogEntry, LoggedRows};
+use super::sequences::Sequence;
 use super::snapshot::{CatalogueSnapshot, Schema, Shard, Table, TableDefinition, View, arrow_schema};
 
 /// One change of the catalogue.
@@ -24,6 +26,8 @@ use super::snapshot::{CatalogueSnapshot, Schema, Shard, Table, TableDefinition, 
 pub enum Change {
     /// A schema that is new.
     CreateSchema(Schema),
+    /// A schema becomes another of the same OID.
+    AlterSchema(Schema),
     /// A schema that goes; it must be empty by then.
     DropSchema {
         /// Its OID.
@@ -45,6 +49,15 @@ pub enum Change {
     AlterView(Arc<View>),
     /// A view that goes.
     DropView {
+        /// Its OID.
+        oid: u32,
+    },
+    /// A sequence that is new.
+    CreateSequence(Arc<Sequence>),
+    /// A sequence becomes another of the same OID; where it stands stays.
+    AlterSequence(Arc<Sequence>),
+    /// A sequence that goes.
+    DropSequence {
         /// Its OID.
         oid: u32,
     },
@@ -91,6 +104,13 @@ pub enum Change {
         /// The rows.
         entry: LogEntry,
     },
+    /// Unique keys of rows that are added.
+    AddKeys {
+        /// The table.
+        table: TableId,
+        /// The keys.
+        keys: AddedKeys,
+    },
     /// Rows that go from the log: they are deleted, or lie in shards now.
     RemoveLogged {
         /// The table.
@@ -134,6 +154,7 @@ impl Change {
                 | Self::Place { .. }
                 | Self::Append { .. }
                 | Self::RemoveLogged { .. }
+                | Self::AddKeys { .. }
         )
     }
 }
@@ -194,6 +215,7 @@ impl CatalogueSnapshot {
     fn apply(&mut self, change: &Change) -> CatalogueResult<()> {
         match change {
             Change::CreateSchema(schema) => self.create_schema(schema),
+            Change::AlterSchema(schema) => self.alter_schema(schema),
             Change::DropSchema { oid } => self.drop_schema(*oid),
             Change::CreateTable(definition) => self.create_table(definition),
             Change::DropTable { table } => {
@@ -219,6 +241,24 @@ impl CatalogueSnapshot {
                 let before = views.len();
                 views.retain(|view| view.oid != *oid);
                 if views.len() == before { Err(gone()) } else { Ok(()) }
+            }
+            Change::CreateSequence(sequence) => {
+                self.name_is_free(&sequence.schema, &sequence.name)?;
+                self.existing_schema(sequence.schema_oid, &sequence.schema)?;
+                Arc::make_mut(&mut self.sequences).push(Arc::clone(sequence));
+                Ok(())
+            }
+            Change::AlterSequence(sequence) => {
+                let sequences = Arc::make_mut(&mut self.sequences);
+                let slot = sequences.iter_mut().find(|found| found.oid == sequence.oid);
+                *slot.ok_or_else(gone)? = Arc::clone(sequence);
+                Ok(())
+            }
+            Change::DropSequence { oid } => {
+                let sequences = Arc::make_mut(&mut self.sequences);
+                let before = sequences.len();
+                sequences.retain(|sequence| sequence.oid != *oid);
+                if sequences.len() == before { Err(gone()) } else { Ok(()) }
             }
             Change::Comment { on, comment } => self.comment(*on, comment.as_deref()),
             Change::AddShards { table, shards } => self.with_table(*table, |table| add_shards(table, shards)),
@@ -254,6 +294,10 @@ impl CatalogueSnapshot {
                 table.log = table.log.with(entry.clone())?;
                 Ok(())
             }),
+            Change::AddKeys { table, keys } => self.with_table(*table, |table| {
+                table.keys = table.keys.with(keys).ok_or_else(|| conflict(table))?;
+                Ok(())
+            }),
             Change::RemoveLogged { table, rows } => self.with_table(*table, |table| {
                 table.log = table.log.without(rows)?.ok_or_else(|| conflict(table))?;
                 Ok(())
@@ -278,7 +322,10 @@ impl CatalogueSnapshot {
     }
 
     fn name_is_free(&self, schema: &str, name: &str) -> CatalogueResult<()> {
-        if self.table(schema, name).is_some() || self.view(schema, name).is_some() {
+        if self.table(schema, name).is_some()
+            || self.view(schema, name).is_some()
+            || self.sequence(schema, name).is_some()
+        {
             return Err(CatalogueError::DuplicateTable(name.to_owned()));
         }
         Ok(())
@@ -303,10 +350,40 @@ impl CatalogueSnapshot {
         Ok(())
     }
 
+    fn alter_schema(&mut self, schema: &Schema) -> CatalogueResult<()> {
+        let taken = self.schemas.iter().any(|known| known.name == schema.name && known.oid != schema.oid);
+        if taken {
+            return Err(CatalogueError::DuplicateSchema(schema.name.clone()));
+        }
+        let slot = Arc::make_mut(&mut self.schemas).iter_mut().find(|known| known.oid == schema.oid);
+        let slot = slot.ok_or_else(gone)?;
+        let renamed = slot.name != schema.name;
+        *slot = schema.clone();
+        if !renamed {
+            return Ok(());
+        }
+        // What is in it carries its name.
+        for view in Arc::make_mut(&mut self.views).iter_mut().filter(|view| view.schema_oid == schema.oid) {
+            Arc::make_mut(view).schema.clone_from(&schema.name);
+        }
+        let sequences = Arc::make_mut(&mut self.sequences).iter_mut();
+        for sequence in sequences.filter(|sequence| sequence.schema_oid == schema.oid) {
+            Arc::make_mut(sequence).schema.clone_from(&schema.name);
+        }
+        let mut tables = self.tables.clone();
+        for table in tables.iter_mut().filter(|table| table.schema_oid == schema.oid) {
+            let table = Arc::make_mut(table);
+            Arc::make_mut(&mut table.definition).schema.clone_from(&schema.name);
+        }
+        self.set_tables(tables);
+        Ok(())
+    }
+
     fn drop_schema(&mut self, oid: u32) -> CatalogueResult<()> {
         let schema = self.schemas.iter().find(|schema| schema.oid == oid).ok_or_else(gone)?;
         let used = self.tables.iter().any(|table| table.schema_oid == oid)
-            || self.views.iter().any(|view| view.schema_oid == oid);
+            || self.views.iter().any(|view| view.schema_oid == oid)
+            || self.sequences.iter().any(|sequence| sequence.schema_oid == oid);
         if used {
             return Err(CatalogueError::SchemaNotEmpty(schema.name.clone()));
         }
@@ -320,7 +397,12 @@ impl CatalogueSnapshot {
         if self.table_by_id(definition.id).is_some() {
             return Err(CatalogueError::DuplicateTable(definition.name.clone()));
         }
-        let table = Table { definition: Arc::clone(definition), shards: Arc::default(), log: Log::default() };
+        let table = Table {
+            definition: Arc::clone(definition),
+            shards: Arc::default(),
+            log: Log::default(),
+            keys: KeyLog::default(),
+        };
         let mut tables = self.tables.clone();
         tables.push(Arc::new(table));
         tables.sort_by_key(|table| table.id);
@@ -374,8 +456,14 @@ impl TableDefinition {
         let mut next = self.clone();
         change(&mut next);
         next.revision = self.revision + 1;
-        next.arrow_schema = arrow_schema(&next.columns);
-        Arc::new(next)
+        next.redefined()
+    }
+
+    /// The same whose columns were changed, of the same revision: for a table that is not there yet.
+    #[must_use]
+    pub fn redefined(mut self) -> Arc<TableDefinition> {
+        self.arrow_schema = arrow_schema(&self.columns);
+        Arc::new(self)
     }
 }
 

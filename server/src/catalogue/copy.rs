@@ -20,7 +20,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use super::error::{CatalogueError, CatalogueResult};
 use super::load::stored;
 use super::numbers::FAR;
-use super::{Catalogue, CatalogueSnapshot, file, runs, summary_codec};
+use super::{Catalogue, CatalogueSnapshot, file, runs, sequences, summary_codec};
 
 /// The version of the bytes.
 const VERSION: u8 = 1;
@@ -267,6 +267,7 @@ pub(crate) fn complete(
     transaction.execute("UPDATE counters SET next = next + ?1 WHERE name <> 'worker'", [FAR])?;
     transaction
         .execute("UPDATE counters SET next = max(next, ?1) WHERE name = 'shard'", [stored(shard_end)?])?;
+    sequences::skip_ahead(&transaction, FAR)?;
     transaction.commit()?;
     Ok(())
 }

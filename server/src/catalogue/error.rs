@@ -100,6 +100,16 @@ pub enum CatalogueError {
     /// A role of that name is there.
     #[error("role \"{0}\" already exists")]
     DuplicateRole(String),
+    /// A sequence has no value any more.
+    #[error("nextval: reached {limit} value of sequence \"{sequence}\" ({bound})")]
+    SequenceLimit {
+        /// The sequence.
+        sequence: String,
+        /// `maximum` or `minimum`.
+        limit: &'static str,
+        /// The last value that it may have.
+        bound: i64,
+    },
     /// The role owns objects, or it is the one that must stay.
     #[error("role \"{0}\" cannot be dropped because some objects depend on it")]
     RoleInUse(String),

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 use super::error::{CatalogueError, CatalogueResult};
 
 /// The version of the schema below, kept in `user_version`.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// `quic`: SQLite's `application_id` of a catalogue, which tells it from any other SQLite file.
 pub(super) const APPLICATION_ID: i64 = 0x7175_6963;
@@ -86,6 +86,7 @@ CREATE TABLE columns (
     comment        TEXT,
     default_value  TEXT,
     missing        TEXT,
+    generation     TEXT,
     PRIMARY KEY (table_id, position),
     UNIQUE (table_id, name)
 ) STRICT, WITHOUT ROWID;
@@ -123,7 +124,8 @@ CREATE TABLE constraints (
     name        TEXT NOT NULL,
     kind        TEXT NOT NULL,
     columns     TEXT NOT NULL,
-    definition  TEXT NOT NULL
+    definition  TEXT NOT NULL,
+    comment     TEXT
 ) STRICT;
 CREATE INDEX constraints_of_table ON constraints (table_id);
 
@@ -160,6 +162,31 @@ CREATE TABLE view_reads (
     PRIMARY KEY (view, relation)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE sequences (
+    oid           INTEGER PRIMARY KEY,
+    schema        INTEGER NOT NULL REFERENCES schemas (oid),
+    name          TEXT NOT NULL,
+    owner         INTEGER NOT NULL REFERENCES roles (oid),
+    comment       TEXT,
+    type          INTEGER NOT NULL,
+    start         INTEGER NOT NULL,
+    increment     INTEGER NOT NULL,
+    min           INTEGER NOT NULL,
+    max           INTEGER NOT NULL,
+    cache         INTEGER NOT NULL,
+    cycle         INTEGER NOT NULL,
+    owner_table   INTEGER,
+    owner_column  INTEGER,
+    identity      INTEGER,
+    UNIQUE (schema, name)
+) STRICT;
+
+CREATE TABLE sequence_values (
+    sequence  INTEGER PRIMARY KEY,
+    last      INTEGER NOT NULL,
+    called    INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE settings (
     database  INTEGER NOT NULL,
     role      INTEGER NOT NULL,
@@ -180,6 +207,18 @@ ALTER TABLE columns ADD COLUMN missing TEXT;
 ALTER TABLE shards ADD COLUMN deletions INTEGER;
 ALTER TABLE shards ADD COLUMN deleted INTEGER;
 ";
+
+/// What makes a catalogue of version 2 one of version 3, but for the tables that are new.
+const FROM_2_TO_3: &str = "
+ALTER TABLE columns ADD COLUMN generation TEXT;
+ALTER TABLE constraints ADD COLUMN comment TEXT;
+";
+
+/// The part of [`SCHEMA`] from the table `first` up to the table `end`.
+fn schema_between(first: &str, end: &str) -> &'static str {
+    let at = |name: &str| SCHEMA.find(&format!("CREATE TABLE {name} ")).unwrap_or(SCHEMA.len());
+    SCHEMA.get(at(first)..at(end)).unwrap_or_default()
+}
 
 /// Opens the catalogue at `path`, creating it where there is no file.
 pub(super) fn open(path: &Path) -> CatalogueResult<Connection> {
@@ -237,15 +276,18 @@ fn prepare(connection: &mut Connection, path: &Path) -> CatalogueResult<()> {
             fill(&transaction)?;
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         }
-        1 => {
-            transaction.execute_batch(FROM_1_TO_2)?;
-            // The tables that are new are as in a new catalogue.
-            let new = SCHEMA
-                .split_once("CREATE TABLE constraints")
-                .and_then(|(_, rest)| Some(rest.split_once("CREATE TABLE settings")?.0));
-            transaction.execute_batch(&format!("CREATE TABLE constraints{}", new.unwrap_or_default()))?;
+        older => {
+            if older < 2 {
+                transaction.execute_batch(FROM_1_TO_2)?;
+                // The tables that are new are as in a new catalogue, with what they have got since.
+                transaction.execute_batch(schema_between("constraints", "sequences"))?;
+                transaction.execute_batch("ALTER TABLE constraints DROP COLUMN comment")?;
+            }
+            if older < 3 {
+                transaction.execute_batch(FROM_2_TO_3)?;
+                transaction.execute_batch(schema_between("sequences", "settings"))?;
+            }
         }
-        _ => {}
     }
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;

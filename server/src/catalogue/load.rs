@@ -9,9 +9,11 @@ use rusqlite::{Connection, Row};
 
 use super::WorkerId;
 use super::error::{CatalogueError, CatalogueResult};
+use super::keys::KeyLog;
 use super::log::Log;
-use super::persist::{parse_kind, parse_numbers};
+use super::persist::{parse_generation, parse_kind, parse_numbers};
 use super::pg_type::PgType;
+use super::sequences::{Sequence, SequenceOwner};
 use super::snapshot::{
     CatalogueSnapshot, Column, Constraint, Database, OnCommit, Role, Schema, Shard, StoredSetting, Table,
     TableDefinition, TableOptions, View, Worker, arrow_schema,
@@ -24,6 +26,7 @@ pub(super) fn snapshot(connection: &Connection) -> CatalogueResult<CatalogueSnap
     let mut snapshot = CatalogueSnapshot { version: 1, ..CatalogueSnapshot::default() };
     read_roles(connection, &mut snapshot)?;
     snapshot.views = Arc::new(read_views(connection)?);
+    snapshot.sequences = Arc::new(read_sequences(connection)?);
     snapshot.set_tables(read_tables(connection)?);
     Ok(snapshot)
 }
@@ -120,6 +123,7 @@ fn read_tables(connection: &Connection) -> CatalogueResult<Vec<Arc<Table>>> {
         };
         tables.push(Arc::new(Table {
             shards: Arc::new(shards.remove(&id).unwrap_or_default()),
+            keys: KeyLog::default(),
             log: Log::of_entries(logs.remove(&id).unwrap_or_default(), &definition.arrow_schema)?,
             definition: Arc::new(definition),
         }));
@@ -130,7 +134,7 @@ fn read_tables(connection: &Connection) -> CatalogueResult<Vec<Arc<Table>>> {
 fn read_columns(connection: &Connection) -> CatalogueResult<HashMap<u64, Vec<Column>>> {
     let mut columns = HashMap::<u64, Vec<Column>>::new();
     let mut statement = connection.prepare(
-        "SELECT table_id, name, type, not_null, comment, position, default_value, missing FROM columns
+        "SELECT table_id, name, type, not_null, comment, position, default_value, missing, generation FROM columns
          ORDER BY table_id, position",
     )?;
     let mut read = statement.query([])?;
@@ -146,6 +150,7 @@ fn read_columns(connection: &Connection) -> CatalogueResult<HashMap<u64, Vec<Col
             comment: row.get(4)?,
             default: row.get(6)?,
             missing: row.get(7)?,
+            generation: parse_generation(row.get::<_, Option<String>>(8)?.as_deref())?,
         });
     }
     Ok(columns)
@@ -153,8 +158,9 @@ fn read_columns(connection: &Connection) -> CatalogueResult<HashMap<u64, Vec<Col
 
 fn read_constraints(connection: &Connection) -> CatalogueResult<HashMap<u64, Vec<Constraint>>> {
     let mut constraints = HashMap::<u64, Vec<Constraint>>::new();
-    let mut statement = connection
-        .prepare("SELECT table_id, oid, name, kind, columns, definition FROM constraints ORDER BY oid")?;
+    let mut statement = connection.prepare(
+        "SELECT table_id, oid, name, kind, columns, definition, comment FROM constraints ORDER BY oid",
+    )?;
     let mut read = statement.query([])?;
     while let Some(row) = read.next()? {
         let (kind, columns): (String, String) = (row.get(3)?, row.get(4)?);
@@ -164,6 +170,7 @@ fn read_constraints(connection: &Connection) -> CatalogueResult<HashMap<u64, Vec
             kind: parse_kind(&kind)?,
             columns: parse_numbers(&columns)?,
             definition: row.get(5)?,
+            comment: row.get(6)?,
         });
     }
     Ok(constraints)
@@ -221,6 +228,34 @@ fn read_views(connection: &Connection) -> CatalogueResult<Vec<Arc<View>>> {
         Arc::new(view)
     });
     Ok(complete.collect())
+}
+
+fn read_sequences(connection: &Connection) -> CatalogueResult<Vec<Arc<Sequence>>> {
+    let sql = "SELECT sequences.oid, sequences.schema, schemas.name, sequences.name, sequences.owner,
+                      sequences.comment, type, start, increment, min, max, cache, cycle, owner_table, owner_column,
+                      identity
+               FROM sequences JOIN schemas ON schemas.oid = sequences.schema ORDER BY sequences.oid";
+    rows(connection, sql, |row| {
+        let (table, column): (Option<u32>, Option<u32>) = (row.get(13)?, row.get(14)?);
+        let identity = row.get::<_, Option<bool>>(15)?.unwrap_or(false);
+        let owned_by = table.zip(column).map(|(table, column)| SequenceOwner { table, column, identity });
+        Ok(Arc::new(Sequence {
+            oid: row.get(0)?,
+            schema_oid: row.get(1)?,
+            schema: row.get(2)?,
+            name: row.get(3)?,
+            owner: row.get(4)?,
+            comment: row.get(5)?,
+            type_oid: row.get(6)?,
+            start: row.get(7)?,
+            increment: row.get(8)?,
+            min: row.get(9)?,
+            max: row.get(10)?,
+            cache: row.get(11)?,
+            cycle: row.get(12)?,
+            owned_by,
+        }))
+    })
 }
 
 fn read_shards(connection: &Connection) -> CatalogueResult<HashMap<u64, Vec<Shard>>> {

@@ -20,6 +20,7 @@ mod copy;
 mod error;
 mod evolve;
 mod file;
+mod keys;
 mod load;
 mod log;
 mod numbers;
@@ -28,6 +29,7 @@ mod pg_type;
 mod roles;
 mod runs;
 mod secrets;
+mod sequences;
 mod snapshot;
 mod summary_codec;
 mod tables;
@@ -49,14 +51,16 @@ pub use change::{Change, CommentOn};
 pub use copy::LeftOut;
 pub(crate) use copy::{complete, restore};
 pub use error::{CatalogueError, CatalogueResult};
+pub use keys::{AddedKeys, KeyLog};
 pub use log::{Log, LogEntry, LoggedRows};
 pub(crate) use pg_type::with_modifier;
 pub use pg_type::{PG_TYPE_KEY, PG_TYPMOD_KEY, PgType};
 pub use roles::RoleOptions;
 pub use runs::Standing;
+pub use sequences::{Sequence, SequenceOwner, SequenceValue};
 pub use snapshot::{
-    CatalogueSnapshot, Column, Constraint, ConstraintKind, Database, OnCommit, Role, Schema, Shard,
-    StoredSetting, Table, TableDefinition, TableOptions, View, Worker,
+    CatalogueSnapshot, Column, Constraint, ConstraintKind, Database, Generation, OnCommit, Role, Schema,
+    Shard, StoredSetting, Table, TableDefinition, TableOptions, View, Worker,
 };
 pub use tables::{NewTable, check_columns};
 pub use temporary::{TEMPORARY_SCHEMA, Temporary, is_temporary_schema};
@@ -78,6 +82,7 @@ pub struct Catalogue {
     /// Every snapshot that somebody may still read.
     published: Mutex<Vec<Weak<CatalogueSnapshot>>>,
     numbers: Numbers,
+    sequences: sequences::Values,
     /// The first shard id that was free when the catalogue was opened.
     first_shard: u64,
     versions: AtomicU64,
@@ -121,6 +126,7 @@ impl Catalogue {
     fn of(connection: Connection) -> CatalogueResult<Self> {
         let snapshot = Arc::new(load::snapshot(&connection)?);
         let first_shard = numbers::position(&connection, Counter::Shard)?;
+        let sequences = sequences::Values::read(&connection)?;
         Ok(Self {
             connection: Mutex::new(connection),
             waiting: Mutex::default(),
@@ -128,6 +134,7 @@ impl Catalogue {
             published: Mutex::new(vec![Arc::downgrade(&snapshot)]),
             current: RwLock::new(snapshot),
             numbers: Numbers::default(),
+            sequences,
             first_shard,
             run: runs::Run::default(),
             path: None,

@@ -7,7 +7,8 @@ use super::change::{Change, CommentOn};
 use super::error::{CatalogueError, CatalogueResult};
 use super::file::FIRST_DATABASE;
 use super::load::stored;
-use super::snapshot::{CatalogueSnapshot, ConstraintKind, Shard, TableDefinition, View};
+use super::sequences::Sequence;
+use super::snapshot::{CatalogueSnapshot, ConstraintKind, Generation, Shard, TableDefinition, View};
 use super::{WorkerId, summary_codec};
 
 /// Writes what `changes` made of the snapshot `before`.
@@ -28,6 +29,12 @@ pub(super) fn persist(
                     params![schema.oid, schema.name, schema.owner, FIRST_DATABASE, schema.comment],
                 )?;
             }
+            Change::AlterSchema(schema) => {
+                connection.execute(
+                    "UPDATE schemas SET name = ?2, owner = ?3 WHERE oid = ?1",
+                    params![schema.oid, schema.name, schema.owner],
+                )?;
+            }
             Change::DropSchema { oid } => {
                 connection.execute("DELETE FROM schemas WHERE oid = ?1", [oid])?;
             }
@@ -42,6 +49,13 @@ pub(super) fn persist(
             Change::CreateView(view) | Change::AlterView(view) => write_view(connection, view)?,
             Change::DropView { oid } => {
                 connection.execute("DELETE FROM views WHERE oid = ?1", [oid])?;
+            }
+            Change::CreateSequence(sequence) | Change::AlterSequence(sequence) => {
+                write_sequence(connection, sequence)?;
+            }
+            Change::DropSequence { oid } => {
+                connection.execute("DELETE FROM sequences WHERE oid = ?1", [oid])?;
+                connection.execute("DELETE FROM sequence_values WHERE sequence = ?1", [oid])?;
             }
             Change::AddShards { table, shards } => {
                 for shard in shards {
@@ -64,6 +78,8 @@ pub(super) fn persist(
                 insert_replicas(connection, *shard, workers)?;
             }
             Change::Append { table, .. } | Change::RemoveLogged { table, .. } => logs.push(*table),
+            // What was added of late is for those who are at it now.
+            Change::AddKeys { .. } => {}
             Change::Comment { on, comment } => {
                 let (sql, oid) = match on {
                     CommentOn::Database(oid) => ("UPDATE databases SET comment = ?2 WHERE oid = ?1", oid),
@@ -134,8 +150,8 @@ fn write_definition(connection: &Connection, table: &TableDefinition) -> Catalog
     )?;
     connection.execute("DELETE FROM columns WHERE table_id = ?1", [id])?;
     let mut insert = connection.prepare(
-        "INSERT INTO columns (table_id, position, name, type, not_null, comment, default_value, missing)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO columns (table_id, position, name, type, not_null, comment, default_value, missing, generation)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
     for column in &table.columns {
         insert.execute(params![
@@ -147,11 +163,13 @@ fn write_definition(connection: &Connection, table: &TableDefinition) -> Catalog
             column.comment,
             column.default,
             column.missing,
+            generation_name(column.generation),
         ])?;
     }
     connection.execute("DELETE FROM constraints WHERE table_id = ?1", [id])?;
     let mut insert = connection.prepare(
-        "INSERT INTO constraints (oid, table_id, name, kind, columns, definition) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO constraints (oid, table_id, name, kind, columns, definition, comment)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
     for constraint in &table.constraints {
         insert.execute(params![
@@ -161,6 +179,7 @@ fn write_definition(connection: &Connection, table: &TableDefinition) -> Catalog
             kind_name(constraint.kind),
             numbers_text(&constraint.columns),
             constraint.definition,
+            constraint.comment,
         ])?;
     }
     Ok(())
@@ -194,6 +213,58 @@ fn kind_name(kind: ConstraintKind) -> &'static str {
 pub(super) fn parse_kind(name: &str) -> CatalogueResult<ConstraintKind> {
     let known = KINDS.iter().find(|(_, known)| *known == name);
     known.map(|(kind, _)| *kind).ok_or_else(|| CatalogueError::Corrupt(format!("constraint kind \"{name}\"")))
+}
+
+const GENERATIONS: [(Generation, Option<&str>); 4] = [
+    (Generation::None, None),
+    (Generation::Stored, Some("stored")),
+    (Generation::Always, Some("always")),
+    (Generation::ByDefault, Some("by default")),
+];
+
+fn generation_name(generation: Generation) -> Option<&'static str> {
+    GENERATIONS.iter().find(|(known, _)| *known == generation).and_then(|(_, name)| *name)
+}
+
+pub(super) fn parse_generation(name: Option<&str>) -> CatalogueResult<Generation> {
+    let known = GENERATIONS.iter().find(|(_, known)| *known == name);
+    known.map(|(generation, _)| *generation).ok_or_else(|| {
+        CatalogueError::Corrupt(format!("generation \"{}\" of a column", name.unwrap_or_default()))
+    })
+}
+
+fn write_sequence(connection: &Connection, sequence: &Sequence) -> CatalogueResult<()> {
+    let owner = sequence.owned_by;
+    connection.execute(
+        "INSERT INTO sequences
+             (oid, schema, name, owner, comment, type, start, increment, min, max, cache, cycle, owner_table,
+              owner_column, identity)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+         ON CONFLICT (oid) DO UPDATE SET
+             schema = excluded.schema, name = excluded.name, owner = excluded.owner, comment = excluded.comment,
+             type = excluded.type, start = excluded.start, increment = excluded.increment, min = excluded.min,
+             max = excluded.max, cache = excluded.cache, cycle = excluded.cycle,
+             owner_table = excluded.owner_table, owner_column = excluded.owner_column,
+             identity = excluded.identity",
+        params![
+            sequence.oid,
+            sequence.schema_oid,
+            sequence.name,
+            sequence.owner,
+            sequence.comment,
+            sequence.type_oid,
+            sequence.start,
+            sequence.increment,
+            sequence.min,
+            sequence.max,
+            sequence.cache,
+            sequence.cycle,
+            owner.map(|owner| owner.table),
+            owner.map(|owner| owner.column),
+            owner.map(|owner| owner.identity),
+        ],
+    )?;
+    Ok(())
 }
 
 fn write_view(connection: &Connection, view: &View) -> CatalogueResult<()> {

@@ -8,8 +8,10 @@ use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
 use quickdb_executor::table::{COLUMN_KEY, DeletionRef, MISSING_KEY};
 use quickdb_storage::{ColumnSummary, ShardId, TableId};
 
+use super::keys::KeyLog;
 use super::log::Log;
 use super::pg_type::PgType;
+use super::sequences::Sequence;
 use super::temporary::is_temporary_schema;
 use super::{WorkerId, file};
 use crate::auth::scram::Verifier;
@@ -34,6 +36,8 @@ pub struct CatalogueSnapshot {
     pub settings: Arc<Vec<StoredSetting>>,
     /// The views, by OID.
     pub views: Arc<Vec<Arc<View>>>,
+    /// The sequences, by OID.
+    pub sequences: Arc<Vec<Arc<Sequence>>>,
     /// The tables, by id.
     pub(super) tables: Vec<Arc<Table>>,
     pub(super) names: Arc<Names>,
@@ -80,6 +84,8 @@ pub struct Table {
     pub shards: Arc<Vec<Shard>>,
     /// Its rows that are in no shard yet.
     pub log: Log,
+    /// The unique keys that were added of late.
+    pub keys: KeyLog,
 }
 
 /// What a table is, without its rows.
@@ -129,6 +135,15 @@ pub struct Constraint {
     pub columns: Vec<u32>,
     /// The rest in SQL: the condition of a CHECK, what follows REFERENCES of a foreign key, `USING ...` of an index.
     pub definition: String,
+    /// What `COMMENT ON CONSTRAINT` or `COMMENT ON INDEX` said.
+    pub comment: Option<String>,
+}
+
+impl Constraint {
+    /// Whether an index is made for it.
+    pub fn has_index(&self) -> bool {
+        !matches!(self.kind, ConstraintKind::Check | ConstraintKind::ForeignKey)
+    }
 }
 
 /// What a [`Constraint`] says.
@@ -220,13 +235,37 @@ pub struct Column {
     /// The value in rows that were there before the column, in the encoding of `quickdb_executor::table`; NULL for
     /// `None`.
     pub missing: Option<String>,
+    /// Where its values come from.
+    pub generation: Generation,
+}
+
+/// Where a column's values come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Generation {
+    /// Statements, and its default.
+    #[default]
+    None,
+    /// The expression that its default is, over the other columns of the row.
+    Stored,
+    /// Its sequence alone; the default calls it.
+    Always,
+    /// Statements, else its sequence; the default calls it.
+    ByDefault,
+}
+
+impl Generation {
+    /// Whether the column is an identity column.
+    pub fn is_identity(self) -> bool {
+        matches!(self, Self::Always | Self::ByDefault)
+    }
 }
 
 impl Column {
     /// A column that takes NULL and has no default.
     pub fn new(name: impl Into<String>, pg_type: PgType) -> Self {
         let (comment, default, missing) = (None, None, None);
-        Self { number: 0, name: name.into(), pg_type, not_null: false, comment, default, missing }
+        let generation = Generation::None;
+        Self { number: 0, name: name.into(), pg_type, not_null: false, comment, default, missing, generation }
     }
 }
 
@@ -346,6 +385,23 @@ impl CatalogueSnapshot {
     /// The view with that OID in `pg_class`.
     pub fn view_by_oid(&self, oid: u32) -> Option<&Arc<View>> {
         self.views.iter().find(|view| view.oid == oid)
+    }
+
+    /// The sequence of that schema and name.
+    pub fn sequence(&self, schema: &str, name: &str) -> Option<&Arc<Sequence>> {
+        self.sequences.iter().find(|sequence| sequence.schema == schema && sequence.name == name)
+    }
+
+    /// The sequence with that OID in `pg_class`.
+    pub fn sequence_by_oid(&self, oid: u32) -> Option<&Arc<Sequence>> {
+        self.sequences.iter().find(|sequence| sequence.oid == oid)
+    }
+
+    /// The sequences that go with a table.
+    pub fn sequences_of(&self, table: u32) -> impl Iterator<Item = &Arc<Sequence>> {
+        self.sequences
+            .iter()
+            .filter(move |sequence| sequence.owned_by.is_some_and(|owner| owner.table == table))
     }
 
     /// Puts other tables, by id, in the place of the present ones.

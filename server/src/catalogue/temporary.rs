@@ -16,6 +16,7 @@ use quickdb_storage::TableId;
 
 use super::change::Change;
 use super::log::Log;
+use super::sequences::Sequence;
 use super::snapshot::{CatalogueSnapshot, OnCommit, Schema, Table, View};
 
 /// What the names of the schemas begin with.
@@ -35,13 +36,14 @@ pub struct Temporary {
     schema: Schema,
     tables: Vec<Arc<Table>>,
     views: Vec<Arc<View>>,
+    sequences: Vec<Arc<Sequence>>,
 }
 
 impl Temporary {
     /// None yet, in the schema of that number and OID.
     pub fn new(number: i32, oid: u32, owner: u32) -> Self {
         let schema = Schema { oid, name: format!("{PREFIX}{number}"), owner, comment: None };
-        Self { schema, tables: Vec::new(), views: Vec::new() }
+        Self { schema, tables: Vec::new(), views: Vec::new(), sequences: Vec::new() }
     }
 
     /// The tables.
@@ -53,6 +55,7 @@ impl Temporary {
     pub fn own(&self, changes: &[Change]) -> Vec<bool> {
         let mut tables: HashSet<TableId> = self.tables.iter().map(|table| table.id).collect();
         let mut views: HashSet<u32> = self.views.iter().map(|view| view.oid).collect();
+        let mut sequences: HashSet<u32> = self.sequences.iter().map(|sequence| sequence.oid).collect();
         let own = changes.iter().map(|change| match change {
             Change::CreateTable(table) => {
                 let own = table.schema_oid == self.schema.oid;
@@ -65,14 +68,24 @@ impl Temporary {
             }
             Change::AlterView(view) => views.contains(&view.oid),
             Change::DropView { oid } => views.contains(oid),
+            Change::CreateSequence(sequence) => {
+                let own = sequence.schema_oid == self.schema.oid;
+                own && { sequences.insert(sequence.oid) || own }
+            }
+            Change::AlterSequence(sequence) => sequences.contains(&sequence.oid),
+            Change::DropSequence { oid } => sequences.contains(oid),
             Change::DropTable { table }
             | Change::AddShards { table, .. }
             | Change::RemoveShards { table, .. }
             | Change::SetDeletions { table, .. }
             | Change::Place { table, .. }
             | Change::Append { table, .. }
+            | Change::AddKeys { table, .. }
             | Change::RemoveLogged { table, .. } => tables.contains(table),
-            Change::CreateSchema(_) | Change::DropSchema { .. } | Change::Comment { .. } => false,
+            Change::CreateSchema(_)
+            | Change::AlterSchema(_)
+            | Change::DropSchema { .. }
+            | Change::Comment { .. } => false,
         });
         own.collect()
     }
@@ -85,7 +98,8 @@ impl Temporary {
         let tables = own.filter(|table| !going.contains(&table.oid)).map(|table| {
             if table.on_commit == OnCommit::Delete && table.row_count() > 0 {
                 let definition = Arc::clone(table.definition());
-                return Arc::new(Table { definition, shards: Arc::default(), log: Log::default() });
+                let (shards, log, keys) = (Arc::default(), Log::default(), table.keys.clone());
+                return Arc::new(Table { definition, shards, log, keys });
             }
             Arc::clone(table)
         });
@@ -107,7 +121,11 @@ impl Temporary {
                 break;
             }
         }
-        Self { schema: self.schema.clone(), tables, views }
+        let own = view.sequences.iter().filter(|sequence| sequence.schema_oid == self.schema.oid);
+        let goes =
+            |sequence: &&Arc<Sequence>| sequence.owned_by.is_some_and(|owner| going.contains(&owner.table));
+        let sequences = own.filter(|sequence| !goes(sequence)).cloned().collect();
+        Self { schema: self.schema.clone(), tables, views, sequences }
     }
 }
 
@@ -119,6 +137,9 @@ impl CatalogueSnapshot {
         Arc::make_mut(&mut seen.schemas).push(temporary.schema.clone());
         if !temporary.views.is_empty() {
             Arc::make_mut(&mut seen.views).extend(temporary.views.iter().cloned());
+        }
+        if !temporary.sequences.is_empty() {
+            Arc::make_mut(&mut seen.sequences).extend(temporary.sequences.iter().cloned());
         }
         if !temporary.tables.is_empty() {
             let mut tables = seen.tables.clone();

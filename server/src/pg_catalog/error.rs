@@ -32,6 +32,14 @@ pub enum Mistake {
     InvalidName,
     /// 0A000: a reference to another database.
     Unsupported,
+    /// 55000: what must have happened before has not.
+    NotPrepared,
+    /// 22003: a number beyond its bounds.
+    OutOfRange,
+    /// 2200H: a sequence that has no value any more.
+    SequenceLimit,
+    /// XX000: the catalogue could not be written.
+    Internal,
 }
 
 impl Mistake {
@@ -49,6 +57,10 @@ impl Mistake {
             | Self::WrongObjectType
             | Self::InvalidName
             | Self::NullValue
+            | Self::NotPrepared
+            | Self::OutOfRange
+            | Self::SequenceLimit
+            | Self::Internal
             | Self::InsufficientPrivilege => {
                 return None;
             }
@@ -71,6 +83,10 @@ impl Mistake {
             Self::InsufficientPrivilege => "42501",
             Self::InvalidName => "42602",
             Self::Unsupported => "0A000",
+            Self::NotPrepared => "55000",
+            Self::OutOfRange => "22003",
+            Self::SequenceLimit => "2200H",
+            Self::Internal => "XX000",
         }
     }
 }
@@ -92,7 +108,7 @@ impl FunctionError {
 }
 
 /// The result of a catalogue function.
-pub(super) type FunctionResult<T> = Result<T, FunctionError>;
+pub type FunctionResult<T> = Result<T, FunctionError>;
 
 /// The one place where errors of this module become DataFusion's. Kinds that the whole server knows become its own
 /// error; the others stay what they are, and whoever finds one asks [`Mistake::sqlstate`].

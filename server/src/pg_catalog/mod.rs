@@ -43,8 +43,9 @@ use relation::RowSource;
 use session::SessionView;
 
 pub use builtin::{BuiltinSetting, setting, settings};
-pub use error::{FunctionError, Mistake};
+pub use error::{FunctionError, FunctionResult, Mistake};
 pub use function_list::FunctionList;
+pub(crate) use functions::is_volatile_function;
 pub(crate) use relation::is_system_relation;
 pub(crate) use session::shown;
 pub use session::{
@@ -64,6 +65,7 @@ const SOURCES: &[&[((&str, &str), RowSource)]] = &[
     relations::information_schema::SOURCES,
     relations::live::SOURCES,
     relations::routines::SOURCES,
+    relations::sequences::SOURCES,
     relations::state::SOURCES,
     relations::statistics::SOURCES,
     relations::types::SOURCES,

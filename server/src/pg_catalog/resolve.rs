@@ -54,6 +54,7 @@ impl SessionView {
         system
             .or_else(|| self.snapshot.table(schema, name).map(|table| table.oid))
             .or_else(|| self.snapshot.view(schema, name).map(|view| view.oid))
+            .or_else(|| self.snapshot.sequence(schema, name).map(|sequence| sequence.oid))
             .or_else(|| self.index_in(schema, name))
     }
 
@@ -64,6 +65,9 @@ impl SessionView {
         }
         if let Some(view) = self.snapshot.views.iter().find(|view| view.oid == oid) {
             return Some((&view.schema, &view.name));
+        }
+        if let Some(sequence) = self.snapshot.sequence_by_oid(oid) {
+            return Some((&sequence.schema, &sequence.name));
         }
         if let Some(index) = self.index_by_oid(oid) {
             return Some((&index.table.schema, &index.constraint.name));

@@ -9,8 +9,9 @@ use quickdb_storage::ShardId;
 
 use super::acl::Grantee;
 use super::builtin;
+use super::error::{FunctionError, FunctionResult, Mistake};
 use super::function_list::FunctionList;
-use crate::catalogue::{CatalogueSnapshot, Table};
+use crate::catalogue::{CatalogueSnapshot, Sequence, SequenceValue, Table};
 use crate::layouts::LayoutsByShard;
 
 /// The facts of a session that its catalogue shows. Cheap to clone.
@@ -85,6 +86,37 @@ pub trait LiveFacts: Debug + Send + Sync {
     /// Stops the statement of the session with that process id; whether there is such a session.
     fn cancel(&self, _pid: i32) -> bool {
         false
+    }
+
+    /// The next value of a sequence, which the session remembers.
+    ///
+    /// # Errors
+    /// The sequence's end.
+    fn next_value(&self, sequence: &Sequence) -> FunctionResult<i64> {
+        Err(FunctionError::new(Mistake::Unsupported, format!("sequence \"{}\" has no values", sequence.name)))
+    }
+
+    /// The value of a sequence that the session got last.
+    fn current_value(&self, _oid: u32) -> Option<i64> {
+        None
+    }
+
+    /// The sequence of which the session got a value last.
+    fn last_sequence(&self) -> Option<u32> {
+        None
+    }
+
+    /// Where a sequence stands.
+    fn sequence_value(&self, _sequence: &Sequence) -> Option<SequenceValue> {
+        None
+    }
+
+    /// Makes a sequence stand elsewhere.
+    ///
+    /// # Errors
+    /// The catalogue's.
+    fn set_value(&self, sequence: &Sequence, _value: SequenceValue) -> FunctionResult<()> {
+        Err(FunctionError::new(Mistake::Unsupported, format!("sequence \"{}\" has no values", sequence.name)))
     }
 
     /// Ends the session with that process id; whether there is one.

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use quickdb_storage::TableId;
+
 use super::{Session, Transaction};
-use crate::catalogue::{CatalogueSnapshot, Change, Role, TEMPORARY_SCHEMA};
+use crate::catalogue::{AddedKeys, CatalogueSnapshot, Change, Role, TEMPORARY_SCHEMA, TableDefinition};
 use crate::error::{PgError, SqlState};
 use crate::upkeep::{self, Claim};
 use crate::write::sink::Written;
+use crate::write::unique;
 use crate::write::work::Work;
 
 impl Session {
@@ -86,13 +89,50 @@ impl Session {
         }
     }
 
-    /// Makes the rows of a COPY part of the session's work: its tag.
+    /// Makes new rows of a table part of the session's work, with other changes before them.
+    ///
+    /// # Errors
+    /// 23505 for a key that is there already, and what makes the changes impossible; nothing has changed then.
+    pub(crate) async fn add_rows(
+        &mut self,
+        table: &TableDefinition,
+        before: (Vec<Change>, Vec<Claim>),
+        written: Written,
+    ) -> Result<(), PgError> {
+        let start = self.work_len();
+        let (mut changes, mut claims) = before;
+        changes.extend(written.changes.iter().cloned());
+        claims.extend(written.claims);
+        self.change_with(changes, claims)?;
+        let enforced = Box::pin(unique::enforce(self, table, &written.changes, &written.fresh)).await;
+        if enforced.is_err() {
+            self.go_back_to(start);
+        }
+        enforced
+    }
+
+    /// Says which unique keys the session has added to a table, by their hashes; `None` for any.
     ///
     /// # Errors
     /// What makes that impossible.
-    pub(crate) fn take_copied(&mut self, written: Written) -> Result<String, PgError> {
-        self.change_with(written.changes, written.claims)?;
-        Ok(format!("COPY {}", written.rows))
+    pub(crate) fn note_keys(&mut self, table: TableId, hashes: Option<Vec<u64>>) -> Result<(), PgError> {
+        let Some(work) = &self.work else { return Ok(()) };
+        let keys = AddedKeys { seen: work.additions(table), by: work.number(), hashes: hashes.map(Arc::new) };
+        self.change(vec![Change::AddKeys { table, keys }])
+    }
+
+    /// Makes the rows of a COPY part of the session's work: its tag.
+    ///
+    /// # Errors
+    /// See [`Session::add_rows`].
+    pub(crate) async fn take_copied(
+        &mut self,
+        table: &TableDefinition,
+        written: Written,
+    ) -> Result<String, PgError> {
+        let tag = format!("COPY {}", written.rows);
+        self.add_rows(table, (Vec::new(), Vec::new()), written).await?;
+        Ok(tag)
     }
 
     /// Whether the session's transaction takes changes.

@@ -7,25 +7,43 @@
 //! | `CREATE TABLE t (LIKE u INCLUDING ALL, ..)` | a column called [`LIKE_COLUMN`] of type `u('including', 'all')` |
 //! | `CREATE TABLE t AS .. WITH NO DATA` | `CREATE TABLE t STRICT AS ..`, where the word is a mark |
 //! | `CREATE TABLE t AS TABLE u`, `INSERT INTO t TABLE u` | `.. SELECT * FROM u` |
+//! | `GENERATED .. AS IDENTITY (START 5 INCREMENT 2)` | the options in the parser's order |
+//! | `MERGE .. THEN DO NOTHING` | `UPDATE SET` or `INSERT` of [`NOTHING_COLUMN`] |
+//! | `INSERT INTO t OVERRIDING SYSTEM VALUE`, `USER` | `INSERT OR IGNORE INTO t`, `OR REPLACE`: marks |
 //! | `INSERT INTO t (VALUES ..)`, `(WITH ..)`, `((..` | the same without the parentheses |
 
+use datafusion::sql::sqlparser::ast::SqliteOnConflict;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
 /// The name of the column that stands for a LIKE; no name that is written has this letter.
 pub(crate) const LIKE_COLUMN: &str = "\u{1}like";
 
+/// The column that `DO NOTHING` of a MERGE writes.
+pub(crate) const NOTHING_COLUMN: &str = "\u{1}nothing";
+
+/// The marks of OVERRIDING; PostgreSQL does not have what they say.
+pub(crate) const OVERRIDING_SYSTEM_VALUE: SqliteOnConflict = SqliteOnConflict::Ignore;
+pub(crate) const OVERRIDING_USER_VALUE: SqliteOnConflict = SqliteOnConflict::Replace;
+
 /// The tokens of a statement in the parser's spelling.
 pub(super) fn respelled(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let is_insert = |token: &TokenWithSpan| is_word(&token.token, "insert");
     let begins = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));
     let creates = begins.is_some_and(|token| is_word(&token.token, "create"));
-    if !creates && !tokens.iter().any(is_insert) {
+    let alters = begins.is_some_and(|token| is_word(&token.token, "alter"));
+    let merges = tokens.iter().any(|token| is_word(&token.token, "merge"));
+    if !creates && !alters && !merges && !tokens.iter().any(is_insert) {
         return tokens;
     }
     let solid: Vec<TokenWithSpan> =
         tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
-    if creates { creation(solid) } else { insertion(solid) }
+    match (creates, alters) {
+        (true, _) => identities(creation(solid)),
+        (_, true) => identities(solid),
+        _ if merges => merging(solid),
+        _ => insertion(solid),
+    }
 }
 
 fn is_word(token: &Token, text: &str) -> bool {
@@ -173,6 +191,52 @@ fn creation(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     edit.done()
 }
 
+/// Puts the options of identity columns into the order in which the parser takes them.
+fn identities(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    const ORDER: [&str; 6] = ["increment", "minvalue", "maxvalue", "start", "cache", "cycle"];
+    let mut edit = Edit::of(tokens);
+    for place in 0..edit.tokens.len() {
+        if !edit.words(place, &["as", "identity"]) || edit.at(place + 2) != Some(&Token::LParen) {
+            continue;
+        }
+        let opened = place + 2;
+        let Some(closed) = edit.closing(opened) else { continue };
+        // Each option with its rank, from its first word on.
+        let mut options: Vec<(usize, Vec<Token>)> = Vec::new();
+        let mut denied = false;
+        for at in opened + 1..closed {
+            let Some(token) = edit.at(at).cloned() else { continue };
+            if is_word(&token, "no") {
+                options.push((ORDER.len(), vec![token]));
+                denied = true;
+                continue;
+            }
+            match ORDER.iter().position(|word| is_word(&token, word)) {
+                Some(rank) if denied => {
+                    if let Some(last) = options.last_mut() {
+                        last.0 = rank;
+                        last.1.push(token);
+                    }
+                }
+                Some(rank) => options.push((rank, vec![token])),
+                None => match options.last_mut() {
+                    Some(last) => last.1.push(token),
+                    None => options.push((0, vec![token])),
+                },
+            }
+            denied = false;
+        }
+        options.sort_by_key(|(rank, _)| *rank);
+        for at in opened + 1..closed {
+            edit.becomes(at, Vec::new());
+        }
+        if closed > opened + 1 {
+            edit.becomes(opened + 1, options.into_iter().flat_map(|(_, tokens)| tokens).collect());
+        }
+    }
+    edit.done()
+}
+
 /// Gives types to a list of bare names.
 fn typed_names(edit: &mut Edit, opened: usize, closed: usize) {
     let bare = (opened + 1..closed).all(|place| match (place - opened) % 2 {
@@ -250,6 +314,38 @@ fn likes(edit: &mut Edit, opened: usize, closed: usize) {
     }
 }
 
+/// Gives DO NOTHING of a MERGE a form that the parser takes.
+fn merging(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mark = || {
+        Token::Word(Word {
+            value: NOTHING_COLUMN.to_owned(),
+            quote_style: Some('"'),
+            keyword: Keyword::NoKeyword,
+        })
+    };
+    let one = || Token::Number("1".to_owned(), false);
+    let mut edit = Edit::of(tokens);
+    let mut not_matched = false;
+    for place in 0..edit.tokens.len() {
+        if edit.word(place, "matched") {
+            not_matched = place > 0 && edit.word(place - 1, "not");
+        }
+        if edit.words(place, &["then", "do", "nothing"]) {
+            let keyword = Token::make_keyword;
+            let action = if not_matched {
+                let mut action = vec![keyword("INSERT"), Token::LParen, mark(), Token::RParen];
+                action.extend([keyword("VALUES"), Token::LParen, one(), Token::RParen]);
+                action
+            } else {
+                vec![keyword("UPDATE"), keyword("SET"), mark(), Token::Eq, one()]
+            };
+            edit.becomes(place + 1, action);
+            edit.becomes(place + 2, Vec::new());
+        }
+    }
+    edit.done()
+}
+
 fn insertion(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let mut edit = Edit::of(tokens);
     for begin in 0..edit.tokens.len() {
@@ -280,6 +376,15 @@ fn insertion(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             && let Some(closed) = edit.closing(place)
         {
             place = closed + 1;
+        }
+        for (who, mark) in [("system", "IGNORE"), ("user", "REPLACE")] {
+            if edit.words(place, &["overriding", who, "value"]) {
+                for word in place..place + 3 {
+                    edit.becomes(word, Vec::new());
+                }
+                edit.precede(begin + 1, vec![Token::make_keyword("OR"), Token::make_keyword(mark)]);
+                place += 3;
+            }
         }
         if edit.word(place, "table") && matches!(edit.at(place + 1), Some(Token::Word(_))) {
             edit.becomes(place, select_all());
@@ -313,6 +418,14 @@ mod tests {
             "CREATE TABLE t (a INT DEFAULT (f(1, 2)), \"\u{1}like\" \"s\".\"U\"(INCLUDING, ALL, EXCLUDING, indexes), b INT)",
         );
         check("CREATE TABLE t (LIKE Text)", "CREATE TABLE t (\"\u{1}like\" \"text\")");
+    }
+
+    #[test]
+    fn identity_options_in_any_order() {
+        check(
+            "CREATE TABLE t (a INT GENERATED ALWAYS AS IDENTITY (CACHE 5 NO MAXVALUE START WITH 3 INCREMENT -2))",
+            "CREATE TABLE t (a INT GENERATED ALWAYS AS IDENTITY ( INCREMENT -2 NO MAXVALUE START WITH 3 CACHE 5))",
+        );
     }
 
     #[test]

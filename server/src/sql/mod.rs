@@ -16,6 +16,7 @@ pub mod diagnose;
 pub mod joins;
 pub mod operators;
 pub mod origin;
+pub(crate) mod own;
 pub mod parse;
 pub mod patterns;
 pub mod position;
@@ -40,10 +41,13 @@ use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::Statement;
 use quickdb_executor::error::ErrorKind;
 
+use crate::catalogue::CatalogueSnapshot;
 use crate::error::PgError;
 pub use bind::{constants, declared_type, parameter_type, table_query};
 pub(crate) use copy_tokens::MATCHING_HEADER;
-pub(crate) use definition_tokens::LIKE_COLUMN;
+pub(crate) use definition_tokens::{
+    LIKE_COLUMN, NOTHING_COLUMN, OVERRIDING_SYSTEM_VALUE, OVERRIDING_USER_VALUE,
+};
 use origin::Origin;
 pub use parse::{ParsedStatement, parse};
 use provider::Relations;
@@ -63,6 +67,8 @@ pub struct SessionFacts {
     pub search_path: Vec<String>,
     /// The schema of the session's temporary relations, which come before all others.
     pub temporary_schema: Option<String>,
+    /// The users' tables, for their primary keys.
+    pub catalogue: Option<Arc<CatalogueSnapshot>>,
     /// `version()`
     pub version: String,
 }
@@ -78,6 +84,7 @@ impl SessionFacts {
             database: database.into(),
             search_path: vec!["public".to_owned()],
             temporary_schema: None,
+            catalogue: None,
             version,
         }
     }
@@ -132,17 +139,36 @@ pub async fn plan_query(
     statement: &ParsedStatement,
     parameters: &[Option<FieldRef>],
 ) -> Result<PlannedQuery, PgError> {
-    let first = plan_with(state, facts, statement, parameters, Uniqueness::AmongItems).await;
-    let planned = match first {
-        Err(Failure::RepeatedName(_)) => {
-            plan_with(state, facts, statement, parameters, Uniqueness::BesideWildcards).await
-        }
-        other => other,
-    };
+    let plan_as = |uniqueness, keys| plan_with(state, facts, statement, parameters, uniqueness, keys);
+    let mut uniqueness = Uniqueness::AmongItems;
+    let mut planned = plan_as(uniqueness, false).await;
+    if let Err(Failure::RepeatedName(_)) = planned {
+        uniqueness = Uniqueness::BesideWildcards;
+        planned = plan_as(uniqueness, false).await;
+    }
+    // A column that is not grouped by may depend on a primary key that is.
+    if let Err(Failure::Planning(error)) = &planned
+        && is_ungrouped(error)
+        && let Ok(with_keys) = plan_as(uniqueness, true).await
+    {
+        planned = Ok(with_keys);
+    }
     planned.map_err(|failure| match failure {
         Failure::Told(error) => *error,
         Failure::RepeatedName(error) | Failure::Planning(error) => diagnose::explain(*error, statement),
     })
+}
+
+/// Whether a plan gives other values each time that it is run.
+pub(crate) fn is_volatile(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let searched = plan.apply_with_subqueries(|plan| {
+        plan.apply_expressions(|expr| {
+            found |= expr.is_volatile();
+            Ok(TreeNodeRecursion::Continue)
+        })
+    });
+    found || searched.is_err()
 }
 
 enum Failure {
@@ -173,6 +199,7 @@ async fn plan_with(
     statement: &ParsedStatement,
     parameters: &[Option<FieldRef>],
     uniqueness: Uniqueness,
+    with_keys: bool,
 ) -> Result<PlannedQuery, Failure> {
     let mut ast = statement.ast.clone();
     bind::drop_void_arguments(&mut ast, parameters);
@@ -186,12 +213,13 @@ async fn plan_with(
     let Statement::Query(query) = *ast else {
         return Err(PgError::unsupported("this kind of statement here").into());
     };
-    let relations = Relations::look_up(state, &names, facts).await?;
+    let relations = Relations::look_up(state, &names, facts, with_keys).await?;
     let mut declared = parameters.to_vec();
     bind::take_casts(&statement.ast, &mut declared)?;
     let mut context = PlannerContext::new().with_prepare_param_data_types(declared.clone());
     let planner = SqlToRel::new_with_options(&relations, parser_options());
     let plan = planner.sql_statement_to_plan_with_context(Statement::Query(query), &mut context)?;
+    let plan = if with_keys { provider::without_keys(plan)? } else { plan };
     let plan = analyze::ParameterTypes.analyze(plan, state.config_options())?;
     let plan = analyze::LiteralTypes.analyze(plan, state.config_options())?;
     let plan = with_typed_parameters(plan, &declared)?;
@@ -205,6 +233,12 @@ async fn plan_with(
         .map(|field| Arc::new(field.as_ref().clone().with_name(shown(field.name()))))
         .collect();
     Ok(PlannedQuery { plan, output, origins, parameters })
+}
+
+/// Whether an error is about a column that is neither grouped by nor in an aggregate.
+fn is_ungrouped(error: &DataFusionError) -> bool {
+    let text = error.strip_backtrace();
+    text.contains("GROUP BY clause") || text.contains("HAVING clause references")
 }
 
 fn analyzer(state: &SessionState) -> Analyzer {

@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError, ParserOptions};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
 use quickdb_executor::error::ErrorKind;
 
-use super::{copy_tokens, definition_tokens};
+use super::{copy_tokens, definition_tokens, own};
 use crate::error::PgError;
 use crate::sql::position::{byte_offset, position_of_byte};
 use crate::sql::spellings::respelled;
@@ -79,13 +79,24 @@ fn parse_one(
     } else {
         (definition_tokens::respelled(tokens.to_vec()), false)
     };
-    let mut parser = Parser::new(dialect)
-        .with_options(ParserOptions::new().with_unescape(true))
-        .with_recursion_limit(NESTING_MAX)
-        .with_tokens_with_locations(respelled);
+    let is_own = [Keyword::ALTER, Keyword::COMMENT, Keyword::CREATE].into_iter().any(begins);
+    let parser_of = |tokens| {
+        Parser::new(dialect)
+            .with_options(ParserOptions::new().with_unescape(true))
+            .with_recursion_limit(NESTING_MAX)
+            .with_tokens_with_locations(tokens)
+    };
+    let mut parser = parser_of(respelled.clone());
+    let own = if is_own { own::parse(&mut parser) } else { None };
+    if own.is_none() {
+        parser = parser_of(respelled);
+    }
     let ends_here = |parser: &Parser| syntax_error(sql, parser.peek_token_ref(), end);
-    let parsed =
-        if begins(Keyword::CHECK) { parse_check_table(&mut parser) } else { parser.parse_statement() };
+    let parsed = match own {
+        Some(own) => own,
+        None if begins(Keyword::CHECK) => parse_check_table(&mut parser),
+        None => parser.parse_statement(),
+    };
     let mut statement = match parsed {
         Ok(statement) => statement,
         Err(ParserError::RecursionLimitExceeded) => return Err(too_deep()),

@@ -9,14 +9,15 @@ use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::catalog::{Session, TableFunctionArgs, TableProvider};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DFSchema, Result, TableReference};
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Constraint, Constraints, DFSchema, Result, TableReference};
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
-    AggregateUDF, ColumnarValue, Expr, HigherOrderUDF, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature, TableSource, TableType, Volatility, WindowUDF,
+    AggregateUDF, ColumnarValue, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs,
+    ScalarUDF, ScalarUDFImpl, Signature, TableSource, TableType, Volatility, WindowUDF,
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_plan::ExecutionPlan;
@@ -28,7 +29,7 @@ use super::aggregates::Typed;
 use super::joins::UsingJoins;
 use super::operators::Operators;
 use super::types::PgTypes;
-use crate::catalogue::{TEMPORARY_SCHEMA, View, is_temporary_schema};
+use crate::catalogue::{ConstraintKind, TEMPORARY_SCHEMA, View, is_temporary_schema};
 use crate::error::PgError;
 
 /// The relations that one statement names, looked up before it is planned.
@@ -47,7 +48,8 @@ impl fmt::Debug for Relations<'_> {
 }
 
 impl<'a> Relations<'a> {
-    /// Looks up `names`; a bare name is sought in `pg_catalog` and then along the search path.
+    /// Looks up `names`; a bare name is sought in `pg_catalog` and then along the search path. `with_keys`: the planner
+    /// sees primary keys, and [`without_keys`] is to be called on the plan.
     ///
     /// # Errors
     /// Whatever a catalogue says; a name that nothing has is an error only when the planner asks for it.
@@ -55,6 +57,7 @@ impl<'a> Relations<'a> {
         state: &'a SessionState,
         names: &[TableReference],
         facts: &SessionFacts,
+        with_keys: bool,
     ) -> Result<Relations<'a>, PgError> {
         let mut found = HashMap::new();
         for name in names {
@@ -79,7 +82,9 @@ impl<'a> Relations<'a> {
                         Some(view) => Box::pin(view.expand(state, facts)).await?,
                         None => table,
                     };
-                    found.insert(name.clone(), provider_as_source(table));
+                    let source = provider_as_source(table);
+                    let source = if with_keys { Keyed::of(source, &candidate, facts) } else { source };
+                    found.insert(name.clone(), source);
                     break;
                 }
             }
@@ -90,6 +95,61 @@ impl<'a> Relations<'a> {
         relation_planners.extend(state.relation_planners().iter().cloned());
         Ok(Self { state, planners, relation_planners, types: Arc::new(PgTypes), found })
     }
+}
+
+/// A table whose primary key the planner sees, so that it knows what depends on it.
+struct Keyed {
+    table: Arc<dyn TableSource>,
+    constraints: Constraints,
+}
+
+impl Keyed {
+    fn of(table: Arc<dyn TableSource>, name: &TableReference, facts: &SessionFacts) -> Arc<dyn TableSource> {
+        let found = facts.catalogue.as_ref().zip(name.schema());
+        let found = found.and_then(|(catalogue, schema)| catalogue.table(schema, name.table()).cloned());
+        let Some(definition) = found else { return table };
+        let key = definition.constraints.iter().find(|known| known.kind == ConstraintKind::PrimaryKey);
+        let position = |number: &u32| definition.columns.iter().position(|column| column.number == *number);
+        match key.map(|key| key.columns.iter().map(position).collect::<Option<Vec<_>>>()) {
+            Some(Some(key)) if !key.is_empty() => {
+                let constraints = Constraints::new_unverified(vec![Constraint::PrimaryKey(key)]);
+                Arc::new(Self { table, constraints })
+            }
+            _ => table,
+        }
+    }
+}
+
+impl TableSource for Keyed {
+    fn schema(&self) -> SchemaRef {
+        self.table.schema()
+    }
+
+    fn constraints(&self) -> Option<&Constraints> {
+        Some(&self.constraints)
+    }
+
+    fn table_type(&self) -> TableType {
+        self.table.table_type()
+    }
+}
+
+/// The plan with the tables themselves in place of those whose keys the planner saw.
+///
+/// # Errors
+/// Those of walking a plan.
+pub(super) fn without_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let bare = plan.transform_down_with_subqueries(|node| match node {
+        LogicalPlan::TableScan(mut scan) => match scan.source.downcast_ref::<Keyed>() {
+            Some(keyed) => {
+                scan.source = Arc::clone(&keyed.table);
+                Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+            }
+            None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
+        },
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(bare.data)
 }
 
 /// A view before its query is put in its place.

@@ -33,6 +33,7 @@ use super::socket::{Client, ClientGone, Messages};
 use crate::cursor::{Cursor, Description};
 use crate::error::{PgError, Severity, SqlState};
 use crate::portal::{Portal, PortalState};
+use crate::session::again::{WrittenOnce, WrittenSoFar};
 use crate::session::{Action, Outcome, Prepared, Session, Transaction};
 use crate::sql;
 use crate::utility;
@@ -46,6 +47,8 @@ pub(crate) struct Connection {
     interrupts: Arc<Interrupts>,
     /// Skipping to the next Sync.
     skipping: bool,
+    /// Since the last Sync.
+    written: WrittenSoFar,
     _entered: ConnectionGuard,
     _connections: Arc<Connections>,
 }
@@ -79,6 +82,7 @@ impl Connection {
             session,
             interrupts,
             skipping: false,
+            written: WrittenSoFar::default(),
             _entered: entered,
             _connections: connections,
         }
@@ -119,7 +123,10 @@ impl Connection {
                 if std::mem::take(&mut self.skipping) {
                     self.session.roll_back_unless_in_block();
                 }
-                if let Err(error) = self.session.commit_unless_in_block().await {
+                let written = self.written.take();
+                if let Err(error) = self.session.commit_unless_in_block().await
+                    && let Err(error) = self.commit_again(written, error).await
+                {
                     self.session.fail();
                     self.client.error(error).await?;
                 }
@@ -250,10 +257,17 @@ impl Connection {
         for (statement, number) in statements.into_iter().zip(1..) {
             let prepared = self.session.prepare(statement, &[]).await?;
             let outcome = self.session.run(&prepared, &[]).await?;
-            let outcome = self.copied(outcome).await?;
+            let mut outcome = self.copied(outcome).await?;
             // All statements of a string are one transaction, unless they say otherwise.
             if number == count {
-                self.session.commit_unless_in_block().await?;
+                let committed = self.session.commit_unless_in_block().await;
+                match committed {
+                    // Nobody has heard of it yet.
+                    Err(error) if count == 1 && self.session.may_run_again(&prepared, &error) => {
+                        outcome = self.session.run_again(&prepared, &[]).await?;
+                    }
+                    committed => committed?,
+                }
             }
             match outcome {
                 Outcome::Rows { description, mut cursor, tag, counted } => {
@@ -298,6 +312,20 @@ impl Connection {
         let formats = one_each(formats, description.names.len());
         let encoder = RowEncoder::new(&description.schema, &formats, self.session.output_settings())?;
         Ok(encoder.with_names(self.session.reg_names()))
+    }
+
+    /// Commits the one statement since the last Sync once more, where another session's commit came first. Its client
+    /// has been told how many rows it were: it has to be as many again.
+    async fn commit_again(&mut self, written: Option<WrittenOnce>, error: PgError) -> Result<(), PgError> {
+        match written {
+            Some(once) if self.session.may_run_again(&once.prepared, &error) => {
+                match self.session.run_again(&once.prepared, &once.values).await? {
+                    Outcome::Done { tag, .. } if tag == once.tag => Ok(()),
+                    _ => Err(error),
+                }
+            }
+            _ => Err(error),
+        }
     }
 
     async fn row_description(
@@ -368,8 +396,9 @@ impl Connection {
                 }
             }
         }
+        let table = copy.table();
         let written = copy.finish().await?;
-        Ok(Outcome::done(self.session.take_copied(written)?))
+        Ok(Outcome::done(self.session.take_copied(&table, written).await?))
     }
 
     async fn copy_out(
@@ -535,6 +564,7 @@ impl Connection {
                 }
                 outcome => {
                     let tag = self.send_without_rows(outcome, &prepared).await?;
+                    self.written.add(&prepared, &portal.values, &tag);
                     portal.state = PortalState::Done { tag };
                     return Ok(());
                 }

@@ -1,28 +1,35 @@
 //! ALTER TABLE, CREATE INDEX and COMMENT ON.
 //!
-//! Rows are never rewritten: a column that is new reads as its default in older shards, one that is dropped is not read
-//! any more, and names are in the catalogue alone.
+//! A column that is new reads as its default in older shards, one that is dropped is not read any more, and names are in
+//! the catalogue alone. Only another type, and a column that is computed for each row, have rows written anew.
 
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
-    AlterColumnOperation, AlterTable, AlterTableOperation, CommentObject, CreateIndex, ObjectName, Owner,
-    RenameTableNameKind,
+    self, AlterColumnOperation, AlterTable, AlterTableOperation, ColumnDef, CommentObject, CreateIndex, Expr,
+    ObjectName, Owner,
 };
 use pgwire::api::Type;
+use quickdb_executor::functions::quoting::quote;
 use quickdb_executor::table::missing_value;
 
+use super::columns::{ColumnParts, column_of};
 use super::defaults::parse_expression;
-use super::insert::assignment_type;
+use super::expressions::{Purpose, validate, validate_option};
+use super::insert::{assignment_type, check_assignable};
 use super::names::{RelationName, SearchPath, fold};
+use super::rewrite_rows::rewrite;
 use super::schemas::notice;
-use super::tables::{Wanted, column_of, constraint_name, expression_name, table_constraint};
+use super::sequences::{self, OwnSequence};
+use super::tables::{Wanted, column_type, constraint_name, expression_name, table_constraint};
+use super::unique::{NOT_ENFORCED, UniqueKey, verify_new};
 use crate::catalogue::{
-    Change, Column, CommentOn, Constraint, ConstraintKind, Table, TableDefinition, View, check_columns,
+    Change, Column, CommentOn, Constraint, ConstraintKind, Generation, Sequence, Table, TableDefinition,
+    View, check_columns,
 };
 use crate::error::{PgError, SqlState};
 use crate::session::{Outcome, Session};
-use crate::sql::ParsedStatement;
+use crate::sql::{ParsedStatement, is_volatile};
 
 /// ALTER TABLE.
 ///
@@ -72,7 +79,8 @@ async fn apply(
 ) -> Result<Option<Arc<TableDefinition>>, PgError> {
     Ok(Some(match operation {
         AlterTableOperation::AddColumn { column_def, if_not_exists, .. } => {
-            let (column, constraints) = column_of(column_def)?;
+            let parts = column_of(session, column_def)?;
+            let column = &parts.column;
             if table.column(&column.name).is_some() {
                 let message =
                     format!("column \"{}\" of relation \"{}\" already exists", column.name, table.name);
@@ -82,7 +90,7 @@ async fn apply(
                 }
                 return Err(PgError::with_state(SqlState("42701"), message));
             }
-            add_column(session, statement, table, column, constraints).await?
+            return add_column(session, statement, table, column_def, parts).await;
         }
         AlterTableOperation::DropColumn { column_names, if_exists, .. } => {
             let mut going = Vec::new();
@@ -100,6 +108,12 @@ async fn apply(
                     None => return Err(no_column(table, &fold(name))),
                 }
             }
+            let owned = |sequence: &&Arc<Sequence>| {
+                sequence.owned_by.is_some_and(|owner| going.contains(&owner.column))
+            };
+            let snapshot = session.snapshot();
+            let sequences = snapshot.sequences_of(table.oid).filter(owned);
+            session.change(sequences.map(|sequence| Change::DropSequence { oid: sequence.oid }).collect())?;
             table.altered(|table| {
                 table.columns.retain(|column| !going.contains(&column.number));
                 table.constraints.retain(|known| !known.columns.iter().any(|number| going.contains(number)));
@@ -120,15 +134,13 @@ async fn apply(
             check_columns(&renamed.columns)?;
             renamed
         }
-        AlterTableOperation::RenameTable { table_name } => {
-            let (RenameTableNameKind::As(name) | RenameTableNameKind::To(name)) = table_name;
-            let new = RelationName::of(name, &session.database)?;
-            table.altered(|table| table.name = new.name)
-        }
         AlterTableOperation::AlterColumn { column_name, op } => {
             let name = fold(column_name);
             existing_column(table, &name)?;
-            alter_column(session, table, &name, op).await?
+            if let AlterColumnOperation::SetDataType { data_type, using, .. } = op {
+                return alter_type(session, statement, table, &name, data_type, using.as_ref()).await;
+            }
+            alter_column(session, statement, table, &name, op).await?
         }
         AlterTableOperation::AddConstraint { constraint, .. } => {
             let wanted = table_constraint(constraint, &table.columns)?;
@@ -177,44 +189,152 @@ async fn add_column(
     session: &mut Session,
     statement: &ParsedStatement,
     table: &Table,
-    mut column: Column,
-    constraints: Vec<Wanted>,
-) -> Result<Arc<TableDefinition>, PgError> {
+    written: &ColumnDef,
+    parts: ColumnParts,
+) -> Result<Option<Arc<TableDefinition>>, PgError> {
+    let ColumnParts { mut column, constraints, sequence } = parts;
     column.number = table.next_column;
-    if let Some(default) = &column.default {
-        // Rows that are there get the value that the default has now, as in PostgreSQL.
-        let cast = parse_expression(&format!("CAST({default} AS {})", assignment_type(column.pg_type)))?;
-        let wanted = Type::from_oid(column.pg_type.oid).unwrap_or(Type::TEXT);
-        let context = session.context();
-        let value =
-            crate::sql::constants(&context.state, &context.facts, statement, &[cast], &[wanted]).await?;
-        if let Some(value) = value.into_iter().next().filter(|value| !value.is_null()) {
-            let value = super::cells::assign(value, column.pg_type)?;
-            let missing = missing_value(&value).map_err(|error| PgError::from_datafusion(error, None))?;
-            column.missing = Some(missing);
-        }
-    }
-    if column.not_null && column.missing.is_none() && table.row_count() > 0 {
-        let message =
-            format!("column \"{}\" of relation \"{}\" contains null values", column.name, table.name);
-        return Err(PgError::with_state(SqlState("23502"), message));
-    }
+    let name = column.name.clone();
+    let not_null = std::mem::take(&mut column.not_null);
     let mut added = table.altered(|table| {
         table.columns.push(column);
         table.next_column += 1;
     });
     check_columns(&added.columns)?;
+    for option in &written.options {
+        if let Some(column) = added.column(&name) {
+            validate_option(session, statement, &option.option, column, &added).await?;
+        }
+    }
+    let (with_sequence, sequences) = sequences::give(session, &added, sequence.into_iter().collect())?;
+    session.change(sequences)?;
+    added = with_sequence;
     for wanted in constraints {
         let constraint = made(session, &added, wanted)?;
         let mut with = added.as_ref().clone();
         with.constraints.push(constraint);
         added = Arc::new(with);
     }
-    Ok(added)
+    let mut with = added.as_ref().clone();
+    let Some(column) = with.columns.last_mut() else { return Ok(Some(added)) };
+    column.not_null |= not_null;
+    let (not_null, is_stored) = (column.not_null, column.generation == Generation::Stored);
+    let mut computed = is_stored;
+    if let Some(default) = column.default.clone().filter(|_| !is_stored) {
+        let text = format!("CAST({default} AS {})", assignment_type(column.pg_type));
+        computed = is_volatile(&session.plan_text(&format!("SELECT {text}")).await?.plan);
+        if !computed {
+            // Rows that are there get the value that the default has now, as in PostgreSQL.
+            let cast = parse_expression(&text)?;
+            let wanted = Type::from_oid(column.pg_type.oid).unwrap_or(Type::TEXT);
+            let context = session.context();
+            let value =
+                crate::sql::constants(&context.state, &context.facts, statement, &[cast], &[wanted]).await?;
+            if let Some(value) = value.into_iter().next().filter(|value| !value.is_null()) {
+                let value = super::cells::assign(value, column.pg_type)?;
+                let missing = missing_value(&value).map_err(|error| PgError::from_datafusion(error, None))?;
+                column.missing = Some(missing);
+            }
+        }
+    }
+    let lacks = not_null && !computed && column.missing.is_none();
+    let default = column.default.clone();
+    let with = with.redefined();
+    if table.row_count() == 0 {
+        return Ok(Some(with));
+    }
+    if lacks {
+        let message = format!("column \"{name}\" of relation \"{}\" contains null values", table.name);
+        return Err(PgError::with_state(SqlState("23502"), message));
+    }
+    if computed {
+        rewrite(session, table, with, |column| default.clone().filter(|_| column == name)).await?;
+        return Ok(None);
+    }
+    Ok(Some(with))
+}
+
+/// ALTER COLUMN ... TYPE.
+async fn alter_type(
+    session: &mut Session,
+    statement: &ParsedStatement,
+    table: &Table,
+    name: &str,
+    data_type: &ast::DataType,
+    using: Option<&Expr>,
+) -> Result<Option<Arc<TableDefinition>>, PgError> {
+    let before = existing_column(table, name)?;
+    let pg_type = column_type(&data_type.to_string())?;
+    if before.generation == Generation::Stored && using.is_some() {
+        let message = "cannot specify USING when altering type of generated column";
+        return Err(PgError::with_state(SqlState("42611"), message));
+    }
+    let used = table.columns.iter().find(|column| {
+        column.generation == Generation::Stored
+            && column.name != name
+            && column.default.as_deref().is_some_and(|text| mentions(text, name))
+    });
+    if let Some(user) = used {
+        let message = "cannot alter type of a column used by a generated column";
+        let detail = format!("Column \"{name}\" is used by generated column \"{}\".", user.name);
+        return Err(PgError::with_state(SqlState("0A000"), message).detail(detail));
+    }
+    let snapshot = session.snapshot();
+    let mut readers = snapshot.views.iter().filter(|view| view.reads.contains(&table.oid));
+    if let Some(view) = readers.find(|view| view.query.contains('*') || mentions(&view.query, name)) {
+        let message = "cannot alter type of a column used by a view or rule";
+        let detail = format!("rule _RETURN on view {} depends on column \"{name}\"", view.name);
+        return Err(PgError::with_state(SqlState("0A000"), message).detail(detail));
+    }
+    let altered = Column { pg_type, ..before.clone() };
+    match using {
+        Some(using) => {
+            validate(session, statement, using, Purpose::Using, Some(&altered), table).await.map_err(|error| {
+                if error.sqlstate != SqlState("42804") {
+                    return error;
+                }
+                let message = format!(
+                    "result of USING clause for column \"{name}\" cannot be cast automatically to type {pg_type}"
+                );
+                PgError::with_state(SqlState("42804"), message)
+                    .hint("You might need to add an explicit cast.")
+            })?;
+        }
+        None => {
+            check_assignable(before.pg_type.oid, "", &altered).map_err(|_| {
+                let message = format!("column \"{name}\" cannot be cast automatically to type {pg_type}");
+                let cast = quote(name);
+                PgError::with_state(SqlState("42804"), message)
+                    .hint(format!("You might need to specify \"USING {cast}::{pg_type}\"."))
+            })?;
+        }
+    }
+    let with = table.altered(|table| {
+        for column in table.columns.iter_mut().filter(|column| column.name == name) {
+            column.pg_type = pg_type;
+        }
+    });
+    // A text that may be longer is the same text.
+    let texts = [25, 1043];
+    let longer = pg_type.typmod < 0 || before.pg_type.typmod >= 0 && pg_type.typmod >= before.pg_type.typmod;
+    let same = texts.contains(&pg_type.oid) && texts.contains(&before.pg_type.oid) && longer;
+    if using.is_none() && same || table.row_count() == 0 && table.shards.is_empty() {
+        return Ok(Some(with));
+    }
+    let using = using.map(ToString::to_string);
+    rewrite(session, table, with, |column| using.clone().filter(|_| column == name)).await?;
+    Ok(None)
+}
+
+/// Whether an SQL text mentions a name.
+fn mentions(text: &str, name: &str) -> bool {
+    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '$';
+    text.split(|letter: char| !is_word(letter)).any(|word| word == name || word.to_lowercase() == name)
 }
 
 async fn alter_column(
     session: &mut Session,
+    statement: &ParsedStatement,
     table: &Table,
     name: &str,
     operation: &AlterColumnOperation,
@@ -237,15 +357,63 @@ async fn alter_column(
             on_column(&|column| column.not_null = false)
         }
         AlterColumnOperation::SetDefault { value } => {
-            let text = Some(value.to_string()).filter(|text| !text.eq_ignore_ascii_case("null"));
+            let column = existing_column(table, name)?;
+            refuse_generated(table, column)?;
+            validate(session, statement, value, Purpose::Default, Some(column), table).await?;
+            let text = sequences::by_number(session, value)?;
+            let text = Some(text).filter(|text| !text.eq_ignore_ascii_case("null"));
             on_column(&|column| column.default.clone_from(&text))
         }
-        AlterColumnOperation::DropDefault => on_column(&|column| column.default = None),
+        AlterColumnOperation::DropDefault => {
+            refuse_generated(table, existing_column(table, name)?)?;
+            on_column(&|column| column.default = None)
+        }
+        AlterColumnOperation::AddGenerated { generated_as, sequence_options } => {
+            let column = existing_column(table, name)?;
+            if column.generation.is_identity() {
+                let message =
+                    format!("column \"{name}\" of relation \"{}\" is already an identity column", table.name);
+                return Err(PgError::with_state(SqlState("55000"), message));
+            }
+            if column.default.is_some() {
+                let message =
+                    format!("column \"{name}\" of relation \"{}\" already has a default value", table.name);
+                return Err(PgError::with_state(SqlState("55000"), message));
+            }
+            if !column.not_null {
+                let message = format!(
+                    "column \"{name}\" of relation \"{}\" must be declared NOT NULL before identity can be added",
+                    table.name
+                );
+                return Err(PgError::with_state(SqlState("55000"), message));
+            }
+            let generation = match generated_as {
+                Some(ast::GeneratedAs::Always) => Generation::Always,
+                _ => Generation::ByDefault,
+            };
+            let options = sequences::identity_options(sequence_options.as_deref().unwrap_or_default())?;
+            let with = on_column(&|column| column.generation = generation);
+            let own = OwnSequence { column: name.to_owned(), options };
+            let (with, changes) = sequences::give(session, &with, vec![own])?;
+            session.change(changes)?;
+            with
+        }
         other => {
             return Err(PgError::unsupported(format!("ALTER COLUMN ... {other}"))
                 .hint("Make another table with CREATE TABLE ... AS SELECT and rename it."));
         }
     })
+}
+
+/// Whether a column's values are nobody's to change.
+fn refuse_generated(table: &Table, column: &Column) -> Result<(), PgError> {
+    let what = match column.generation {
+        Generation::None => return Ok(()),
+        Generation::Stored => "a generated column",
+        Generation::Always | Generation::ByDefault => "an identity column",
+    };
+    let message = format!("column \"{}\" of relation \"{}\" is {what}", column.name, table.name);
+    Err(PgError::with_state(SqlState("42601"), message))
 }
 
 /// Checks that the columns have no NULL.
@@ -283,6 +451,7 @@ async fn add_constraint(
             let names: Vec<String> =
                 table.columns.iter().filter(in_key).map(|column| column.name.clone()).collect();
             no_nulls(session, table, &names).await?;
+            verify_key(session, table, &constraint).await?;
             for column in &mut definition.columns {
                 column.not_null |= constraint.columns.contains(&column.number);
             }
@@ -303,10 +472,18 @@ async fn add_constraint(
                 return Err(PgError::with_state(SqlState("23514"), message));
             }
         }
+        ConstraintKind::Unique => verify_key(session, table, &constraint).await?,
         _ => {}
     }
     definition.constraints.push(constraint);
     Ok(definition.altered(|_| {}))
+}
+
+/// Whether the rows that are there have a key that is to be unique once each.
+async fn verify_key(session: &mut Session, table: &Table, constraint: &Constraint) -> Result<(), PgError> {
+    let position = |number: &u32| table.columns.iter().position(|column| column.number == *number);
+    let columns = constraint.columns.iter().filter_map(position).collect();
+    verify_new(session, table, &UniqueKey { name: constraint.name.clone(), columns }).await
 }
 
 /// A constraint with its name, OID and column numbers.
@@ -317,7 +494,8 @@ fn made(session: &Session, table: &TableDefinition, wanted: Wanted) -> Result<Co
     let columns = numbers.collect();
     // Two OIDs: the constraint's and its index's.
     let oid = session.engine.catalogue.allocate_oids(2)?;
-    Ok(Constraint { oid, name, kind: wanted.kind, columns, definition: wanted.definition })
+    let (kind, definition) = (wanted.kind, wanted.definition);
+    Ok(Constraint { oid, name, kind, columns, definition, comment: None })
 }
 
 fn existing_column<'a>(table: &'a Table, name: &str) -> Result<&'a Column, PgError> {
@@ -330,7 +508,7 @@ fn no_column(table: &Table, name: &str) -> PgError {
 }
 
 /// Whether the views over a table can still be planned: they hold its columns and itself by name.
-async fn views_still_work(session: &mut Session, table: &Table) -> Result<(), PgError> {
+pub(crate) async fn views_still_work(session: &mut Session, table: &Table) -> Result<(), PgError> {
     let snapshot = session.snapshot();
     let readers: Vec<Arc<View>> =
         snapshot.views.iter().filter(|view| view.reads.contains(&table.oid)).cloned().collect();
@@ -351,7 +529,7 @@ async fn views_still_work(session: &mut Session, table: &Table) -> Result<(), Pg
 ///
 /// # Errors
 /// 42P01, 42703, 42P07.
-pub(crate) fn create_index(session: &mut Session, create: &CreateIndex) -> Result<Outcome, PgError> {
+pub(crate) async fn create_index(session: &mut Session, create: &CreateIndex) -> Result<Outcome, PgError> {
     session.may_write("CREATE INDEX")?;
     let name = RelationName::of(&create.table_name, &session.database)?;
     let (snapshot, path) = (session.snapshot(), session.search_path());
@@ -386,8 +564,13 @@ pub(crate) fn create_index(session: &mut Session, create: &CreateIndex) -> Resul
     let kind = if create.unique { ConstraintKind::UniqueIndex } else { ConstraintKind::Index };
     let method =
         create.using.as_ref().map_or_else(|| "btree".to_owned(), |using| using.to_string().to_lowercase());
+    let whole = create.predicate.is_none() && columns.iter().all(|column| table.column(column).is_some());
+    let method = if create.unique && !whole { method + NOT_ENFORCED } else { method };
     let wanted = Wanted::index(own, kind, columns, method);
     let constraint = made(session, table.definition(), wanted)?;
+    if create.unique && whole {
+        verify_key(session, &table, &constraint).await?;
+    }
     let altered = table.altered(|table| table.constraints.push(constraint));
     session.change(vec![Change::AlterTable(altered)])?;
     Ok(Outcome::done("CREATE INDEX"))

@@ -17,6 +17,8 @@ pub(crate) enum Cell {
     Parameter(usize),
     /// `DEFAULT`.
     Default,
+    /// The next value of the sequence with that OID.
+    Next(u32),
 }
 
 /// Reads an expression that needs no computing, for a column of that type; `None` for any other.

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use bytes::Bytes;
 use datafusion::common::ScalarValue;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast::{CopySource, CopyTarget, Statement as Ast};
 use pgwire::api::Type;
 use tokio::sync::mpsc;
@@ -18,14 +20,15 @@ use tokio::task::JoinHandle;
 use super::cells::{assign, null};
 use super::checks::Checks;
 use super::defaults::default_of;
+use super::insert::assignment_type;
 use super::names::{RelationName, SearchPath};
 use super::sink::{RowSink, Written};
 use super::tables::{folded, positions};
-use crate::catalogue::TableDefinition;
+use crate::catalogue::{Column, Generation, TableDefinition};
 use crate::copy_in::{CopyColumn, CopyDecoder, decoder};
 use crate::error::{PgError, SqlState};
 use crate::session::Session;
-use crate::sql::ParsedStatement;
+use crate::sql::{ParsedStatement, is_volatile};
 use crate::wire::copy_options::{CopyFromFormat, CopyFromOptions};
 
 /// Messages that wait for the decoder; the client waits after that.
@@ -62,7 +65,17 @@ pub(crate) fn prepare(session: &Session, statement: &ParsedStatement) -> Result<
     let name = RelationName::of(table_name, &session.database)?;
     let (snapshot, path) = (session.snapshot(), session.search_path());
     let table = SearchPath { snapshot: &snapshot, schemas: &path }.table(&name)?;
-    let columns = positions(table.definition(), &folded(columns))?;
+    let generated = |position: &usize| {
+        table.columns.get(*position).filter(|column| column.generation == Generation::Stored)
+    };
+    let named = !columns.is_empty();
+    let mut columns = positions(table.definition(), &folded(columns))?;
+    if let Some(column) = columns.iter().find_map(generated).filter(|_| named) {
+        let message = format!("column \"{}\" is a generated column", column.name);
+        return Err(PgError::with_state(SqlState("42P10"), message)
+            .detail("Generated columns cannot be used in COPY."));
+    }
+    columns.retain(|position| generated(position).is_none());
     Ok(CopyFrom { table: Arc::clone(table.definition()), columns, options })
 }
 
@@ -73,6 +86,7 @@ pub(crate) struct CopyIn {
     pub(crate) binary: bool,
     pending: Vec<u8>,
     sender: mpsc::Sender<Bytes>,
+    table: Arc<TableDefinition>,
     /// Dropped only once the client has sent all.
     whole: tokio::sync::oneshot::Sender<()>,
     task: JoinHandle<Result<Written, PgError>>,
@@ -105,7 +119,8 @@ impl CopyFrom {
         let filling = Filling { table: Arc::clone(&self.table), columns: self.columns.clone(), defaults };
         let task = session.engine.plans.spawn(take(decoder, filling, sink, receiver, ended));
         let binary = matches!(self.options.format, CopyFromFormat::Binary | CopyFromFormat::Arrow);
-        Ok(CopyIn { columns: self.columns.len(), binary, pending: Vec::new(), sender, whole, task })
+        let table = Arc::clone(&self.table);
+        Ok(CopyIn { table, columns: self.columns.len(), binary, pending: Vec::new(), sender, whole, task })
     }
 
     /// A value for each column of the table that is not copied.
@@ -113,11 +128,15 @@ impl CopyFrom {
         &self,
         session: &mut Session,
         statement: &ParsedStatement,
-    ) -> Result<Vec<Option<ScalarValue>>, PgError> {
+    ) -> Result<Vec<Option<Filler>>, PgError> {
         let mut defaults = Vec::with_capacity(self.table.columns.len());
         for (position, column) in self.table.columns.iter().enumerate() {
             if self.columns.contains(&position) {
                 defaults.push(None);
+                continue;
+            }
+            if let Some(expression) = self.volatile_default(session, column).await? {
+                defaults.push(Some(Filler::Expression(expression)));
                 continue;
             }
             let value = match default_of(column)? {
@@ -134,13 +153,36 @@ impl CopyFrom {
                     }
                 }
             };
-            defaults.push(Some(value));
+            defaults.push(Some(Filler::Value(value)));
         }
         Ok(defaults)
+    }
+
+    /// A default that has another value for each row.
+    async fn volatile_default(
+        &self,
+        session: &mut Session,
+        column: &Column,
+    ) -> Result<Option<Arc<dyn PhysicalExpr>>, PgError> {
+        let Some(default) = default_of(column)? else { return Ok(None) };
+        let text = format!("SELECT CAST({default} AS {}) AS value", assignment_type(column.pg_type));
+        let planned = session.plan_text(&text).await?;
+        let LogicalPlan::Projection(projection) = &planned.plan else { return Ok(None) };
+        let Some(expr) = projection.expr.first().filter(|_| is_volatile(&planned.plan)) else {
+            return Ok(None);
+        };
+        let state = session.context().state;
+        let expr = state.create_physical_expr(expr.clone().unalias(), projection.input.schema());
+        expr.map(Some).map_err(|error| PgError::from_datafusion(error, None))
     }
 }
 
 impl CopyIn {
+    /// The table that the rows go to.
+    pub(crate) fn table(&self) -> Arc<TableDefinition> {
+        Arc::clone(&self.table)
+    }
+
     /// Takes the bytes of one message. `false` when the data is wrong and no more is wanted: [`CopyIn::finish`] says
     /// why.
     pub(crate) async fn feed(&mut self, bytes: &[u8]) -> bool {
@@ -177,14 +219,25 @@ impl CopyIn {
 struct Filling {
     table: Arc<TableDefinition>,
     columns: Vec<usize>,
-    defaults: Vec<Option<ScalarValue>>,
+    defaults: Vec<Option<Filler>>,
+}
+
+/// What a column that is not copied gets.
+enum Filler {
+    /// The same in all rows.
+    Value(ScalarValue),
+    /// Another value for each row.
+    Expression(Arc<dyn PhysicalExpr>),
 }
 
 impl Filling {
     fn fill(&self, batch: &RecordBatch) -> Result<RecordBatch, PgError> {
         let wrong = |error| PgError::from_datafusion(error, None);
         let columns = self.defaults.iter().enumerate().map(|(position, default)| match default {
-            Some(value) => value.to_array_of_size(batch.num_rows()).map_err(wrong),
+            Some(Filler::Value(value)) => value.to_array_of_size(batch.num_rows()).map_err(wrong),
+            Some(Filler::Expression(expression)) => {
+                expression.evaluate(batch).and_then(|value| value.into_array(batch.num_rows())).map_err(wrong)
+            }
             None => {
                 let place = self.columns.iter().position(|column| *column == position).unwrap_or_default();
                 Ok(Arc::clone(batch.column(place)))

@@ -1,7 +1,5 @@
 //! CREATE TABLE ... AS and SELECT ... INTO.
 
-use std::sync::Arc;
-
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::helpers::stmt_create_table::CreateTableBuilder;
@@ -10,7 +8,7 @@ use pgwire::api::Type;
 
 use super::sink::RowSink;
 use super::tables::{define, skipped};
-use crate::catalogue::{Change, Column, PgType};
+use crate::catalogue::{Column, PgType};
 use crate::error::{PgError, SqlState};
 use crate::session::{Outcome, Session};
 use crate::sql::{ParsedStatement, PlannedQuery};
@@ -102,10 +100,11 @@ pub(crate) async fn run(
     for (column, name) in columns.iter_mut().zip(&names) {
         column.name = super::names::fold(&name.name);
     }
-    let Some(definition) = define(session, &create, columns)? else {
+    let Some(defined) = define(session, &create, columns)? else {
         return Ok(skipped(&plan.create, command));
     };
-    session.change(vec![Change::CreateTable(Arc::clone(&definition))])?;
+    session.change(defined.changes())?;
+    let definition = defined.table;
     // WITH NO DATA: see `sql::definition_tokens`.
     if plan.create.strict {
         return Ok(Outcome::done(command));
@@ -117,8 +116,9 @@ pub(crate) async fn run(
     }
     drop(rows);
     let written = sink.finish().await?;
+    let rows = written.rows;
     session.change_with(written.changes, written.claims)?;
-    Ok(Outcome::done(format!("SELECT {}", written.rows)))
+    Ok(Outcome::done(format!("SELECT {rows}")))
 }
 
 /// The column that takes a query's.

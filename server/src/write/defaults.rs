@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use quickdb_executor::error::ErrorKind;
 
-use crate::catalogue::Column;
+use crate::catalogue::{Column, Generation};
 use crate::error::PgError;
 
 /// An expression of the catalogue as a syntax tree.
@@ -20,10 +20,13 @@ pub(crate) fn parse_expression(text: &str) -> Result<Expr, PgError> {
     })
 }
 
-/// The DEFAULT of a column; `None` for NULL.
+/// The DEFAULT of a column; `None` for NULL, and for one that is generated of the others later.
 ///
 /// # Errors
 /// Those of [`parse_expression`].
 pub(crate) fn default_of(column: &Column) -> Result<Option<Expr>, PgError> {
+    if column.generation == Generation::Stored {
+        return Ok(None);
+    }
     column.default.as_deref().map(parse_expression).transpose()
 }

@@ -3,10 +3,11 @@
 use datafusion::sql::sqlparser::ast::{ObjectName, ObjectType, Statement as Ast};
 
 use super::names::{RelationKind, RelationName, SearchPath};
-use super::{alter, drop, schemas, tables, views};
+use super::{alter, drop, rename, schemas, sequences, tables, views};
 use crate::error::{PgError, SqlState};
 use crate::session::{Outcome, Session, Transaction};
 use crate::sql::ParsedStatement;
+use crate::sql::own::{OwnStatement, is_own, parse_own};
 use crate::utility::unsupported;
 
 /// VACUUM: the table, or each of them, as the master's upkeep would put it in order sooner or later.
@@ -42,21 +43,24 @@ pub(crate) fn is_definition(statement: &Ast) -> bool {
             | Ast::Comment { .. }
             | Ast::Drop { .. }
             | Ast::Truncate(_)
-    )
+    ) || is_own(statement)
 }
 
 pub(crate) async fn define(session: &mut Session, parsed: &ParsedStatement) -> Result<Outcome, PgError> {
     let statement = &parsed.ast;
+    if is_own(statement) {
+        return Box::pin(define_own(session, parse_own(parsed)?)).await;
+    }
     match statement {
         Ast::CreateView(create) => Box::pin(views::create(session, parsed, create)).await,
-        Ast::CreateIndex(create) => alter::create_index(session, create),
+        Ast::CreateIndex(create) => Box::pin(alter::create_index(session, create)).await,
         Ast::AlterTable(operations) => Box::pin(alter::alter_table(session, parsed, operations)).await,
         Ast::Comment { object_type, object_name, comment, .. } => {
             alter::comment(session, object_type, object_name, comment.as_deref())
         }
         Ast::CreateTable(create) if create.query.is_none() => {
             session.may_write("CREATE TABLE")?;
-            tables::create(session, create)
+            Box::pin(tables::create(session, parsed, create)).await
         }
         Ast::CreateSchema { schema_name, if_not_exists, .. } => {
             session.may_write("CREATE SCHEMA")?;
@@ -77,8 +81,29 @@ pub(crate) async fn define(session: &mut Session, parsed: &ParsedStatement) -> R
                 session.may_write("DROP SCHEMA")?;
                 schemas::drop(session, names, *if_exists, *cascade)
             }
+            ObjectType::Sequence => drop::drop(session, names, RelationKind::Sequence, *if_exists, *cascade),
             _ => Err(unsupported(statement)),
         },
         _ => Err(unsupported(statement)),
+    }
+}
+
+async fn define_own(session: &mut Session, statement: OwnStatement) -> Result<Outcome, PgError> {
+    match statement {
+        OwnStatement::CreateSequence { temporary, if_not_exists, name, options } => {
+            sequences::create(session, &name, temporary, if_not_exists, &options)
+        }
+        OwnStatement::AlterSequence { if_exists, name, options } => {
+            sequences::alter(session, &name, if_exists, &options)
+        }
+        OwnStatement::Alter { kind, if_exists, name, action } => {
+            rename::alter(session, kind, if_exists, &name, &action).await
+        }
+        OwnStatement::CommentOnConstraint { constraint, table, comment } => {
+            rename::comment_on_constraint(session, &constraint, &table, comment.as_deref())
+        }
+        OwnStatement::CommentOnRelation { kind, name, comment } => {
+            rename::comment_on_relation(session, kind, &name, comment.as_deref())
+        }
     }
 }

@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::ast::ObjectName;
 
 use super::names::{RelationKind, RelationName, SearchPath};
 use super::schemas::notice;
+use super::sequences;
 use crate::catalogue::{CatalogueSnapshot, Change};
 use crate::error::{PgError, SqlState};
 use crate::session::{Outcome, Session};
@@ -56,6 +57,14 @@ pub(crate) fn drop(
             }
         }
     }
+    let mut lines = Vec::new();
+    for oid in oids.iter().filter(|_| kind == RelationKind::Sequence) {
+        let Some(sequence) = snapshot.sequence_by_oid(*oid) else { continue };
+        let (named, changes) = sequences::dependents(session, sequence, cascade)?;
+        lines.extend(named);
+        session.change(changes)?;
+    }
+    notices.extend(cascaded(lines));
     let own = oids.first().and_then(|oid| described(&snapshot, &path, *oid)).unwrap_or_default();
     let own = if oids.len() > 1 { "desired object(s)".to_owned() } else { own };
     notices.extend(drop_relations(session, &oids, &own, cascade)?);
@@ -118,13 +127,22 @@ pub(crate) fn drop_relations(
         .hint("Use DROP ... CASCADE to drop the dependent objects too."));
     }
     // Readers go before what they read.
-    let changes = going.iter().rev().filter_map(|going| {
+    let mut changes = Vec::new();
+    let mut sequences = HashSet::new();
+    for going in going.iter().rev() {
         if let Some(table) = snapshot.table_by_oid(going.oid) {
-            return Some(Change::DropTable { table: table.id });
+            changes.push(Change::DropTable { table: table.id });
+            sequences.extend(snapshot.sequences_of(table.oid).map(|sequence| sequence.oid));
+        } else if let Some(view) = snapshot.view_by_oid(going.oid) {
+            changes.push(Change::DropView { oid: view.oid });
+        } else if let Some(sequence) = snapshot.sequence_by_oid(going.oid) {
+            sequences.insert(sequence.oid);
         }
-        snapshot.view_by_oid(going.oid).map(|view| Change::DropView { oid: view.oid })
-    });
-    session.change(changes.collect())?;
+    }
+    let mut sequences: Vec<u32> = sequences.into_iter().collect();
+    sequences.sort_unstable();
+    changes.extend(sequences.into_iter().map(|oid| Change::DropSequence { oid }));
+    session.change(changes)?;
     Ok(cascaded(dependents.into_iter().map(|(object, _)| object).collect()))
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Insert, Query, SelectItem, SetExpr, Statement as Ast, TableFactor, TableObject, Value,
+    Expr, Insert, OnInsert, Query, SelectItem, SetExpr, Statement as Ast, TableFactor, TableObject, Value,
     Values, With,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -20,15 +20,18 @@ use quickdb_executor::error::ErrorKind;
 
 use super::cells::{Cell, assign, cell, null};
 use super::checks::Checks;
+use super::conflict::{self, Conflict};
 use super::defaults::default_of;
+use super::modify;
 use super::names::{RelationName, SearchPath, fold};
 use super::returning::Returning;
+use super::sequences::called_by;
 use super::sink::RowSink;
 use super::tables::positions;
-use crate::catalogue::{Column, PgType, TableDefinition};
+use crate::catalogue::{Column, Generation, PgType, TableDefinition};
 use crate::error::{PgError, SqlState};
 use crate::session::{Outcome, Session};
-use crate::sql::{ParsedStatement, PlannedQuery};
+use crate::sql::{OVERRIDING_SYSTEM_VALUE, OVERRIDING_USER_VALUE, ParsedStatement, PlannedQuery};
 use crate::wire::types::column_type;
 
 /// An INSERT that is ready to be run with parameters.
@@ -36,6 +39,7 @@ use crate::wire::types::column_type;
 pub(crate) struct InsertPlan {
     table: Arc<TableDefinition>,
     source: Source,
+    conflict: Option<Conflict>,
     checks: Checks,
     returning: Option<Returning>,
 }
@@ -83,10 +87,6 @@ pub(crate) async fn prepare(
         }
         _ => insert,
     };
-    if insert.on.is_some() {
-        return Err(PgError::unsupported("INSERT ... ON CONFLICT")
-            .hint("Unique constraints are not enforced; delete the rows that are to be replaced first."));
-    }
     let TableObject::TableName(name) = &insert.table else {
         return Err(PgError::unsupported("INSERT into a function"));
     };
@@ -97,6 +97,8 @@ pub(crate) async fn prepare(
     let names: Vec<String> =
         insert.columns.iter().filter_map(|name| Some(fold(name.0.last()?.as_ident()?))).collect();
     let targets = positions(&table, &names)?;
+    let given = Given::of(insert, &table, &targets)?;
+    let targets = given.targets;
     let mut parameters = Vec::new();
     let source = match cells(session, insert, &table, &targets, !names.is_empty(), &mut parameters)? {
         Some(rows) => {
@@ -121,9 +123,21 @@ pub(crate) async fn prepare(
     if let Some(returning) = &returning {
         parameters = returning.with_parameters(parameters, declared);
     }
+    let conflict = match &insert.on {
+        None => None,
+        Some(OnInsert::OnConflict(on)) => {
+            let alias = insert.table_alias.as_ref().map(|alias| &alias.alias);
+            let conflict =
+                Box::pin(conflict::prepare(session, statement, on, &table, alias, declared)).await?;
+            let more = conflict.parameters(declared);
+            parameters.extend(more.into_iter().skip(parameters.len()));
+            Some(conflict)
+        }
+        Some(_) => return Err(PgError::unsupported("ON DUPLICATE KEY UPDATE")),
+    };
     let description = returning.as_ref().map(|returning| returning.description(session));
     let checks = Checks::of(session, &table).await?;
-    let plan = InsertPlan { table, source, checks, returning };
+    let plan = InsertPlan { table, source, conflict, checks, returning };
     Ok(PreparedWrite { plan, parameters, returning: description })
 }
 
@@ -151,6 +165,11 @@ fn cells(
     let input = session.input_context();
     let mut defaults = Vec::with_capacity(table.columns.len());
     for column in &table.columns {
+        let sequence = column.default.as_deref().and_then(called_by);
+        if let Some(sequence) = sequence {
+            defaults.push(Some(Cell::Next(sequence)));
+            continue;
+        }
         let default = match default_of(column)? {
             None => Some(Cell::Value(null(&column.pg_type.data_type())?)),
             Some(expr) => cell(&expr, column.pg_type, &input)?,
@@ -200,6 +219,77 @@ fn cells(
     Ok(Some(found))
 }
 
+/// Which columns an INSERT gives values, once those that nobody may give are seen to.
+struct Given {
+    /// Positions in the table, in the order of the values; one that the table lacks for a value that is not wanted.
+    targets: Vec<usize>,
+}
+
+impl Given {
+    /// # Errors
+    /// 428C9 for a value of a column that is generated.
+    fn of(insert: &Insert, table: &TableDefinition, targets: &[usize]) -> Result<Self, PgError> {
+        let system = insert.or == Some(OVERRIDING_SYSTEM_VALUE);
+        let user = insert.or == Some(OVERRIDING_USER_VALUE);
+        let source = insert.source.as_deref().map(|source| source.body.as_ref());
+        let width = match source {
+            Some(SetExpr::Values(values)) => values.rows.first().map_or(0, |row| row.len()),
+            Some(_) => targets.len(),
+            None => 0,
+        };
+        // Whether a place has nothing but DEFAULT.
+        let only_defaults = |place: usize| match source {
+            Some(SetExpr::Values(values)) => {
+                values.rows.iter().all(|row| row.get(place).is_none_or(is_default))
+            }
+            _ => false,
+        };
+        let mut kept = Vec::with_capacity(targets.len());
+        for (place, target) in targets.iter().enumerate() {
+            let column = table.columns.get(*target);
+            let generation = column.map_or(Generation::None, |column| column.generation);
+            let unwanted = user && generation.is_identity();
+            let given = place < width && !only_defaults(place);
+            let refused = generation == Generation::Stored || generation == Generation::Always && !system;
+            if given && refused && !unwanted && (insert.columns.len() > place || source_is_values(source)) {
+                let name = column.map_or("", |column| column.name.as_str());
+                return Err(not_yours(
+                    &format!("cannot insert a non-DEFAULT value into column \"{name}\""),
+                    name,
+                    generation,
+                ));
+            }
+            kept.push(if unwanted { usize::MAX } else { *target });
+        }
+        Ok(Self { targets: kept })
+    }
+}
+
+fn source_is_values(source: Option<&SetExpr>) -> bool {
+    matches!(source, Some(SetExpr::Values(_)))
+}
+
+/// 428C9: a value for a column that nobody gives values.
+pub(crate) fn not_yours(message: &str, column: &str, generation: Generation) -> PgError {
+    let error = PgError::with_state(SqlState("428C9"), message);
+    match generation {
+        Generation::Stored => error.detail(format!("Column \"{column}\" is a generated column.")),
+        _ => {
+            let error = error
+                .detail(format!("Column \"{column}\" is an identity column defined as GENERATED ALWAYS."));
+            if message.starts_with("cannot insert") {
+                return error.hint("Use OVERRIDING SYSTEM VALUE to override.");
+            }
+            error
+        }
+    }
+}
+
+/// Whether an expression is the word DEFAULT.
+pub(crate) fn is_default(expr: &Expr) -> bool {
+    matches!(expr, Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default"))
+}
+
 fn check_width(width: usize, first: usize, targets: usize, listed: bool) -> Result<(), PgError> {
     let syntax = |message: &str| Err(PgError::with_state(SqlState("42601"), message));
     if width != first {
@@ -230,14 +320,26 @@ async fn query(
         None => parse_query("SELECT 1")?,
     };
     let targets = if insert.source.is_some() { targets } else { &[] };
-    let columns: Vec<&Column> = targets.iter().filter_map(|target| table.columns.get(*target)).collect();
-    let columns = if insert.source.is_some() { columns } else { Vec::new() };
+    // A value that is not wanted stands in a place of its own.
+    let unwanted = Column::new("", PgType::new(25));
+    let columns: Vec<&Column> =
+        targets.iter().map(|target| table.columns.get(*target).unwrap_or(&unwanted)).collect();
     adopt_literals(&mut source.body, &columns)?;
     let own = ParsedStatement { ast: Ast::Query(Box::new(source.clone())), ..statement.clone() };
     let planned = session.plan(&own, declared).await?;
     let width = planned.output.len();
     if insert.source.is_some() {
         check_width(width, width, columns.len(), listed)?;
+    }
+    let system = insert.or == Some(OVERRIDING_SYSTEM_VALUE);
+    let computed = insert.source.as_deref().filter(|source| !source_is_values(Some(source.body.as_ref())));
+    for column in columns.iter().take(width).filter(|_| computed.is_some()) {
+        let generation = column.generation;
+        if generation == Generation::Stored || generation == Generation::Always && !system {
+            let name = &column.name;
+            let message = format!("cannot insert a non-DEFAULT value into column \"{name}\"");
+            return Err(not_yours(&message, name, generation));
+        }
     }
     for (field, column) in planned.output.iter().zip(&columns) {
         if let Some(found) = column_type(field) {
@@ -249,7 +351,7 @@ async fn query(
         let place = targets.iter().position(|target| *target == position).filter(|place| *place < width);
         items.push(match place {
             Some(place) => format!("CAST(q.c{place} AS {})", assignment_type(column.pg_type)),
-            None => match &column.default {
+            None => match column.default.as_ref().filter(|_| column.generation != Generation::Stored) {
                 Some(default) => format!("CAST({default} AS {})", assignment_type(column.pg_type)),
                 None => format!("CAST(NULL AS {})", assignment_type(column.pg_type)),
             },
@@ -294,12 +396,13 @@ fn adopt_literals(body: &mut SetExpr, columns: &[&Column]) -> Result<(), PgError
 /// # Errors
 /// XX000 for a stored default that does not parse.
 pub(crate) fn adopt(expr: &mut Expr, column: &Column, defaults: bool) -> Result<(), PgError> {
-    let is_default = |name: &Ident| name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default");
-    match expr {
-        Expr::Identifier(name) if defaults && is_default(name) => {
-            *expr = default_of(column)?.unwrap_or_else(|| Expr::Value(Value::Null.into()));
-            Ok(())
+    if defaults && is_default(expr) {
+        *expr = default_of(column)?.unwrap_or_else(|| Expr::Value(Value::Null.into()));
+        if !matches!(expr, Expr::Value(_)) {
+            return Ok(());
         }
+    }
+    match expr {
         Expr::Value(value) => match &value.value {
             Value::Null
             | Value::Placeholder(_)
@@ -410,14 +513,18 @@ pub(crate) async fn run(
     session.may_write("INSERT")?;
     let mut sink = RowSink::new(&session.engine, Arc::clone(&plan.table)).with_checks(&plan.checks);
     let mut returned = Vec::new();
+    if let Some(conflict) = &plan.conflict {
+        return Box::pin(run_with_conflict(session, plan, conflict, sink, values, text)).await;
+    }
     let mut take = async |batch: RecordBatch| {
         if plan.returning.is_some() {
-            returned.push(batch.clone());
+            returned.push(sink.push_returning(batch).await?);
+            return Ok::<(), PgError>(());
         }
         sink.push(batch).await
     };
     match &plan.source {
-        Source::Cells(rows) => take(batch_of(&plan.table, rows, values)?).await?,
+        Source::Cells(rows) => take(batch_of(session, &plan.table, rows, values)?).await?,
         Source::Query(planned) => {
             let mut rows = session.start(planned, values, text).await?;
             while let Some(batch) = rows.next().await {
@@ -426,15 +533,48 @@ pub(crate) async fn run(
         }
     }
     let written = sink.finish().await?;
-    session.change_with(written.changes, written.claims)?;
+    let rows = written.rows;
+    session.add_rows(&plan.table, (Vec::new(), Vec::new()), written).await?;
     match &plan.returning {
-        None => Ok(Outcome::done(format!("INSERT 0 {}", written.rows))),
+        None => Ok(Outcome::done(format!("INSERT 0 {rows}"))),
         Some(returning) => returning.run(session, returned, values, "INSERT 0", text).await,
+    }
+}
+
+async fn run_with_conflict(
+    session: &mut Session,
+    plan: &InsertPlan,
+    conflict: &Conflict,
+    mut sink: RowSink,
+    values: &[ScalarValue],
+    text: Option<&str>,
+) -> Result<Outcome, PgError> {
+    let mut batches = Vec::new();
+    match &plan.source {
+        Source::Cells(rows) => batches.push(sink.conformed(batch_of(session, &plan.table, rows, values)?)?),
+        Source::Query(planned) => {
+            let mut rows = session.start(planned, values, text).await?;
+            while let Some(batch) = rows.next().await {
+                batches.push(sink.conformed(batch.map_err(|error| PgError::from_datafusion(error, text))?)?);
+            }
+        }
+    }
+    let resolved = conflict.resolve(session, &plan.table, &batches, values, text).await?;
+    let table = modify::present(session, plan.table.id)?;
+    let removed = modify::remove(session, &table, resolved.doomed).await?;
+    let returned = sink.push_returning(resolved.rows).await?;
+    let written = sink.finish().await?;
+    let rows = written.rows;
+    session.add_rows(&plan.table, removed, written).await?;
+    match &plan.returning {
+        None => Ok(Outcome::done(format!("INSERT 0 {rows}"))),
+        Some(returning) => returning.run(session, vec![returned], values, "INSERT 0", text).await,
     }
 }
 
 /// Rows of cells as one batch of the table's columns.
 fn batch_of(
+    session: &Session,
     table: &TableDefinition,
     rows: &[Vec<Cell>],
     values: &[ScalarValue],
@@ -449,6 +589,9 @@ fn batch_of(
                     PgError::with_state(SqlState("42P02"), message)
                 })?;
                 assign(value, column.pg_type)
+            }
+            Some(Cell::Next(sequence)) => {
+                assign(ScalarValue::Int64(Some(session.next_value(*sequence)?)), column.pg_type)
             }
             Some(Cell::Default) | None => null(&column.pg_type.data_type()),
         });

@@ -6,11 +6,13 @@
 use datafusion::sql::sqlparser::ast::{ColumnDef, DataType, ObjectName};
 
 use super::names::{RelationName, SearchPath};
+use super::sequences::OwnSequence;
 use super::tables::Wanted;
-use crate::catalogue::{Column, ConstraintKind};
+use crate::catalogue::{Column, ConstraintKind, Generation};
 use crate::error::{PgError, SqlState};
 use crate::session::Session;
 use crate::sql::LIKE_COLUMN;
+use crate::sql::own::SequenceChanges;
 
 /// Which of a table's properties are copied beside names, types and NOT NULL.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,6 +29,8 @@ pub(crate) struct Options {
 pub(crate) struct Copied {
     pub(crate) columns: Vec<Column>,
     pub(crate) constraints: Vec<Wanted>,
+    /// The sequences that identity columns are to have.
+    pub(crate) sequences: Vec<OwnSequence>,
 }
 
 /// The table and the options, where a column is none.
@@ -68,15 +72,42 @@ pub(crate) fn copied(session: &Session, source: &ObjectName, options: Options) -
         && let Ok(view) = lookup.view(&name)
     {
         let columns = view.columns.iter().map(|(name, pg_type)| Column::new(name, *pg_type)).collect();
-        return Ok(Copied { columns, constraints: Vec::new() });
+        return Ok(Copied { columns, constraints: Vec::new(), sequences: Vec::new() });
     }
     let table = lookup.table(&name)?;
     let columns = table.columns.iter().map(|column| Column {
         not_null: column.not_null,
         comment: column.comment.clone().filter(|_| options.comments),
-        default: column.default.clone().filter(|_| options.defaults),
+        default: column.default.clone().filter(|_| match column.generation {
+            Generation::None => options.defaults,
+            Generation::Stored => options.generated,
+            // It gets a sequence of its own.
+            Generation::Always | Generation::ByDefault => false,
+        }),
+        generation: match column.generation {
+            Generation::Stored if options.generated => Generation::Stored,
+            identity if identity.is_identity() && options.identity => identity,
+            _ => Generation::None,
+        },
         ..Column::new(&column.name, column.pg_type)
     });
+    let identities =
+        table.columns.iter().filter(|column| column.generation.is_identity() && options.identity);
+    let sequences = identities.map(|column| {
+        let mut known = snapshot.sequences_of(table.oid);
+        let known = known.find(|known| known.owned_by.is_some_and(|owner| owner.column == column.number));
+        let options = known.map(|known| SequenceChanges {
+            increment: Some(known.increment),
+            min: Some(Some(known.min)),
+            max: Some(Some(known.max)),
+            start: Some(known.start),
+            cache: Some(known.cache),
+            cycle: Some(known.cycle),
+            ..SequenceChanges::default()
+        });
+        OwnSequence { column: column.name.clone(), options: options.unwrap_or_default() }
+    });
+    let sequences = sequences.collect();
     let names_of = |numbers: &[u32]| -> Option<Vec<String>> {
         let name = |number: &u32| table.columns.iter().find(|column| column.number == *number);
         numbers.iter().map(|number| Some(name(number)?.name.clone())).collect()
@@ -98,5 +129,5 @@ pub(crate) fn copied(session: &Session, source: &ObjectName, options: Options) -
         let name = (known.kind == ConstraintKind::Check).then(|| known.name.clone());
         constraints.push(Wanted { name, kind: known.kind, columns, definition: known.definition.clone() });
     }
-    Ok(Copied { columns: columns.collect(), constraints })
+    Ok(Copied { columns: columns.collect(), constraints, sequences })
 }

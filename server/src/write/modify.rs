@@ -15,8 +15,9 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    AssignmentTarget, Delete, Expr, FromTable, Ident, SelectItem, SetExpr, Statement as Ast, TableFactor,
-    TableWithJoins, Update, UpdateTableFromKind, With,
+    Assignment, AssignmentTarget, Delete, Expr, FromTable, FunctionArg, FunctionArgExpr, FunctionArguments,
+    Ident, Query, SelectItem, SetExpr, Statement as Ast, TableFactor, TableWithJoins, Update,
+    UpdateTableFromKind, With,
 };
 use pgwire::api::Type;
 use quickdb_executor::error::ErrorKind;
@@ -25,12 +26,15 @@ use quickdb_storage::{ShardId, TableId};
 use roaring::RoaringBitmap;
 
 use super::checks::Checks;
-use super::insert::{PreparedWrite, adopt, assignment_type, check_assignable, parse_query};
+use super::insert::{
+    PreparedWrite, adopt, assignment_type, check_assignable, is_default, not_yours, parse_query,
+};
 use super::names::{RelationName, SearchPath, fold};
 use super::returning::{Returning, quoted};
 use super::sink::RowSink;
 use super::tables::empty;
-use crate::catalogue::{Change, Shard, Table, TableDefinition};
+use super::unique::{Fresh, keys_of};
+use crate::catalogue::{Change, Generation, Shard, Table, TableDefinition};
 use crate::error::{PgError, SqlState};
 use crate::namespace::ROWS_SCHEMA;
 use crate::session::{Outcome, Session};
@@ -39,7 +43,7 @@ use crate::upkeep::Claim;
 use crate::wire::types::column_type;
 
 /// Columns of the query before those of the table: where a row is.
-const PLACE_COLUMNS: usize = 2;
+pub(crate) const PLACE_COLUMNS: usize = 2;
 
 /// An UPDATE or DELETE that is ready to be run with parameters.
 #[derive(Debug)]
@@ -48,6 +52,8 @@ pub(crate) struct ModifyPlan {
     table: Arc<TableDefinition>,
     /// `None` where all rows go, whatever they are.
     rows: Option<PlannedQuery>,
+    /// Whether rows may get another unique key.
+    changed_keys: bool,
     checks: Checks,
     returning: Option<Returning>,
 }
@@ -93,19 +99,32 @@ pub(crate) async fn prepare_update(
         with,
     };
     let (table, alias) = target(session, &parts)?;
+    let (items, changed) = assigned(&table, &alias, &update.assignments)?;
+    plan(session, statement, parts, table, alias, (items, changed), declared).await
+}
+
+/// The values of all columns of a table after assignments, and which of them were assigned.
+///
+/// # Errors
+/// 42703, 42601 and 428C9 for what cannot be assigned.
+pub(crate) fn assigned(
+    table: &TableDefinition,
+    alias: &Ident,
+    assignments: &[Assignment],
+) -> Result<(Vec<Expr>, Vec<bool>), PgError> {
     let mut new: Vec<Option<Expr>> = vec![None; table.columns.len()];
-    for assignment in &update.assignments {
+    for assignment in assignments {
         let pairs: Vec<(&datafusion::sql::sqlparser::ast::ObjectName, Expr)> = match &assignment.target {
             AssignmentTarget::ColumnName(name) => vec![(name, assignment.value.clone())],
             AssignmentTarget::Tuple(names) => match &assignment.value {
-                Expr::Tuple(values) if values.len() == names.len() => {
-                    names.iter().zip(values.iter().cloned()).collect()
+                value => {
+                    let values = several(value)?;
+                    if values.len() != names.len() {
+                        let message = "number of columns does not match number of values";
+                        return Err(PgError::with_state(SqlState("42601"), message));
+                    }
+                    names.iter().zip(values).collect()
                 }
-                Expr::Tuple(_) => {
-                    let message = "number of columns does not match number of values";
-                    return Err(PgError::with_state(SqlState("42601"), message));
-                }
-                _ => return Err(PgError::unsupported("UPDATE of several columns from a subquery")),
             },
         };
         for (name, mut value) in pairs {
@@ -116,6 +135,11 @@ pub(crate) async fn prepare_update(
                 PgError::new(ErrorKind::UndefinedColumn, message)
             })?;
             if let (Some(column), Some(slot)) = (table.columns.get(position), new.get_mut(position)) {
+                if matches!(column.generation, Generation::Stored | Generation::Always) && !is_default(&value)
+                {
+                    let message = format!("column \"{name}\" can only be updated to DEFAULT");
+                    return Err(not_yours(&message, &name, column.generation));
+                }
                 adopt(&mut value, column, true)?;
                 if slot.replace(value).is_some() {
                     let message = format!("multiple assignments to same column \"{name}\"");
@@ -124,12 +148,53 @@ pub(crate) async fn prepare_update(
             }
         }
     }
+    let changed = new.iter().map(Option::is_some).collect();
     let items = table.columns.iter().zip(new).map(|(column, new)| match new {
         Some(value) => value,
         None => Expr::CompoundIdentifier(vec![alias.clone(), Ident::with_quote('"', &column.name)]),
     });
-    let items = items.collect();
-    plan(session, statement, parts, table, alias, items, declared).await
+    Ok((items.collect(), changed))
+}
+
+/// The values that are assigned to several columns at once.
+fn several(value: &Expr) -> Result<Vec<Expr>, PgError> {
+    match value {
+        Expr::Tuple(values) => Ok(values.clone()),
+        Expr::Nested(inner) => several(inner),
+        Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("row") => {
+            let FunctionArguments::List(list) = &function.args else { return Ok(Vec::new()) };
+            let values = list.args.iter().filter_map(|argument| match argument {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some(value.clone()),
+                _ => None,
+            });
+            Ok(values.collect())
+        }
+        // A subquery for each of its columns.
+        Expr::Subquery(query) => {
+            let SetExpr::Select(select) = query.body.as_ref() else {
+                return Err(PgError::unsupported("UPDATE of several columns from this subquery"));
+            };
+            let wildcard = select
+                .projection
+                .iter()
+                .any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
+            if wildcard || select.distinct.is_some() {
+                return Err(PgError::unsupported("UPDATE of several columns from this subquery"));
+            }
+            let one = |item: &SelectItem| {
+                let mut query = query.as_ref().clone();
+                if let SetExpr::Select(select) = query.body.as_mut() {
+                    select.projection = vec![item.clone()];
+                }
+                Expr::Subquery(Box::new(query))
+            };
+            Ok(select.projection.iter().map(one).collect())
+        }
+        _ => Err(PgError::with_state(
+            SqlState("0A000"),
+            "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression",
+        )),
+    }
 }
 
 /// Analyses a DELETE.
@@ -157,8 +222,14 @@ pub(crate) async fn prepare_delete(
     };
     let (table, alias) = target(session, &parts)?;
     if parts.selection.is_none() && parts.others.is_empty() && parts.returning.is_none() {
-        let plan =
-            ModifyPlan { kind: Kind::Delete, table, rows: None, checks: Checks::default(), returning: None };
+        let plan = ModifyPlan {
+            kind: Kind::Delete,
+            table,
+            rows: None,
+            changed_keys: false,
+            checks: Checks::default(),
+            returning: None,
+        };
         return Ok(PreparedWrite { plan, parameters: Vec::new(), returning: None });
     }
     let of_table = |column: &crate::catalogue::Column| {
@@ -168,7 +239,7 @@ pub(crate) async fn prepare_delete(
         Some(_) => table.columns.iter().map(of_table).collect(),
         None => Vec::new(),
     };
-    plan(session, statement, parts, Arc::clone(&table), alias.clone(), items, declared).await
+    plan(session, statement, parts, Arc::clone(&table), alias.clone(), (items, Vec::new()), declared).await
 }
 
 /// The table that a statement changes, and what the statement calls it.
@@ -193,7 +264,7 @@ async fn plan(
     parts: Parts<'_>,
     table: Arc<TableDefinition>,
     alias: Ident,
-    items: Vec<Expr>,
+    (items, changed): (Vec<Expr>, Vec<bool>),
     declared: &[Option<Type>],
 ) -> Result<PreparedWrite<ModifyPlan>, PgError> {
     let place = format!("{alias}.{SHARD_COLUMN}, {alias}.{ROW_COLUMN}");
@@ -208,27 +279,7 @@ async fn plan(
     let own = ParsedStatement { ast: Ast::Query(Box::new(query.clone())), ..statement.clone() };
     let mut rows = session.plan(&own, declared).await?;
     if parts.kind == Kind::Update {
-        let mut casts = false;
-        for (field, column) in rows.output.iter().skip(PLACE_COLUMNS).zip(&table.columns) {
-            if let Some(found) = column_type(field) {
-                check_assignable(found.oid, found.name, column)?;
-            }
-            casts |= *field.data_type() != column.pg_type.data_type();
-        }
-        if casts {
-            if let SetExpr::Select(select) = query.body.as_mut() {
-                for (item, column) in select.projection.iter_mut().skip(PLACE_COLUMNS).zip(&table.columns) {
-                    if let SelectItem::UnnamedExpr(expr) = item {
-                        let text = format!("CAST(NULL AS {})", assignment_type(column.pg_type));
-                        if let Expr::Cast { kind, data_type, array, format, .. } =
-                            super::defaults::parse_expression(&text)?
-                        {
-                            let inner = Box::new(expr.clone());
-                            *expr = Expr::Cast { kind, expr: inner, data_type, array, format };
-                        }
-                    }
-                }
-            }
+        if cast_items(&mut query, &rows, &table, PLACE_COLUMNS)? {
             let own = ParsedStatement { ast: Ast::Query(Box::new(query)), ..statement.clone() };
             rows = session.plan(&own, declared).await?;
         }
@@ -246,12 +297,49 @@ async fn plan(
         Kind::Update => Checks::of(session, &table).await?,
         Kind::Delete => Checks::default(),
     };
-    let plan = ModifyPlan { kind: parts.kind, table, rows: Some(rows), checks, returning };
+    let changed_keys = keys_of(&table)
+        .iter()
+        .any(|key| key.columns.iter().any(|column| changed.get(*column).copied().unwrap_or(false)));
+    let plan = ModifyPlan { kind: parts.kind, table, rows: Some(rows), changed_keys, checks, returning };
     Ok(PreparedWrite { plan, parameters, returning: description })
 }
 
+/// Gives the items of a query behind `leading` ones the types of a table's columns, where they have others: whether any
+/// has.
+///
+/// # Errors
+/// 42804 for a type that cannot be assigned.
+pub(crate) fn cast_items(
+    query: &mut Query,
+    planned: &PlannedQuery,
+    table: &TableDefinition,
+    leading: usize,
+) -> Result<bool, PgError> {
+    let mut casts = false;
+    for (field, column) in planned.output.iter().skip(leading).zip(&table.columns) {
+        if let Some(found) = column_type(field) {
+            check_assignable(found.oid, found.name, column)?;
+        }
+        casts |= *field.data_type() != column.pg_type.data_type();
+    }
+    if let (true, SetExpr::Select(select)) = (casts, query.body.as_mut()) {
+        for (item, column) in select.projection.iter_mut().skip(leading).zip(&table.columns) {
+            if let SelectItem::UnnamedExpr(expr) = item {
+                let text = format!("CAST(NULL AS {})", assignment_type(column.pg_type));
+                if let Expr::Cast { kind, data_type, array, format, .. } =
+                    super::defaults::parse_expression(&text)?
+                {
+                    let inner = Box::new(expr.clone());
+                    *expr = Expr::Cast { kind, expr: inner, data_type, array, format };
+                }
+            }
+        }
+    }
+    Ok(casts)
+}
+
 /// Rows to be taken out, by shard.
-type Doomed = BTreeMap<ShardId, RoaringBitmap>;
+pub(crate) type Doomed = BTreeMap<ShardId, RoaringBitmap>;
 
 /// Runs an UPDATE or DELETE.
 ///
@@ -282,33 +370,32 @@ pub(crate) async fn run(
         let batch = batch.map_err(|error| PgError::from_datafusion(error, text))?;
         let rows = doom(&mut doomed, &batch)?;
         count += rows.num_rows();
+        let rows = if plan.kind == Kind::Update { sink.push_returning(rows).await? } else { rows };
         if plan.returning.is_some() {
-            returned.push(rows.clone());
-        }
-        if plan.kind == Kind::Update {
-            sink.push(rows).await?;
+            returned.push(rows);
         }
     }
     drop(stream);
-    let (mut changes, mut claims) = remove(session, &table, doomed).await?;
-    let written = sink.finish().await?;
-    changes.extend(written.changes);
-    claims.extend(written.claims);
-    session.change_with(changes, claims)?;
+    let removed = remove(session, &table, doomed).await?;
+    let mut written = sink.finish().await?;
+    if !plan.changed_keys {
+        written.fresh = Fresh::None;
+    }
+    session.add_rows(&plan.table, removed, written).await?;
     match &plan.returning {
         None => Ok(Outcome::done(format!("{tag} {count}"))),
         Some(returning) => returning.run(session, returned, values, tag, text).await,
     }
 }
 
-fn present(session: &Session, id: TableId) -> Result<Arc<Table>, PgError> {
+pub(crate) fn present(session: &Session, id: TableId) -> Result<Arc<Table>, PgError> {
     let table = session.snapshot().table_by_id(id).cloned();
     table.ok_or_else(|| PgError::with_state(SqlState("42P01"), "the table was dropped"))
 }
 
 /// Notes the places of a batch; gives the rest of its columns, of rows that were not noted before: a row that several
 /// rows of the other tables match is changed once.
-fn doom(doomed: &mut Doomed, batch: &RecordBatch) -> Result<RecordBatch, PgError> {
+pub(crate) fn doom(doomed: &mut Doomed, batch: &RecordBatch) -> Result<RecordBatch, PgError> {
     let wrong = || PgError::new(ErrorKind::Internal, "row numbers are missing");
     let [shards, numbers, ..] = batch.columns() else { return Err(wrong()) };
     let shards = shards.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
@@ -326,7 +413,7 @@ fn doom(doomed: &mut Doomed, batch: &RecordBatch) -> Result<RecordBatch, PgError
 }
 
 /// Takes rows out: writes deletion vectors, and says what makes them count.
-async fn remove(
+pub(crate) async fn remove(
     session: &Session,
     table: &Table,
     doomed: Doomed,

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::Token;
 
-use crate::catalogue::{CatalogueSnapshot, Schema, Table, View, is_temporary_schema};
+use crate::catalogue::{CatalogueSnapshot, Schema, Sequence, Table, View, is_temporary_schema};
 use crate::error::{PgError, SqlState};
 
 /// A name as PostgreSQL reads it: in lower case unless quoted.
@@ -56,11 +59,26 @@ impl RelationName {
     }
 }
 
+/// A name that stands in a text.
+///
+/// # Errors
+/// 42602 for what is none, and those of [`RelationName::of`].
+pub(crate) fn parse_name(text: &str, database: &str) -> Result<RelationName, PgError> {
+    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).and_then(|mut parser| {
+        let name = parser.parse_object_name(false)?;
+        parser.expect_token(&Token::EOF)?;
+        Ok(name)
+    });
+    let name = parsed.map_err(|_| PgError::with_state(SqlState("42602"), "invalid name syntax"))?;
+    RelationName::of(&name, database)
+}
+
 /// What a relation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RelationKind {
     Table,
     View,
+    Sequence,
 }
 
 impl RelationKind {
@@ -69,6 +87,7 @@ impl RelationKind {
         match self {
             Self::Table => "table",
             Self::View => "view",
+            Self::Sequence => "sequence",
         }
     }
 
@@ -89,7 +108,10 @@ impl CatalogueSnapshot {
         if let Some(table) = self.table(schema, name) {
             return Some((table.oid, RelationKind::Table));
         }
-        self.view(schema, name).map(|view| (view.oid, RelationKind::View))
+        if let Some(view) = self.view(schema, name) {
+            return Some((view.oid, RelationKind::View));
+        }
+        self.sequence(schema, name).map(|sequence| (sequence.oid, RelationKind::Sequence))
     }
 
     /// What a relation is, its schema and its name.
@@ -97,7 +119,10 @@ impl CatalogueSnapshot {
         if let Some(table) = self.table_by_oid(oid) {
             return Some((RelationKind::Table, &table.schema, &table.name));
         }
-        self.view_by_oid(oid).map(|view| (RelationKind::View, &*view.schema, &*view.name))
+        if let Some(view) = self.view_by_oid(oid) {
+            return Some((RelationKind::View, &view.schema, &view.name));
+        }
+        self.sequence_by_oid(oid).map(|found| (RelationKind::Sequence, &*found.schema, &*found.name))
     }
 
     /// The relations that cannot be without that one.
@@ -122,7 +147,7 @@ impl SearchPath<'_> {
         if let Some(table) = self.find_table(name) {
             return Ok(table);
         }
-        if self.find_view(name) {
+        if self.relation(name).is_some() {
             return Err(PgError::with_state(SqlState("42809"), format!("\"{}\" is not a table", name.name)));
         }
         Err(self.missing(name))
@@ -145,6 +170,22 @@ impl SearchPath<'_> {
         }
     }
 
+    /// The sequence of that name.
+    ///
+    /// # Errors
+    /// 42P01 when there is none, 42809 for another relation.
+    pub(crate) fn sequence(&self, name: &RelationName) -> Result<Arc<Sequence>, PgError> {
+        let found = self.relation(name);
+        match found.and_then(|(oid, _)| self.snapshot.sequence_by_oid(oid)) {
+            Some(sequence) => Ok(Arc::clone(sequence)),
+            None if found.is_some() => {
+                let message = format!("\"{}\" is not a sequence", name.name);
+                Err(PgError::with_state(SqlState("42809"), message))
+            }
+            None => Err(self.missing(name)),
+        }
+    }
+
     /// Whether nobody knows a schema of that name.
     pub(crate) fn has_no_schema(&self, schema: &str) -> bool {
         !crate::pg_catalog::SYSTEM_SCHEMAS.contains(&schema)
@@ -162,17 +203,10 @@ impl SearchPath<'_> {
         };
         match found {
             Some(view) => Ok(Arc::clone(view)),
-            None if self.find_table(name).is_some() => {
+            None if self.relation(name).is_some() => {
                 Err(PgError::with_state(SqlState("42809"), format!("\"{}\" is not a view", name.name)))
             }
             None => Err(self.missing(name)),
-        }
-    }
-
-    fn find_view(&self, name: &RelationName) -> bool {
-        match &name.schema {
-            Some(schema) => self.snapshot.view(self.snapshot.schema_called(schema), &name.name).is_some(),
-            None => self.schemas.iter().any(|schema| self.snapshot.view(schema, &name.name).is_some()),
         }
     }
 

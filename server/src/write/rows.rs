@@ -46,6 +46,19 @@ pub(crate) fn conform(batch: &RecordBatch, table: &TableDefinition) -> Result<Re
         .map_err(|error| PgError::from_datafusion(error.into(), None))
 }
 
+/// The same rows in the table's types, whatever else the table says of them.
+///
+/// # Errors
+/// See [`as_type`].
+pub(crate) fn typed(batch: &RecordBatch, table: &TableDefinition) -> Result<RecordBatch, PgError> {
+    let schema = nullable(table);
+    let columns = schema.fields().iter().zip(batch.columns());
+    let columns = columns.map(|(field, values)| as_type(values, field.data_type()));
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), columns.collect::<Result<Vec<_>, _>>()?, &options)
+        .map_err(|error| PgError::from_datafusion(error.into(), None))
+}
+
 /// Values in the column's own type, where a query has them in one that holds the same.
 fn as_type(values: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, PgError> {
     if values.data_type() == data_type {

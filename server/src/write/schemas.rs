@@ -70,7 +70,11 @@ pub(crate) fn drop(
         };
         let tables = snapshot.tables().iter().filter(|table| table.schema_oid == schema.oid);
         let views = snapshot.views.iter().filter(|view| view.schema_oid == schema.oid);
-        let mut inside: Vec<u32> = tables.map(|table| table.oid).chain(views.map(|view| view.oid)).collect();
+        let sequences = snapshot.sequences.iter().filter(|sequence| sequence.schema_oid == schema.oid);
+        // Those of columns go without a word.
+        let sequences = sequences.filter(|sequence| sequence.owned_by.is_none()).map(|sequence| sequence.oid);
+        let inside = tables.map(|table| table.oid).chain(views.map(|view| view.oid));
+        let mut inside: Vec<u32> = inside.chain(sequences).collect();
         inside.sort_unstable();
         if !inside.is_empty() && !cascade {
             let message = format!("cannot drop schema {name} because other objects depend on it");

@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::checks::Checks;
 use super::placement::Placement;
 use super::rows::conform;
+use super::unique::{Fresh, Growing, keys_of};
 use crate::catalogue::{Change, LogEntry, Shard, TableDefinition};
 use crate::engine::Engine;
 use crate::error::PgError;
@@ -41,6 +42,8 @@ pub(crate) struct Written {
     pub(crate) changes: Vec<Change>,
     /// Of the shards that the changes name.
     pub(crate) claims: Vec<Claim>,
+    /// The rows, for unique keys.
+    pub(crate) fresh: Fresh,
 }
 
 /// Takes rows of one statement. Dropped before its end, it leaves nothing behind.
@@ -61,6 +64,8 @@ pub(crate) struct RowSink {
     turn_rows: usize,
     finished: Vec<(ShardReport, Vec<WorkerId>)>,
     claims: Vec<Claim>,
+    /// By unique key.
+    growing: Vec<Growing>,
 }
 
 /// A place for shards, one after the other.
@@ -78,7 +83,9 @@ struct Writing {
 
 impl RowSink {
     pub(crate) fn new(engine: &Arc<Engine>, table: Arc<TableDefinition>) -> Self {
+        let growing = keys_of(&table).iter().map(|key| Growing::of(key, &table)).collect();
         Self {
+            growing,
             engine: Arc::clone(engine),
             table,
             checks: Checks::default(),
@@ -119,8 +126,36 @@ impl RowSink {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let batch = conform(&batch, &self.table)?;
+        let batch = self.conformed(batch)?;
+        self.take(batch).await
+    }
+
+    /// The same; gives the rows as they are in the table.
+    ///
+    /// # Errors
+    /// See [`RowSink::push`].
+    pub(crate) async fn push_returning(&mut self, batch: RecordBatch) -> Result<RecordBatch, PgError> {
+        let batch = self.conformed(batch)?;
+        if batch.num_rows() > 0 {
+            self.take(batch.clone()).await?;
+        }
+        Ok(batch)
+    }
+
+    /// Rows as the table would have them: complete, and within its constraints.
+    ///
+    /// # Errors
+    /// Those of the constraints.
+    pub(crate) fn conformed(&self, batch: RecordBatch) -> Result<RecordBatch, PgError> {
+        let batch = conform(&self.checks.complete(&self.table, batch)?, &self.table)?;
         self.checks.verify(&self.table, &batch)?;
+        Ok(batch)
+    }
+
+    async fn take(&mut self, batch: RecordBatch) -> Result<(), PgError> {
+        for growing in &mut self.growing {
+            growing.see(&batch);
+        }
         self.rows += batch.num_rows() as u64;
         if self.lanes.is_empty() {
             self.held_rows += batch.num_rows();
@@ -152,7 +187,8 @@ impl RowSink {
                 let entry = LogEntry::new(seq, batch)?;
                 changes.push(Change::Append { table: self.table.id, revision: self.table.revision, entry });
             }
-            return Ok(Written { rows, changes, claims: Vec::new() });
+            let fresh = if rows == 0 { Fresh::None } else { Fresh::Few(std::mem::take(&mut self.held)) };
+            return Ok(Written { rows, changes, claims: Vec::new(), fresh });
         }
         for lane in 0..self.lanes.len() {
             self.close(lane).await?;
@@ -162,7 +198,8 @@ impl RowSink {
             shards.into_iter().map(|(report, workers)| Shard::of_report(&report, &self.table, workers));
         let shards = shards.collect::<Result<Vec<_>, _>>()?;
         let claims = std::mem::take(&mut self.claims);
-        Ok(Written { rows, changes: vec![Change::AddShards { table: self.table.id, shards }], claims })
+        let fresh = Fresh::Many(self.growing.iter().map(Growing::holds).collect());
+        Ok(Written { rows, changes: vec![Change::AddShards { table: self.table.id, shards }], claims, fresh })
     }
 
     fn open_lanes(&mut self) -> Result<(), PgError> {

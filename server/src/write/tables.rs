@@ -3,31 +3,54 @@
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
-    self, CascadeOption, ColumnOption, CreateTable, CreateTableOptions, Expr, Ident, IndexColumn, SqlOption,
+    self, CascadeOption, CreateTable, CreateTableOptions, Expr, Ident, IndexColumn, SqlOption,
     TableConstraint, Truncate, Value,
 };
 use quickdb_executor::error::ErrorKind;
 
+use super::columns::column_of;
+use super::expressions::validate_all;
 use super::like;
 use super::names::{RelationName, SearchPath, fold};
 use super::schemas::notice;
+use super::sequences;
 use crate::catalogue::{
-    Change, Column, Constraint, ConstraintKind, NewTable, OnCommit, PgType, Schema, TEMPORARY_SCHEMA,
-    TableDefinition, TableOptions, check_columns, is_temporary_schema,
+    Change, Column, Constraint, ConstraintKind, NewTable, OnCommit, PgType, Schema, SequenceValue,
+    TEMPORARY_SCHEMA, TableDefinition, TableOptions, check_columns, is_temporary_schema,
 };
 use crate::error::{PgError, SqlState};
 use crate::session::{Outcome, Session};
+use crate::sql::ParsedStatement;
 
 /// CREATE TABLE without a query.
 ///
 /// # Errors
 /// 42P07 for a name that is taken, 42704 for a type that there is not, 0A000 for what tables here do not have.
-pub(crate) fn create(session: &mut Session, create: &CreateTable) -> Result<Outcome, PgError> {
-    let Some(definition) = define(session, create, Vec::new())? else {
+pub(crate) async fn create(
+    session: &mut Session,
+    statement: &ParsedStatement,
+    create: &CreateTable,
+) -> Result<Outcome, PgError> {
+    let Some(defined) = define(session, create, Vec::new())? else {
         return Ok(skipped(create, "CREATE TABLE"));
     };
-    session.change(vec![Change::CreateTable(definition)])?;
+    validate_all(session, statement, create, &defined.table).await?;
+    session.change(defined.changes())?;
     Ok(Outcome::done("CREATE TABLE"))
+}
+
+/// A table that is to be, with the sequences of its columns.
+pub(crate) struct Defined {
+    pub(crate) table: Arc<TableDefinition>,
+    sequences: Vec<Change>,
+}
+
+impl Defined {
+    /// What makes it.
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        let table = Change::CreateTable(Arc::clone(&self.table));
+        std::iter::once(table).chain(self.sequences.iter().cloned()).collect()
+    }
 }
 
 /// The outcome of `IF NOT EXISTS` where there is one.
@@ -46,7 +69,7 @@ pub(crate) fn define(
     session: &mut Session,
     create: &CreateTable,
     of_query: Vec<Column>,
-) -> Result<Option<Arc<TableDefinition>>, PgError> {
+) -> Result<Option<Defined>, PgError> {
     refuse_what_is_not_built(create)?;
     let name = RelationName::of(&create.name, &session.database)?;
     let schema = schema_for(session, &name, create.temporary)?;
@@ -63,16 +86,19 @@ pub(crate) fn define(
     }
     let mut columns = of_query;
     let mut wanted = Vec::new();
+    let mut sequences = Vec::new();
     for column in &create.columns {
         if let Some((source, options)) = like::of(column) {
             let copied = like::copied(session, &source, options)?;
             columns.extend(copied.columns);
             wanted.extend(copied.constraints);
+            sequences.extend(copied.sequences);
             continue;
         }
-        let (column, constraints) = column_of(column)?;
-        columns.push(column);
-        wanted.extend(constraints);
+        let parts = column_of(session, column)?;
+        columns.push(parts.column);
+        wanted.extend(parts.constraints);
+        sequences.extend(parts.sequence);
     }
     check_columns(&columns)?;
     for constraint in &create.constraints {
@@ -91,7 +117,9 @@ pub(crate) fn define(
         comment: None,
     };
     name_constraints(session, &mut new, wanted)?;
-    Ok(Some(new.define(&session.engine.catalogue, &snapshot)?))
+    let table = new.define(&session.engine.catalogue, &snapshot)?;
+    let (table, sequences) = sequences::give(session, &table, sequences)?;
+    Ok(Some(Defined { table, sequences }))
 }
 
 /// The schema that a new relation goes to: the session's own for one that is `temporary`.
@@ -173,66 +201,6 @@ impl Wanted {
     }
 }
 
-/// A column of CREATE TABLE or ADD COLUMN, and the constraints that stand at it.
-///
-/// # Errors
-/// 42704 for a type that there is not, 0A000 for options that columns here do not have.
-pub(crate) fn column_of(
-    written: &datafusion::sql::sqlparser::ast::ColumnDef,
-) -> Result<(Column, Vec<Wanted>), PgError> {
-    let type_name = written.data_type.to_string();
-    if ["serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"]
-        .contains(&type_name.to_lowercase().as_str())
-    {
-        return Err(PgError::unsupported(format!("type {}", type_name.to_lowercase()))
-            .hint("Use an integer type and give the values."));
-    }
-    let mut column = Column::new(fold(&written.name), column_type(&type_name)?);
-    let mut constraints = Vec::new();
-    let mut nullable = None;
-    for option in &written.options {
-        let name = option.name.as_ref().map(fold);
-        let on_column = |kind, definition: String| Wanted {
-            name: name.clone(),
-            kind,
-            columns: vec![column.name.clone()],
-            definition,
-        };
-        match &option.option {
-            ColumnOption::Null => nullable = Some(true),
-            ColumnOption::NotNull => {
-                if nullable == Some(true) {
-                    let message =
-                        format!("conflicting NULL/NOT NULL declarations for column \"{}\"", column.name);
-                    return Err(PgError::with_state(SqlState("42601"), message));
-                }
-                nullable = Some(false);
-            }
-            ColumnOption::Default(value) => {
-                column.default = Some(value.to_string()).filter(|text| !text.eq_ignore_ascii_case("null"));
-            }
-            ColumnOption::PrimaryKey(_) => {
-                nullable = Some(false);
-                constraints.push(on_column(ConstraintKind::PrimaryKey, String::new()));
-            }
-            ColumnOption::Unique(_) => constraints.push(on_column(ConstraintKind::Unique, String::new())),
-            ColumnOption::Check(check) => {
-                let named = check.name.as_ref().map(fold).or(name.clone());
-                let wanted = on_column(ConstraintKind::Check, check.expr.to_string());
-                constraints.push(Wanted { name: named, ..wanted });
-            }
-            ColumnOption::ForeignKey(key) => {
-                constraints.push(on_column(ConstraintKind::ForeignKey, references(key)));
-            }
-            ColumnOption::Collation(_) => {}
-            ColumnOption::Comment(text) => column.comment = Some(text.clone()),
-            other => return Err(PgError::unsupported(format!("column option {other}"))),
-        }
-    }
-    column.not_null = nullable == Some(false);
-    Ok((column, constraints))
-}
-
 /// A type that a column can have.
 ///
 /// # Errors
@@ -243,7 +211,7 @@ pub(crate) fn column_type(name: &str) -> Result<PgType, PgError> {
         .map_err(|_| PgError::with_state(SqlState("42704"), format!("type \"{lower}\" does not exist")))
 }
 
-fn references(key: &datafusion::sql::sqlparser::ast::ForeignKeyConstraint) -> String {
+pub(crate) fn references(key: &datafusion::sql::sqlparser::ast::ForeignKeyConstraint) -> String {
     let mut text = key.foreign_table.to_string();
     if !key.referred_columns.is_empty() {
         let columns = key.referred_columns.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -337,7 +305,7 @@ fn name_constraints(session: &Session, table: &mut NewTable, wanted: Vec<Wanted>
         };
         let columns = wanted.columns.iter().filter_map(number_of).collect();
         let (kind, definition) = (wanted.kind, wanted.definition);
-        table.constraints.push(Constraint { oid, name, kind, columns, definition });
+        table.constraints.push(Constraint { oid, name, kind, columns, definition, comment: None });
     }
     Ok(())
 }
@@ -466,6 +434,12 @@ pub(crate) fn truncate(session: &mut Session, truncate: &Truncate) -> Result<Out
         let (snapshot, path) = (session.snapshot(), session.search_path());
         let table = SearchPath { snapshot: &snapshot, schemas: &path }.table(&name)?;
         session.change(empty(&table))?;
+        if truncate.identity == Some(ast::TruncateIdentityOption::Restart) {
+            for sequence in snapshot.sequences_of(table.oid) {
+                let value = SequenceValue { last: sequence.start, called: false };
+                session.engine.catalogue.set_value(sequence, value)?;
+            }
+        }
     }
     Ok(Outcome::done("TRUNCATE TABLE"))
 }

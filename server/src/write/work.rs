@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use quickdb_storage::TableId;
+
 use super::overlay::Overlay;
 use crate::catalogue::{CatalogueError, CatalogueResult, CatalogueSnapshot, Change};
 use crate::upkeep::Claim;
@@ -15,6 +17,8 @@ pub(crate) struct Work {
     /// Files that the changes name.
     claims: Vec<Claim>,
     view: Arc<CatalogueSnapshot>,
+    /// Tells it from others.
+    number: u64,
 }
 
 impl Work {
@@ -22,6 +26,7 @@ impl Work {
     pub(crate) fn new(overlay: &Arc<Overlay>) -> Self {
         let base = overlay.committed();
         Self {
+            number: overlay.engine().catalogue.next_version(),
             overlay: Arc::clone(overlay),
             view: Arc::clone(&base),
             base,
@@ -33,6 +38,16 @@ impl Work {
     /// The catalogue as the session sees it.
     pub(crate) fn view(&self) -> &Arc<CatalogueSnapshot> {
         &self.view
+    }
+
+    /// What tells it from others.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// How many additions of unique keys to a table were committed when the session looked at it last.
+    pub(crate) fn additions(&self, table: TableId) -> u64 {
+        self.base.table_by_id(table).map_or(0, |table| table.keys.additions())
     }
 
     /// How many changes there are, for [`Work::go_back_to`].

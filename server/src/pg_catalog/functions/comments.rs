@@ -44,8 +44,15 @@ fn object(view: &SessionView, arguments: &[Datum]) -> FunctionResult<Datum> {
         let mut schemas = view.snapshot.schemas.iter();
         schemas.find(|schema| schema.oid == oid).and_then(|schema| schema.comment.as_ref())
     };
+    let sequence = || view.snapshot.sequence_by_oid(oid).and_then(|found| found.comment.as_ref());
+    let index = || {
+        let found = view.index_by_oid(oid).filter(|found| !found.is_constraint())?;
+        found.constraint.comment.as_ref()
+    };
+    let constraint = || view.constraint_by_oid(oid).and_then(|found| found.constraint.comment.as_ref());
     Ok(match catalogue {
-        Some("pg_class") => table().or_else(view_comment).into(),
+        Some("pg_class") => table().or_else(view_comment).or_else(sequence).or_else(index).into(),
+        Some("pg_constraint") => constraint().into(),
         Some("pg_namespace") => schema().into(),
         Some(_) => Datum::Null,
         None => table().or_else(view_comment).or_else(schema).into(),

@@ -30,7 +30,8 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
         Ok(name.map(identifier::quote).unwrap_or_default().into())
     }),
     strict("pg_get_constraintdef", &[&[Int], &[Int, Bool]], "text", |view, arguments| {
-        Ok(view.constraint_by_oid(oid(arguments, 0)).map(|found| found.definition(view)).into())
+        let pretty = argument(arguments, 1).as_bool() == Some(true);
+        Ok(view.constraint_by_oid(oid(arguments, 0)).map(|found| found.definition(view, pretty)).into())
     }),
     undefined("pg_get_ruledef", &[&[Int], &[Int, Bool]]),
     undefined("pg_get_triggerdef", &[&[Int], &[Int, Bool]]),
@@ -55,12 +56,13 @@ pub(super) const FUNCTIONS: &[CatalogueFunction] = &[
     strict("pg_get_serial_sequence", &[&[Text, Text]], "text", |view, arguments| {
         let table = view.existing_relation_oid(text(arguments, 0))?;
         let column = text(arguments, 1);
-        if view.column_number(table, column).is_none() {
+        let Some(number) = view.column_number(table, column) else {
             let name = view.relation_name(table).map_or("", |(_, name)| name);
             let message = format!("column \"{column}\" of relation \"{name}\" does not exist");
             return Err(FunctionError::new(Mistake::UndefinedColumn, message));
-        }
-        Ok(Datum::Null)
+        };
+        let sequence = u32::try_from(number).ok().and_then(|number| view.sequence_of(table, number));
+        Ok(sequence.and_then(|sequence| view.qualified(sequence.oid)).into())
     }),
     strict("pg_get_userbyid", &[&[Int]], "name", |view, arguments| {
         let oid = oid(arguments, 0);

@@ -7,6 +7,7 @@ mod comments;
 mod definitions;
 mod names;
 mod privileges;
+mod sequences;
 mod session;
 mod sets;
 mod sizes;
@@ -89,10 +90,17 @@ pub(super) const GROUPS: &[&[CatalogueFunction]] = &[
     comments::FUNCTIONS,
     definitions::FUNCTIONS,
     privileges::FUNCTIONS,
+    sequences::FUNCTIONS,
     session::FUNCTIONS,
     sets::FUNCTIONS,
     sizes::FUNCTIONS,
 ];
+
+/// Whether a function of that name does something each time that it is called.
+pub(crate) fn is_volatile_function(name: &str) -> bool {
+    let mut functions = GROUPS.iter().flat_map(|group| group.iter());
+    functions.any(|function| function.volatile && function.name == name)
+}
 
 /// The functions as DataFusion calls them. They look at `catalog` when they are called.
 pub(super) fn udfs(catalog: &PgCatalog) -> Vec<ScalarUDF> {

@@ -100,7 +100,9 @@ impl ScalarUDFImpl for CatalogueUdf {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let is_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        // One that does something does it for every row, whatever its arguments are.
+        let is_scalar =
+            !self.function.volatile && args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let row_count = if is_scalar { 1 } else { args.number_rows };
         let kinds = self.function.forms.iter().find(|form| form.len() == args.args.len());
         let any = vec![Kind::Any; args.args.len()];

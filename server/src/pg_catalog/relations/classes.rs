@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::catalogue::{ConstraintKind, PgType, Table, View, is_temporary_schema};
+use crate::catalogue::{ConstraintKind, Generation, PgType, Table, View, is_temporary_schema};
 use crate::pg_catalog::acl::{DATABASE_OWNER, SYSTEM_OWNER};
 use crate::pg_catalog::builtin::{
     self, INFORMATION_SCHEMA_OID, PG_CATALOG_OID, PG_TOAST_OID, QUICKDB_SCHEMA_OID,
 };
 use crate::pg_catalog::relation::{self, RELATIONS, RowSource};
 use crate::pg_catalog::relations::constraints::Constrained;
+use crate::pg_catalog::relations::sequences::COLUMNS;
 use crate::pg_catalog::rows::{Datum, Rows};
 use crate::pg_catalog::session::SessionView;
 
@@ -148,6 +149,22 @@ fn classes(view: &SessionView, rows: &mut Rows) {
             ("relreplident", "n".into()),
         ]);
     }
+    for found in view.snapshot.sequences.iter() {
+        rows.push([
+            ("oid", found.oid.into()),
+            ("relname", (&found.name).into()),
+            ("relnamespace", found.schema_oid.into()),
+            ("relowner", found.owner.into()),
+            ("relfilenode", found.oid.into()),
+            ("relpages", 1_i64.into()),
+            ("reltuples", Datum::Float(1.0)),
+            ("relpersistence", persistence(&found.schema).into()),
+            ("relkind", "S".into()),
+            ("relnatts", COLUMNS.len().into()),
+            ("relispopulated", true.into()),
+            ("relreplident", "n".into()),
+        ]);
+    }
     for found in view.snapshot.views.iter() {
         rows.push([
             ("oid", found.oid.into()),
@@ -224,7 +241,17 @@ fn attributes(view: &SessionView, rows: &mut Rows) {
                 ("attalign", of.align.into()),
                 ("attstorage", of.storage.into()),
                 ("attnotnull", column.not_null.into()),
-                ("atthasdef", column.default.is_some().into()),
+                ("atthasdef", (column.default.is_some() && !column.generation.is_identity()).into()),
+                (
+                    "attidentity",
+                    match column.generation {
+                        Generation::Always => "a",
+                        Generation::ByDefault => "d",
+                        Generation::None | Generation::Stored => "",
+                    }
+                    .into(),
+                ),
+                ("attgenerated", if column.generation == Generation::Stored { "s" } else { "" }.into()),
                 ("attislocal", true.into()),
                 ("attcollation", of.collation.into()),
             ]);
@@ -252,6 +279,11 @@ fn attributes(view: &SessionView, rows: &mut Rows) {
     for found in view.snapshot.views.iter() {
         for ((name, pg_type), number) in found.columns.iter().zip(1_i64..) {
             column(&mut *rows, found.oid, name, *pg_type, number);
+        }
+    }
+    for found in view.snapshot.sequences.iter() {
+        for ((name, type_oid), number) in COLUMNS.into_iter().zip(1_i64..) {
+            column(&mut *rows, found.oid, name, PgType::new(type_oid), number);
         }
     }
     for found in view.constrained() {
@@ -308,12 +340,24 @@ fn descriptions(view: &SessionView, rows: &mut Rows) {
     for found in view.snapshot.views.iter() {
         push(found.oid, class, 0, &found.comment);
     }
+    for found in view.snapshot.sequences.iter() {
+        push(found.oid, class, 0, &found.comment);
+    }
+    let constraint = relation::by_name("pg_catalog", "pg_constraint").map_or(0, |relation| relation.oid);
+    for found in view.constrained() {
+        // What has no constraint is the index itself.
+        match found.index_oid() {
+            Some(index) if !found.is_constraint() => push(index, class, 0, &found.constraint.comment),
+            _ => push(found.constraint.oid, constraint, 0, &found.constraint.comment),
+        }
+    }
 }
 
 /// A table depends on its schema, its row type on the table, the array type on the row type.
 fn dependencies(view: &SessionView, rows: &mut Rows) {
     let [class, namespace, types] = ["pg_class", "pg_namespace", "pg_type"]
         .map(|name| relation::by_name("pg_catalog", name).map_or(0, |relation| relation.oid));
+    sequence_dependencies(view, class, namespace, rows);
     for table in view.tables() {
         for (of_class, object, on_class, on, kind) in [
             (class, table.oid, namespace, table.schema_oid, "n"),
@@ -328,6 +372,28 @@ fn dependencies(view: &SessionView, rows: &mut Rows) {
                 ("deptype", kind.into()),
             ]);
         }
+    }
+}
+
+/// A sequence depends on its schema and on its column.
+fn sequence_dependencies(view: &SessionView, class: u32, namespace: u32, rows: &mut Rows) {
+    for sequence in view.snapshot.sequences.iter() {
+        rows.push([
+            ("classid", class.into()),
+            ("objid", sequence.oid.into()),
+            ("refclassid", namespace.into()),
+            ("refobjid", sequence.schema_oid.into()),
+            ("deptype", "n".into()),
+        ]);
+        let Some(owner) = sequence.owned_by else { continue };
+        rows.push([
+            ("classid", class.into()),
+            ("objid", sequence.oid.into()),
+            ("refclassid", class.into()),
+            ("refobjid", owner.table.into()),
+            ("refobjsubid", owner.column.into()),
+            ("deptype", if owner.identity { "i" } else { "a" }.into()),
+        ]);
     }
 }
 

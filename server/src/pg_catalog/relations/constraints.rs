@@ -120,7 +120,7 @@ impl Constrained<'_> {
 
     /// The OID of the index's method.
     pub(in crate::pg_catalog) fn method(&self) -> u32 {
-        if self.constraint.definition == "hash" { HASH } else { BTREE }
+        if self.constraint.definition.starts_with("hash") { HASH } else { BTREE }
     }
 
     /// The numbers of its columns, in its order; of a check those that it mentions.
@@ -143,13 +143,14 @@ impl Constrained<'_> {
     }
 
     /// As `pg_get_constraintdef` says it.
-    pub(in crate::pg_catalog) fn definition(&self, view: &SessionView) -> String {
+    pub(in crate::pg_catalog) fn definition(&self, view: &SessionView, pretty: bool) -> String {
         let columns = self.quoted_columns();
         match self.constraint.kind {
             ConstraintKind::PrimaryKey => format!("PRIMARY KEY ({columns})"),
             ConstraintKind::Unique | ConstraintKind::Index | ConstraintKind::UniqueIndex => {
                 format!("UNIQUE ({columns})")
             }
+            ConstraintKind::Check if pretty => format!("CHECK ({})", self.constraint.definition),
             ConstraintKind::Check => format!("CHECK (({}))", self.constraint.definition),
             ConstraintKind::ForeignKey => {
                 let Some(to) = view.references(self.constraint) else {
@@ -312,7 +313,7 @@ fn index_definitions(view: &SessionView, rows: &mut Rows) {
 fn defaults(view: &SessionView, rows: &mut Rows) {
     for table in view.tables() {
         for column in &table.columns {
-            let Some(default) = &column.default else { continue };
+            let Some(default) = view.shown_default(column) else { continue };
             rows.push([
                 // Nothing else refers to a default: its number only has to differ from the others'.
                 ("oid", table.oid.wrapping_mul(COLUMNS_MAX).wrapping_add(column.number).into()),

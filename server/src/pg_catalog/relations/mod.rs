@@ -6,6 +6,7 @@ pub(super) mod constraints;
 pub(super) mod information_schema;
 pub(super) mod live;
 pub(super) mod routines;
+pub(super) mod sequences;
 pub(super) mod state;
 pub(super) mod statistics;
 pub(super) mod types;

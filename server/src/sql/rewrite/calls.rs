@@ -25,6 +25,7 @@ pub(super) fn result_type(name: &str, function: Function) -> Expr {
         }
         "row_number" | "rank" | "dense_rank" => plain_cast(Expr::Function(function), DataType::Int8(None)),
         "make_timestamptz" => make_timestamptz(function),
+        "gen_random_uuid" => plain_cast(call("uuid", Vec::new(), Vec::new()), DataType::Uuid),
         "generate_series" => {
             let small = match &function.args {
                 FunctionArguments::List(list) => list.args.iter().all(|arg| match arg {

@@ -6,6 +6,9 @@ mod routines;
 mod tables;
 mod types;
 
+use std::sync::Arc;
+
+use crate::catalogue::{Generation, Sequence};
 use crate::pg_catalog::acl::SYSTEM_OWNER;
 use crate::pg_catalog::builtin::{self, BuiltinType};
 use crate::pg_catalog::relation::{RELATIONS, RowSource};
@@ -66,7 +69,9 @@ struct ListedColumn<'a> {
     of: &'static BuiltinType,
     typmod: i32,
     not_null: bool,
-    default: Option<&'a String>,
+    default: Option<String>,
+    generation: Generation,
+    identity: Option<&'a Arc<Sequence>>,
     collation: u32,
 }
 
@@ -88,6 +93,8 @@ fn listed(view: &SessionView) -> Vec<Listed<'_>> {
                 typmod: -1,
                 not_null: column.not_null,
                 default: None,
+                generation: Generation::None,
+                identity: None,
                 collation: column.collation,
             })
             .collect(),
@@ -109,7 +116,13 @@ fn listed(view: &SessionView) -> Vec<Listed<'_>> {
                     of,
                     typmod: column.pg_type.typmod,
                     not_null: column.not_null,
-                    default: column.default.as_ref(),
+                    default: view.shown_default(column),
+                    generation: column.generation,
+                    identity: column
+                        .generation
+                        .is_identity()
+                        .then(|| view.sequence_of(table.oid, column.number))
+                        .flatten(),
                     collation: of.collation,
                 })
             })
@@ -128,7 +141,16 @@ fn listed(view: &SessionView) -> Vec<Listed<'_>> {
             .filter_map(|(name, pg_type)| {
                 let of = builtin::type_by_oid(pg_type.oid)?;
                 let (typmod, collation) = (pg_type.typmod, of.collation);
-                Some(ListedColumn { name, of, typmod, not_null: false, default: None, collation })
+                Some(ListedColumn {
+                    name,
+                    of,
+                    typmod,
+                    not_null: false,
+                    default: None,
+                    generation: Generation::None,
+                    identity: None,
+                    collation,
+                })
             })
             .collect(),
     });

@@ -2,7 +2,7 @@
 
 use super::types::{describe, namespace_of};
 use super::{SCHEMA, database, listed, yes_or_no};
-use crate::catalogue::is_temporary_schema;
+use crate::catalogue::{Generation, is_temporary_schema};
 use crate::pg_catalog::acl::SYSTEM_OWNER;
 use crate::pg_catalog::builtin;
 use crate::pg_catalog::rows::Rows;
@@ -51,6 +51,7 @@ pub(super) fn columns(view: &SessionView, rows: &mut Rows) {
         for (column, number) in relation.columns.iter().zip(1_i64..) {
             let described = describe(column.of, column.typmod);
             let domain = described.domain;
+            let is_generated = column.generation == Generation::Stored;
             // The default collation goes without saying.
             let collation = match column.collation {
                 950 => Some("C"),
@@ -62,7 +63,7 @@ pub(super) fn columns(view: &SessionView, rows: &mut Rows) {
                 ("table_name", relation.name.to_owned().into()),
                 ("column_name", column.name.to_owned().into()),
                 ("ordinal_position", number.into()),
-                ("column_default", column.default.into()),
+                ("column_default", column.default.clone().filter(|_| !is_generated).into()),
                 ("is_nullable", yes_or_no(!column.not_null)),
                 ("data_type", described.data_type),
                 ("character_maximum_length", described.characters),
@@ -83,9 +84,23 @@ pub(super) fn columns(view: &SessionView, rows: &mut Rows) {
                 ("udt_name", described.udt.name.into()),
                 ("dtd_identifier", number.to_string().into()),
                 ("is_self_referencing", "NO".into()),
-                ("is_identity", "NO".into()),
-                ("identity_cycle", "NO".into()),
-                ("is_generated", "NEVER".into()),
+                ("is_identity", yes_or_no(column.identity.is_some())),
+                (
+                    "identity_generation",
+                    column
+                        .identity
+                        .map(
+                            |_| if column.generation == Generation::Always { "ALWAYS" } else { "BY DEFAULT" },
+                        )
+                        .into(),
+                ),
+                ("identity_start", column.identity.map(|own| own.start.to_string()).into()),
+                ("identity_increment", column.identity.map(|own| own.increment.to_string()).into()),
+                ("identity_maximum", column.identity.map(|own| own.max.to_string()).into()),
+                ("identity_minimum", column.identity.map(|own| own.min.to_string()).into()),
+                ("identity_cycle", yes_or_no(column.identity.is_some_and(|own| own.cycle))),
+                ("is_generated", if is_generated { "ALWAYS" } else { "NEVER" }.into()),
+                ("generation_expression", column.default.clone().filter(|_| is_generated).into()),
                 ("is_updatable", yes_or_no(!relation.is_view)),
             ]);
         }
