@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use pgwire::api::Type;
 use quickdb_executor::error::ErrorKind;
+use quickdb_executor::functions::arrays::shape::{is_array, is_multi, reshaped};
 
 use super::{ParsedStatement, PlannedQuery, SessionFacts, plan_query};
 use crate::error::PgError;
@@ -26,7 +27,7 @@ impl PlannedQuery {
             return Ok(self.plan.clone());
         }
         let wrong = |error| PgError::from_datafusion(error, None);
-        let values = values.iter().zip(&self.parameters).map(|(value, data_type)| value.cast_to(data_type));
+        let values = values.iter().zip(&self.parameters).map(|(value, data_type)| bound(value, data_type));
         let values = values.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
         self.plan.clone().replace_params_with_values(&ParamValues::from(values)).map_err(wrong)
     }
@@ -44,6 +45,15 @@ impl PlannedQuery {
             .map(|(data_type, declared)| declared.cloned().unwrap_or_else(|| own(data_type)))
             .collect()
     }
+}
+
+/// A value in its parameter's type.
+fn bound(value: &ScalarValue, data_type: &DataType) -> datafusion::common::Result<ScalarValue> {
+    let found = value.data_type();
+    if is_multi(&found) && is_array(data_type) || is_multi(data_type) && is_array(&found) {
+        return ScalarValue::try_from_array(&reshaped(&value.to_array()?, data_type)?, 0);
+    }
+    value.cast_to(data_type)
 }
 
 /// The type of a parameter that a client declares, as plans know it.

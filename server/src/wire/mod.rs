@@ -9,7 +9,6 @@
 //!
 //! Dates, times and intervals are [`quickdb_executor::datetime`]'s.
 
-mod array_input;
 pub mod binary;
 mod column;
 mod connection;
