@@ -97,10 +97,25 @@ impl ExprPlanner for Operators {
             }
             op => {
                 let (left, right) = adopt_each_other(left, right, schema)?;
+                let (l, r) = (left.get_type(schema)?, right.get_type(schema)?);
+                if is_bitwise(&op) && [&l, &r].iter().any(|of| !of.is_integer() && !of.is_null()) {
+                    return Err(undefined_operator(&op.to_string(), Some(&l), &r));
+                }
                 Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }))
             }
         }
     }
+}
+
+fn is_bitwise(op: &BinaryOperator) -> bool {
+    matches!(
+        op,
+        BinaryOperator::BitwiseAnd
+            | BinaryOperator::BitwiseOr
+            | BinaryOperator::PGBitwiseXor
+            | BinaryOperator::PGBitwiseShiftLeft
+            | BinaryOperator::PGBitwiseShiftRight
+    )
 }
 
 fn arithmetic_of(op: &BinaryOperator) -> Option<Arithmetic> {

@@ -50,6 +50,7 @@ impl From<params::InputError> for PgError {
         let mut refusal = PgError::with_state(SqlState(error.sqlstate), error.message);
         refusal.detail = error.detail;
         refusal.hint = error.hint;
+        refusal.context = error.context;
         refusal
     }
 }

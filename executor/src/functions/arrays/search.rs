@@ -25,6 +25,7 @@ use super::change::same_element;
 use super::order::comparator;
 use super::shape::{Arrays, is_array, list_of};
 use super::types::{array_and_element, is_unknown, two_arrays};
+use crate::datetime::DateTimeSettings;
 use crate::error::ErrorKind;
 use crate::functions::function::{Function, arg, error, internal, is_int, is_text, over_arrays};
 use crate::functions::regular_expressions::is_match;
@@ -108,7 +109,7 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                     .then(|| std::iter::once(array).chain(texts.iter().map(|_| DataType::Utf8View)).collect())
             },
             |_, _| Ok(DataType::Utf8View),
-            |args| over_arrays(args, to_string),
+            |args| over_arrays(args, |arrays| to_string(arrays, &DateTimeSettings::of(&args.config_options))),
         )
         .nullable()
         .udf(),
@@ -272,7 +273,7 @@ fn compare_all(left: &ArrayRef, right: &ArrayRef, op: &str) -> Result<BooleanArr
     })
 }
 
-fn to_string(arrays: &[ArrayRef]) -> Result<ArrayRef> {
+fn to_string(arrays: &[ArrayRef], settings: &DateTimeSettings) -> Result<ArrayRef> {
     let lists = Arrays::of(arg(arrays, 0)?)?;
     let texts = |index: usize| arrays.get(index).and_then(|array| array.as_string_view_opt());
     let separators = texts(1).ok_or_else(|| internal("a separator is no text"))?;
@@ -286,7 +287,7 @@ fn to_string(arrays: &[ArrayRef]) -> Result<ArrayRef> {
         let null = nulls.filter(|nulls| nulls.is_valid(row)).map(|nulls| nulls.value(row));
         let mut parts = Vec::with_capacity(value.range.len());
         for place in value.range {
-            match element_text(lists.elements().as_ref(), place)? {
+            match element_text(lists.elements().as_ref(), place, settings)? {
                 Some(text) => parts.push(text),
                 None => parts.extend(null.map(str::to_owned)),
             }

@@ -85,6 +85,16 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
         .operator("#>>")
         .nullable()
         .udf(),
+        Function::new("json_get_array", two, text, |args| {
+            texts(args, |row| {
+                let source = row.text(0)?;
+                let root = parse(source)?;
+                let found = walk(&root, &[Step::Key(row.text(1)?.to_owned())]);
+                Ok(found.and_then(|node| array_literal(node, source)))
+            })
+        })
+        .nullable()
+        .udf(),
         Function::new("jsonb_contains", two, boolean, |args| {
             booleans(args, |row| Ok(Some(Json::read(row.text(0)?)?.contains(&Json::read(row.text(1)?)?))))
         })
@@ -283,6 +293,24 @@ fn node_text(node: &Node, source: &str) -> Option<String> {
         Kind::Null => None,
         Kind::String(text) => Some(text.clone()),
         _ => Some(node.text(source).to_owned()),
+    }
+}
+
+/// An array of JSON as a literal of PostgreSQL's arrays; strings are such literals themselves.
+fn array_literal(node: &Node, source: &str) -> Option<String> {
+    match &node.kind {
+        Kind::Array(elements) => {
+            let parts = elements.iter().map(|element| match &element.kind {
+                Kind::Null => "NULL".to_owned(),
+                Kind::Array(_) => array_literal(element, source).unwrap_or_default(),
+                _ => {
+                    let text = node_text(element, source).unwrap_or_default();
+                    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+                }
+            });
+            Some(format!("{{{}}}", parts.collect::<Vec<_>>().join(",")))
+        }
+        _ => node_text(node, source),
     }
 }
 

@@ -205,6 +205,7 @@ impl ScalarUDFImpl for JsonBuild {
 
 fn null_key(number: usize) -> ExecError {
     ExecError::new(ErrorKind::InvalidParameter, format!("argument {number} cannot be null"))
+        .with_hint("Object keys should be text.")
 }
 
 /// A value as JSON: numbers and booleans plain, arrays as arrays, records as objects, JSON as it is, everything else as a

@@ -1,9 +1,11 @@
 //! Casts that DataFusion would do its own way become functions that do them PostgreSQL's way.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::config::ConfigOptions;
+use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::BinaryExpr;
@@ -18,7 +20,7 @@ use quickdb_executor::error::{ErrorKind, ExecError};
 use quickdb_executor::functions::arrays::shape::{is_array, is_multi};
 use quickdb_executor::functions::cast::{cast_function_name, is_plain_cast};
 use quickdb_executor::functions::scalar_functions;
-use quickdb_executor::functions::type_names::{pg_type_name, timestamp};
+use quickdb_executor::functions::type_names::{PG_TYPE_KEY, pg_type_name, timestamp};
 
 use crate::sql::json_operators::{JsonType, json_call, json_type};
 
@@ -94,6 +96,11 @@ fn rewrite(
                 && matches!(call.func.name(), "to_numeric" | "cast_interval" | "json_in" | "jsonb_in") =>
         {
             return Ok(match literal_value(&call.func, &call.args, config)? {
+                Some(Expr::Literal(value, _)) if matches!(call.func.name(), "json_in" | "jsonb_in") => {
+                    let name = call.func.name().trim_end_matches("_in").to_owned();
+                    let metadata = BTreeMap::from([(PG_TYPE_KEY.to_owned(), name)]);
+                    Transformed::yes(Expr::Literal(value, Some(FieldMetadata::from(metadata))))
+                }
                 Some(value) => Transformed::yes(value),
                 None => Transformed::no(Expr::ScalarFunction(call)),
             });

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! CountedSetOperations ─▶ LiteralTypes ─▶ IntervalOrder ─▶ DataFusion's rules (grouping, type coercion)
-//!   ─▶ LowerAggregates ─▶ WindowExclusions ─▶ FloatEquality ─▶ RegCasts ─▶ PgCasts ─▶ IntervalOrder
+//!   ─▶ ArrayOrder ─▶ LowerAggregates ─▶ WindowExclusions ─▶ FloatEquality ─▶ RegCasts ─▶ PgCasts ─▶ IntervalOrder
 //!   ─▶ WindowKeys ─▶ DecorrelateSubqueries ─▶ UnnestSubqueries
 //! ```
 
+mod array_order;
 mod casts;
 mod decorrelate;
 mod exclusions;
@@ -26,6 +27,7 @@ use datafusion::execution::SessionState;
 use datafusion::optimizer::Analyzer;
 use datafusion::optimizer::AnalyzerRule;
 
+pub use array_order::ArrayOrder;
 pub use casts::{PgCasts, READING};
 pub use decorrelate::DecorrelateSubqueries;
 pub use exclusions::WindowExclusions;
@@ -43,6 +45,7 @@ pub fn rules(state: &SessionState) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
         vec![Arc::new(CountedSetOperations), Arc::new(LiteralTypes), Arc::new(IntervalOrder)];
     rules.extend(Analyzer::new().rules);
+    rules.push(Arc::new(ArrayOrder));
     rules.push(Arc::new(LowerAggregates));
     rules.push(Arc::new(WindowExclusions));
     rules.push(Arc::new(FloatEquality));

@@ -11,6 +11,11 @@ use super::unnested;
 /// The elements of an array that is written as a constant: `ARRAY['a', 'b']` or `'{a,b}'`.
 pub(super) fn array_elements(array: &Expr) -> Option<Vec<Expr>> {
     match unnested(array) {
+        Expr::Array(array)
+            if array.elem.iter().any(|element| matches!(unnested(element), Expr::Array(_))) =>
+        {
+            None
+        }
         Expr::Array(array) if !array.elem.is_empty() => Some(array.elem.clone()),
         Expr::Cast { expr, data_type: DataType::Array(element), .. } => {
             let elements = array_elements(expr)?;

@@ -15,8 +15,9 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Select, SelectItem, SetExpr, TableAlias,
-    TableFactor, TableWithJoins, UnaryOperator, Value, ValueWithSpan, VisitorMut, visit_expressions,
+    DataType, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Query, Select, SelectItem, SetExpr,
+    TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, UnaryOperator, Value, ValueWithSpan,
+    VisitorMut, visit_expressions, visit_expressions_mut,
 };
 
 use super::folded;
@@ -122,6 +123,27 @@ pub struct SetsInFrom;
 impl VisitorMut for SetsInFrom {
     type Break = ();
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let SetExpr::Select(select) = query.body.as_ref() else { return ControlFlow::Continue(()) };
+        let mut wholes = Vec::new();
+        for item in &select.from {
+            wholes.extend(whole(&item.relation));
+            wholes.extend(item.joins.iter().filter_map(|join| whole(&join.relation)));
+        }
+        if !wholes.is_empty() {
+            let _ = visit_expressions_mut(query, |expr| {
+                if let Expr::Identifier(name) = expr
+                    && let Some((alias, column)) =
+                        wholes.iter().find(|(alias, _)| folded(alias) == folded(name))
+                {
+                    *expr = Expr::CompoundIdentifier(vec![alias.clone(), column.clone()]);
+                }
+                ControlFlow::<()>::Continue(())
+            });
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         let mut is_first = true;
         for item in &mut select.from {
@@ -130,6 +152,95 @@ impl VisitorMut for SetsInFrom {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The name of an item of FROM that is a set of single values, and its column's: the name alone is the value.
+fn whole(factor: &TableFactor) -> Option<(Ident, Ident)> {
+    let (name, alias) = match factor {
+        TableFactor::Table { name, args: Some(_), alias: Some(alias), .. }
+        | TableFactor::Function { name, alias: Some(alias), .. } => (name_of(name)?, alias),
+        TableFactor::UNNEST { alias: Some(alias), array_exprs, .. } if array_exprs.len() == 1 => {
+            ("unnest".to_owned(), alias)
+        }
+        _ => return None,
+    };
+    let function = set_function(&name);
+    if function.is_some_and(|function| !function.record.is_empty()) {
+        return None;
+    }
+    let own = function.and_then(|function| function.column).map(|column| Ident::with_quote('"', column));
+    let column = match alias.columns.as_slice() {
+        [] => own?,
+        [column] if function.is_some() || matches!(name.as_str(), "unnest" | "generate_series") => {
+            column.name.clone()
+        }
+        _ => return None,
+    };
+    (folded(&column) != folded(&alias.name)).then(|| (alias.name.clone(), column))
+}
+
+/// `json_to_record(j) AS x(a int, ..)` and its like: the fields that the definition names, as values of their types.
+fn defined_record(factor: &TableFactor, is_first: bool) -> Option<TableFactor> {
+    let (name, args, alias) = match factor {
+        TableFactor::Table { name, args: Some(args), alias: Some(alias), with_ordinality: false, .. } => {
+            (name_of(name)?, values(&args.args)?, alias)
+        }
+        TableFactor::Function { name, args, alias: Some(alias), with_ordinality: false, .. } => {
+            (name_of(name)?, values(args)?, alias)
+        }
+        _ => return None,
+    };
+    let (prefix, is_set) = match name.as_str() {
+        "json_to_record" => ("json", false),
+        "jsonb_to_record" => ("jsonb", false),
+        "json_to_recordset" => ("json", true),
+        "jsonb_to_recordset" => ("jsonb", true),
+        _ => return None,
+    };
+    let [json] = args.as_slice() else { return None };
+    let lateral = has_columns(json) && !is_first;
+    let json = if is_set {
+        unnest(call(&format!("{prefix}_array_elements_list"), vec![json.clone()], Vec::new()))
+    } else {
+        json.clone()
+    };
+    let record = Ident::with_quote('"', "record");
+    let source = TableFactor::Derived {
+        lateral: false,
+        subquery: Box::new(select_of(vec![SelectItem::ExprWithAlias { expr: json, alias: record.clone() }])),
+        alias: Some(named("set")),
+        sample: None,
+    };
+    let mut items = Vec::with_capacity(alias.columns.len());
+    for column in &alias.columns {
+        let data_type = column.data_type.clone()?;
+        let key = super::expressions::text(&folded(&column.name));
+        let getter = match &data_type {
+            DataType::JSON | DataType::JSONB => "json_get",
+            DataType::Array(_) => "json_get_array",
+            _ => "json_get_text",
+        };
+        let value = call(getter, vec![Expr::Identifier(record.clone()), key], Vec::new());
+        items.push(SelectItem::ExprWithAlias {
+            expr: super::expressions::plain_cast(value, data_type),
+            alias: column.name.clone(),
+        });
+    }
+    let select = Select { projection: items, ..select_all(source) };
+    let plain = TableAlias {
+        columns: alias
+            .columns
+            .iter()
+            .map(|column| TableAliasColumnDef { data_type: None, ..column.clone() })
+            .collect(),
+        ..alias.clone()
+    };
+    Some(TableFactor::Derived {
+        lateral,
+        subquery: Box::new(query(SetExpr::Select(Box::new(select)))),
+        alias: Some(plain),
+        sample: None,
+    })
 }
 
 fn rewrite_item(item: &mut TableWithJoins, is_first: bool) {
@@ -143,7 +254,7 @@ fn rewrite_factor(factor: &mut TableFactor, is_first: bool) {
     if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
         return rewrite_item(table_with_joins, is_first);
     }
-    if let Some(derived) = derived(factor, is_first) {
+    if let Some(derived) = defined_record(factor, is_first).or_else(|| derived(factor, is_first)) {
         *factor = derived;
     }
 }
