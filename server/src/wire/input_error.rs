@@ -34,6 +34,7 @@ impl From<ExecError> for InputError {
             message: error.message,
             detail: error.detail,
             hint: error.hint,
+            context: error.context,
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Checks that a text is JSON, as `json_in` does, without building a tree.
 
-use quickdb_executor::error::{ErrorKind, ExecError};
 use quickdb_executor::functions::json::parse::parse;
 use quickdb_executor::functions::json::value::Json;
 
@@ -18,7 +17,7 @@ pub(crate) fn check_json(text: &str) -> Result<(), InputError> {
         Err(Refusal::TooDeep) => Err(InputError::new("54001", "stack depth limit exceeded")),
         // What is wrong with it the reader of trees says; it takes all that this one takes.
         Err(Refusal::Invalid) => match parse(text) {
-            Err(error) => Err(refused(error)),
+            Err(error) => Err(error.into()),
             Ok(_) => Err(InputError::new("22P02", "invalid input syntax for type json")),
         },
     }
@@ -29,17 +28,8 @@ pub(crate) fn check_json(text: &str) -> Result<(), InputError> {
 /// # Errors
 /// Those of [`check_json`].
 pub(crate) fn normal_json(text: &str) -> Result<String, InputError> {
-    let node = parse(text).map_err(refused)?;
+    let node = parse(text)?;
     Ok(Json::of(&node, text).to_string())
-}
-
-fn refused(error: ExecError) -> InputError {
-    let sqlstate = match error.kind {
-        ErrorKind::TooComplex => "54001",
-        ErrorKind::UntranslatableCharacter => "22P05",
-        _ => "22P02",
-    };
-    InputError { detail: error.detail, context: error.context, ..InputError::new(sqlstate, error.message) }
 }
 
 enum Refusal {

@@ -25,7 +25,6 @@ use quickdb_executor::datetime::calendar::{
 };
 use quickdb_executor::datetime::input::{parse_date, parse_time, parse_timestamp, parse_timestamptz};
 use quickdb_executor::datetime::{Interval, parse_interval};
-use quickdb_executor::error::{ErrorKind, ExecError};
 use quickdb_executor::functions::arrays::literal::ArrayText;
 use quickdb_executor::functions::arrays::shape::{ArraysBuilder, DIMENSIONS_MAX, Dimensions, multi_of};
 use std::sync::Arc;
@@ -237,22 +236,9 @@ fn decimal_scalar(value: i256, precision: u8, scale: i8) -> ScalarValue {
 /// # Errors
 /// 22P02 for text that is no array.
 pub(crate) fn array_elements(text: &str) -> Result<Option<Vec<Option<String>>>, InputError> {
-    let read = ArrayText::read(text).map_err(of_array)?;
+    let read = ArrayText::read(text)?;
     let flat = read.dimensions == Dimensions::flat(read.elements.len());
     Ok(flat.then_some(read.elements))
-}
-
-fn of_array(error: ExecError) -> InputError {
-    let sqlstate = match error.kind {
-        ErrorKind::LimitExceeded => "54000",
-        ErrorKind::ArraySubscript => "2202E",
-        _ => "22P02",
-    };
-    let refused = InputError::new(sqlstate, error.message);
-    match error.detail {
-        Some(detail) => refused.with_detail(detail),
-        None => refused,
-    }
 }
 
 /// A `uuid` in the form that it is printed in.
@@ -279,7 +265,7 @@ fn parse_vector(text: &str, vector_oid: u32, context: &InputContext) -> Result<S
 }
 
 fn array_of_text(text: &str, element_oid: u32, context: &InputContext) -> Result<ScalarValue, InputError> {
-    let read = ArrayText::read(text).map_err(of_array)?;
+    let read = ArrayText::read(text)?;
     let value = |element: &Option<String>| match element {
         Some(text) => parse_text(text, element_oid, context),
         None => null_of(element_oid),

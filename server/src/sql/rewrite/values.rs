@@ -50,7 +50,9 @@ fn type_of(expr: &Expr) -> Option<DataType> {
         Expr::Interval(_) => Some(DataType::Interval { fields: None, precision: None }),
         Expr::Array(array) => {
             let element = array.elem.iter().find_map(|element| match unnested(element) {
-                Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => Some(number_type(digits)),
+                Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => {
+                    Some(number_type(digits))
+                }
                 element if is_text(element) => Some(DataType::Text),
                 element => type_of(element),
             })?;
