@@ -82,6 +82,10 @@ error_kinds! {
     InvalidNthValue,
     /// A number of buckets below one.
     InvalidNtile,
+    /// A character that text cannot hold.
+    UntranslatableCharacter,
+    /// A value that an operation cannot take for its shape or content.
+    DataException,
     /// Text longer than its type takes.
     StringTooLong,
     /// No function or operator takes these arguments.
@@ -147,6 +151,8 @@ pub struct ExecError {
     pub detail: Option<String>,
     /// What to do about it, a sentence.
     pub hint: Option<String>,
+    /// Where in the input it is, in PostgreSQL's words.
+    pub context: Option<String>,
     /// The worker it happened on, where that is known.
     pub worker: Option<String>,
 }
@@ -154,7 +160,7 @@ pub struct ExecError {
 impl ExecError {
     /// An error of `kind` that says `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), detail: None, hint: None, worker: None }
+        Self { kind, message: message.into(), detail: None, hint: None, context: None, worker: None }
     }
 
     /// The same with a detail.
@@ -168,6 +174,13 @@ impl ExecError {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same with a context.
+    #[must_use]
+    pub fn with_context(mut self, context: impl Into<String>) -> Self {
+        self.context = Some(context.into());
         self
     }
 
@@ -232,6 +245,7 @@ impl ExecError {
                 match field.split_once('=') {
                     Some(("detail", value)) => error.detail = Some(value.to_owned()),
                     Some(("hint", value)) => error.hint = Some(value.to_owned()),
+                    Some(("context", value)) => error.context = Some(value.to_owned()),
                     Some(("worker", value)) => error.worker = Some(value.to_owned()),
                     _ => {}
                 }
@@ -249,7 +263,13 @@ fn field(text: &str) -> String {
 impl fmt::Display for ExecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{MARKER}{}: {}", self.kind.name(), field(&self.message))?;
-        for (name, value) in [("detail", &self.detail), ("hint", &self.hint), ("worker", &self.worker)] {
+        let fields = [
+            ("detail", &self.detail),
+            ("hint", &self.hint),
+            ("context", &self.context),
+            ("worker", &self.worker),
+        ];
+        for (name, value) in fields {
             if let Some(value) = value {
                 write!(f, "{FIELD_SEPARATOR}{name}={}", field(value))?;
             }
@@ -283,6 +303,7 @@ mod tests {
         ExecError::new(kind, "bad \"thing\": x")
             .with_detail("It was bad.")
             .with_hint("Try another.")
+            .with_context("line 1: it")
             .on_worker("worker-1")
     }
 

@@ -51,6 +51,8 @@ impl SqlState {
             ErrorKind::InvalidWidthBucket => "2201G",
             ErrorKind::InvalidNthValue => "22016",
             ErrorKind::InvalidNtile => "22014",
+            ErrorKind::UntranslatableCharacter => "22P05",
+            ErrorKind::DataException => "22000",
             ErrorKind::StringTooLong => "22001",
             ErrorKind::UndefinedFunction => "42883",
             ErrorKind::AmbiguousFunction => "42725",
@@ -259,6 +261,7 @@ impl From<ExecError> for PgError {
         translated.detail =
             error.detail.or_else(|| error.worker.map(|worker| format!("It happened on worker {worker}.")));
         translated.hint = error.hint;
+        translated.context = error.context;
         translated
     }
 }

@@ -23,7 +23,7 @@ pub fn named_apart_udf() -> Arc<ScalarUDF> {
     .describe(|args, _| {
         let metadata = args.arg_fields.first()?.metadata();
         let display = metadata.get(NUMERIC_DISPLAY_KEY)?;
-        Some((NUMERIC_DISPLAY_KEY, if display == QUOTIENT { QUOTIENT } else { NATURAL }))
+        Some((NUMERIC_DISPLAY_KEY, if display == QUOTIENT { QUOTIENT } else { NATURAL }.to_owned()))
     })
     .udf()
 }

@@ -107,7 +107,7 @@ impl Arithmetic {
             .operator(self.sign())
             .describe(match self {
                 Arithmetic::Divide => {
-                    |_, data_type| is_numeric(data_type).then_some((NUMERIC_DISPLAY_KEY, QUOTIENT))
+                    |_, data_type| is_numeric(data_type).then(|| (NUMERIC_DISPLAY_KEY, QUOTIENT.to_owned()))
                 }
                 Arithmetic::Modulo => |_, _| None,
                 Arithmetic::Multiply => |args, data_type| inherited_display(args, data_type, 0),
@@ -125,7 +125,7 @@ fn inherited_display(
     args: &ReturnFieldArgs,
     data_type: &DataType,
     scale_max: i8,
-) -> Option<(&'static str, &'static str)> {
+) -> Option<(&'static str, String)> {
     if !is_numeric(data_type) {
         return None;
     }
@@ -140,7 +140,7 @@ fn inherited_display(
         (_, Some(kept)) if decides_nothing(left) => kept,
         _ => return None,
     };
-    Some((NUMERIC_DISPLAY_KEY, if kept == QUOTIENT { QUOTIENT } else { NATURAL }))
+    Some((NUMERIC_DISPLAY_KEY, if kept == QUOTIENT { QUOTIENT } else { NATURAL }.to_owned()))
 }
 
 /// Unary minus, `checked_neg`.

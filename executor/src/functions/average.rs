@@ -65,7 +65,7 @@ pub fn average_udf() -> Arc<ScalarUDF> {
         },
     )
     .nullable()
-    .describe(|_, _| Some((NUMERIC_DISPLAY_KEY, QUOTIENT)))
+    .describe(|_, _| Some((NUMERIC_DISPLAY_KEY, QUOTIENT.to_owned())))
     .udf()
 }
 

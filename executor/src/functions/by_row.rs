@@ -14,6 +14,7 @@ use datafusion::arrow::datatypes::{
 use datafusion::common::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 
+use crate::functions::arrays::shape::Arrays;
 use crate::functions::function::{internal, is_int, is_text, over_arrays};
 
 /// The arguments of one row, none of them NULL.
@@ -46,6 +47,19 @@ impl<'a> Row<'a> {
     pub(crate) fn bytes(&self, index: usize) -> Result<&'a [u8]> {
         let array = self.array(index)?.as_binary_view_opt();
         array.map(|array| array.value(self.row)).ok_or_else(|| internal("an argument is no bytea"))
+    }
+
+    /// The elements of an array of texts.
+    pub(crate) fn text_list(&self, index: usize) -> Result<Vec<Option<String>>> {
+        let lists = Arrays::of(self.array(index)?)?;
+        let texts = lists.elements().as_string_view_opt().ok_or_else(|| internal("an element is no text"))?;
+        let range = lists.get(self.row).map_or(0..0, |value| value.range);
+        Ok(range.map(|place| texts.is_valid(place).then(|| texts.value(place).to_owned())).collect())
+    }
+
+    pub(crate) fn boolean(&self, index: usize) -> Result<bool> {
+        let array = self.array(index)?.as_boolean_opt();
+        array.map(|array| array.value(self.row)).ok_or_else(|| internal("an argument is no boolean"))
     }
 
     pub(crate) fn value<T: ArrowPrimitiveType>(&self, index: usize) -> Result<T::Native> {

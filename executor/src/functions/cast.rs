@@ -214,11 +214,14 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
         .describe(|args, _| {
             let from = args.arg_fields.first()?;
             if let Some(kept) = from.metadata().get(NUMERIC_DISPLAY_KEY) {
-                return Some((NUMERIC_DISPLAY_KEY, if kept == QUOTIENT { QUOTIENT } else { NATURAL }));
+                return Some((
+                    NUMERIC_DISPLAY_KEY,
+                    if kept == QUOTIENT { QUOTIENT } else { NATURAL }.to_owned(),
+                ));
             }
             let literal = args.scalar_arguments.first().copied().flatten().is_some();
             let natural = is_float(from.data_type()) || is_text(from.data_type()) && !literal;
-            natural.then_some((NUMERIC_DISPLAY_KEY, NATURAL))
+            natural.then(|| (NUMERIC_DISPLAY_KEY, NATURAL.to_owned()))
         })
         .udf(),
         Function::new(

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{ScalarUDF, Volatility};
 
 use crate::datetime::DateTimeSettings;
 use crate::error::ErrorKind;
+use crate::functions::bytes::{byte_substr, is_bytes};
 use crate::functions::cast::texts;
 use crate::functions::function::{Function, arg, error, is_int, is_text, over_arrays};
 use crate::functions::text_of::text_in;
@@ -49,17 +50,21 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
         Function::new(
             "substr",
             |types| match types {
-                [text, rest @ ..]
-                    if (is_text(text) || text.is_null())
+                [value, rest @ ..]
+                    if (is_text(value) || is_bytes(value) || value.is_null())
                         && matches!(rest.len(), 1 | 2)
                         && rest.iter().all(|t| is_int(t) || t.is_null()) =>
                 {
-                    Some([vec![DataType::Utf8View], vec![DataType::Int64; rest.len()]].concat())
+                    let value = if is_bytes(value) { DataType::BinaryView } else { DataType::Utf8View };
+                    Some([vec![value], vec![DataType::Int64; rest.len()]].concat())
                 }
                 _ => None,
             },
-            |_, _| Ok(DataType::Utf8View),
-            |args| over_arrays(args, substr),
+            |types, _| Ok(types.first().cloned().unwrap_or(DataType::Utf8View)),
+            |args| match args.arg_fields.first() {
+                Some(field) if is_bytes(field.data_type()) => byte_substr(args),
+                _ => over_arrays(args, substr),
+            },
         )
         .aliases(&["substring"])
         .udf(),

@@ -20,7 +20,7 @@ pub(crate) type Coerce = fn(&[DataType]) -> Option<Vec<DataType>>;
 /// The result type for arguments of the coerced types; the second argument holds the literal arguments.
 pub(crate) type Returns = fn(&[DataType], &[Option<&ScalarValue>]) -> Result<DataType>;
 /// Metadata of the result: a key and a value.
-pub(crate) type Describe = fn(&ReturnFieldArgs, &DataType) -> Option<(&'static str, &'static str)>;
+pub(crate) type Describe = fn(&ReturnFieldArgs, &DataType) -> Option<(&'static str, String)>;
 /// Evaluates one batch.
 pub(crate) type Evaluate = fn(&ScalarFunctionArgs) -> Result<ColumnarValue>;
 
@@ -171,7 +171,7 @@ impl ScalarUDFImpl for Function {
             return Ok(Arc::new(field.with_metadata([(PG_TYPE_KEY.to_owned(), name.clone())].into())));
         }
         Ok(Arc::new(match self.describe.and_then(|describe| describe(&args, field.data_type())) {
-            Some((key, value)) => field.with_metadata([(key.to_owned(), value.to_owned())].into()),
+            Some((key, value)) => field.with_metadata([(key.to_owned(), value)].into()),
             None => field,
         }))
     }

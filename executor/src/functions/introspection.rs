@@ -21,7 +21,7 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                 Ok(ColumnarValue::Scalar(ScalarValue::Utf8View(Some(pg_field_type_name(field)))))
             },
         )
-        .describe(|_, _| Some((PG_TYPE_KEY, "regtype")))
+        .describe(|_, _| Some((PG_TYPE_KEY, "regtype".to_owned())))
         .udf(),
     ]
 }

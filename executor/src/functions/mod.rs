@@ -16,10 +16,11 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 pub mod apart;
 pub mod arithmetic;
-mod arrays;
+pub mod arrays;
 pub mod average;
 mod bits;
 mod by_row;
+mod bytes;
 pub mod cast;
 mod concatenation;
 mod date_fields;
@@ -27,6 +28,7 @@ mod date_format;
 mod date_parse;
 mod date_trunc;
 pub mod decimal;
+mod decimal_text;
 pub mod excluding;
 pub mod finite;
 mod format;
@@ -35,7 +37,7 @@ pub(crate) mod histograms;
 pub mod input;
 pub mod intervals;
 mod introspection;
-mod json_build;
+pub mod json;
 mod letters;
 mod like_escape;
 mod moments;
@@ -50,6 +52,7 @@ pub mod quoting;
 mod regular_expressions;
 mod rounding;
 mod series;
+pub mod similar_to;
 pub mod single_value;
 mod spans;
 mod string_agg;
@@ -75,6 +78,7 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     functions.extend(introspection::functions());
     functions.extend(arrays::functions());
     functions.extend(bits::functions());
+    functions.extend(bytes::functions());
     functions.extend(intervals::functions());
     functions.extend(letters::functions());
     functions.extend(moments::functions());
@@ -88,10 +92,11 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     functions.extend(rounding::functions());
     functions.extend(whole_numbers::functions());
     functions.push(Arc::new(ScalarUDF::from(format::Format::new())));
-    functions.extend(json_build::JsonBuild::all().map(|function| Arc::new(ScalarUDF::from(function))));
+    functions.extend(json::functions());
     functions.extend(like_escape::functions());
     functions.extend(quoting::functions());
     functions.push(Arc::new(ScalarUDF::from(series::Series::new())));
+    functions.extend(similar_to::functions());
     functions.extend(subscripts::functions());
     functions.extend([
         average::average_udf(),

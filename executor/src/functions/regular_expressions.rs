@@ -133,6 +133,11 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
     ]
 }
 
+/// Whether a text has a match of a pattern somewhere.
+pub(crate) fn is_match(text: &str, pattern: &str, sensitive: bool) -> Result<bool> {
+    Ok(Pattern::of(pattern, if sensitive { "" } else { "i" })?.regex.is_match(text))
+}
+
 fn array_of_arrays() -> DataType {
     DataType::List(Arc::new(Field::new_list_field(text_array(), true)))
 }

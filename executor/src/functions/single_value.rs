@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::error::ErrorKind;
+use crate::functions::arrays::shape::{Arrays, ArraysBuilder, is_array};
 use crate::functions::function::{Function, arg, error, internal, over_arrays};
 use crate::functions::type_names::PG_TYPE_KEY;
 
@@ -77,46 +78,32 @@ pub fn array_or_empty_udf() -> Arc<ScalarUDF> {
     Function::new(
         "array_or_empty",
         |types| match types {
-            [DataType::List(_) | DataType::Null] => Some(types.to_vec()),
+            [array] if is_array(array) || array.is_null() => Some(types.to_vec()),
             _ => None,
         },
         |types, _| Ok(types.first().cloned().unwrap_or(DataType::Null)),
         |args| {
             over_arrays(args, |arrays| {
-                let lists = arg(arrays, 0)?;
-                if lists.data_type() == &DataType::Null {
-                    return Ok(Arc::clone(lists));
+                let array = arg(arrays, 0)?;
+                if array.null_count() == 0 || array.data_type().is_null() {
+                    return Ok(Arc::clone(array));
                 }
-                let lists = lists.as_list::<i32>();
-                if lists.null_count() == 0 {
-                    return Ok(Arc::new(lists.clone()) as ArrayRef);
+                let arrays = Arrays::of(array)?;
+                let mut builder = ArraysBuilder::default();
+                for row in 0..arrays.len() {
+                    match arrays.get(row) {
+                        Some(value) => {
+                            builder.pick_all(1, value.range);
+                            builder.close(value.dimensions);
+                        }
+                        None => builder.close_flat(),
+                    }
                 }
-                let DataType::List(item) = lists.data_type() else {
-                    return Err(internal("a list of no list type"));
-                };
-                // NULL slots hold no elements: without the null mask they are empty lists.
-                let lengths =
-                    (0..lists.len()).map(|row| if lists.is_null(row) { 0 } else { lists.value(row).len() });
-                let offsets = datafusion::arrow::buffer::OffsetBuffer::from_lengths(lengths);
-                let kept: UInt32Array = (0..lists.len())
-                    .filter(|row| lists.is_valid(*row))
-                    .flat_map(|row| {
-                        let window = lists.value_offsets().get(row..row + 2).unwrap_or(&[]);
-                        let (start, end) =
-                            (window.first().copied().unwrap_or(0), window.last().copied().unwrap_or(0));
-                        (start..end).map(|position| u32::try_from(position).ok())
-                    })
-                    .collect();
-                let values = take(lists.values(), &kept, None)?;
-                Ok(Arc::new(datafusion::arrow::array::ListArray::try_new(
-                    Arc::clone(item),
-                    offsets,
-                    values,
-                    None,
-                )?))
+                builder.finish(&[arrays.elements()], array.data_type())
             })
         },
     )
+    .same_type()
     .udf()
 }
 

@@ -1,8 +1,7 @@
 //! Subscripts of arrays, which introspection queries use to take arrays apart.
 //!
 //! PostgreSQL's `generate_subscripts` and `information_schema._pg_expandarray` return sets. Here each gives the array
-//! of what the set would hold, for the planner to unnest. Arrays are rectangular: the first element of a
-//! dimension tells the length of the next one.
+//! of what the set would hold, for the planner to unnest.
 
 use std::sync::Arc;
 
@@ -17,34 +16,13 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use crate::functions::arrays::shape::{Arrays, is_array};
 use crate::functions::function::{Function, arg, is_int, over_arrays};
 use crate::functions::type_names::PG_TYPE_KEY;
 
 /// The functions of this file.
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
-        Function::new(
-            "array_upper",
-            list_and_dimension,
-            |_, _| Ok(DataType::Int32),
-            |args| {
-                let first = first_subscript(args);
-                over_arrays(args, |arrays| bounds(arrays, |length| length + first - 1))
-            },
-        )
-        .nullable()
-        .udf(),
-        Function::new(
-            "array_lower",
-            list_and_dimension,
-            |_, _| Ok(DataType::Int32),
-            |args| {
-                let first = first_subscript(args);
-                over_arrays(args, |arrays| bounds(arrays, |_| first))
-            },
-        )
-        .nullable()
-        .udf(),
         Function::new(
             "generate_subscripts_list",
             |types| match types {
@@ -66,7 +44,7 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
         Function::new(
             "ordinality_list",
             |types| match types {
-                [list @ (DataType::List(_) | DataType::Null)] => Some(vec![list.clone()]),
+                [list] if is_array(list) || list.is_null() => Some(vec![list.clone()]),
                 _ => None,
             },
             |_, _| Ok(DataType::new_list(DataType::Int64, true)),
@@ -79,8 +57,8 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
 
 fn list_and_dimension(types: &[DataType]) -> Option<Vec<DataType>> {
     match types {
-        [list @ (DataType::List(_) | DataType::Null), dimension]
-            if is_int(dimension) || dimension.is_null() =>
+        [list, dimension]
+            if (is_array(list) || list.is_null()) && (is_int(dimension) || dimension.is_null()) =>
         {
             Some(vec![list.clone(), DataType::Int32])
         }
@@ -88,26 +66,19 @@ fn list_and_dimension(types: &[DataType]) -> Option<Vec<DataType>> {
     }
 }
 
-/// The length of a dimension, from 1, of the array at `row`; `None` where there is none.
-fn length(lists: &ArrayRef, row: usize, dimension: i32) -> Option<i32> {
-    let list = lists.as_list_opt::<i32>()?;
-    if list.is_null(row) || dimension < 1 {
-        return None;
+/// The length and the lower bound of the dimension that each row asks for; `None` where there is none.
+fn dimensions(arrays: &[ArrayRef], first: i32) -> Result<Vec<Option<(i32, i32)>>> {
+    let (lists, asked) = (arg(arrays, 0)?, arg(arrays, 1)?.as_primitive::<Int32Type>());
+    if lists.data_type().is_null() {
+        return Ok(vec![None; lists.len()]);
     }
-    let items = list.value(row);
-    if dimension > 1 {
-        return if items.is_empty() { None } else { length(&items, 0, dimension - 1) };
-    }
-    i32::try_from(items.len()).ok().filter(|length| *length > 0)
-}
-
-/// The length of the dimension that each row asks for.
-fn lengths(arrays: &[ArrayRef]) -> Result<Vec<Option<i32>>> {
-    let (lists, dimensions) = (arg(arrays, 0)?, arg(arrays, 1)?.as_primitive::<Int32Type>());
-    let rows = 0..lists.len();
-    Ok(rows
-        .map(|row| if dimensions.is_null(row) { None } else { length(lists, row, dimensions.value(row)) })
-        .collect())
+    let lists = Arrays::of(lists)?.counted_from(first);
+    let found = (0..lists.len()).map(|row| {
+        let index = usize::try_from(asked.is_valid(row).then(|| asked.value(row))?.checked_sub(1)?).ok()?;
+        let dimensions = lists.get(row)?.dimensions;
+        Some((*dimensions.lengths().get(index)?, *dimensions.lower().get(index)?))
+    });
+    Ok(found.collect())
 }
 
 /// The subscript of the first element: `int2vector` and `oidvector` count from 0, arrays from 1.
@@ -116,18 +87,15 @@ fn first_subscript(args: &ScalarFunctionArgs) -> i32 {
     i32::from(!matches!(name.map(String::as_str), Some("int2vector" | "oidvector")))
 }
 
-fn bounds(arrays: &[ArrayRef], bound: impl Fn(i32) -> i32) -> Result<ArrayRef> {
-    let bounds = lengths(arrays)?.into_iter().map(|length| length.map(&bound));
-    Ok(Arc::new(bounds.collect::<Int32Array>()))
-}
-
 /// The numbers of the elements, from 1 whatever their subscripts are.
 fn ordinality(arrays: &[ArrayRef]) -> Result<ArrayRef> {
     let lists = arg(arrays, 0)?;
     let mut builder = ListBuilder::new(Int64Builder::new());
+    let values = if lists.data_type().is_null() { None } else { Some(Arrays::of(lists)?) };
     for row in 0..lists.len() {
-        let count = length(lists, row, 1).map_or(0, i64::from);
-        (1..=count).for_each(|number| builder.values().append_value(number));
+        let count = values.as_ref().and_then(|values| values.get(row)).map_or(0, |value| value.range.len());
+        (1..=i64::try_from(count).unwrap_or(i64::MAX))
+            .for_each(|number| builder.values().append_value(number));
         builder.append(true);
     }
     Ok(Arc::new(builder.finish()))
@@ -139,8 +107,9 @@ fn subscripts(arrays: &[ArrayRef], first: i32) -> Result<ArrayRef> {
         None => Vec::new(),
     };
     let mut builder = ListBuilder::new(Int32Builder::new());
-    for (row, length) in lengths(arrays)?.into_iter().enumerate() {
-        let subscripts = first..first + length.unwrap_or(0);
+    for (row, dimension) in dimensions(arrays, first)?.into_iter().enumerate() {
+        let (length, lower) = dimension.unwrap_or((0, 1));
+        let subscripts = lower..lower + length;
         if backwards.get(row) == Some(&true) {
             subscripts.rev().for_each(|subscript| builder.values().append_value(subscript));
         } else {
@@ -226,20 +195,14 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_array_has_no_bounds_and_no_subscripts() {
+    fn an_empty_array_has_no_subscripts() {
         let one = || ScalarValue::Int32(Some(1));
         for (name, list, expected) in [
-            ("array_upper", ints(&[7, 8]), ScalarValue::Int32(Some(2))),
-            ("array_lower", ints(&[7, 8]), one()),
-            ("array_upper", ints(&[]), ScalarValue::Int32(None)),
             ("generate_subscripts_list", ints(&[7, 8]), ints(&[1, 2])),
             ("generate_subscripts_list", ints(&[]), ints(&[])),
         ] {
             let function = functions().into_iter().find(|function| function.name() == name).unwrap();
             assert_eq!(call(&function, &[list.clone(), one()]).unwrap(), expected, "{name}({list})");
         }
-        let function = functions().into_iter().find(|function| function.name() == "array_upper").unwrap();
-        let second = ScalarValue::Int32(Some(2));
-        assert_eq!(call(&function, &[ints(&[7, 8]), second]).unwrap(), ScalarValue::Int32(None));
     }
 }

@@ -1,7 +1,9 @@
 //! One value of any array as text, as a cast to `text` writes it.
 
+use std::fmt::Write;
+
 use bytes::BytesMut;
-use datafusion::arrow::array::{Array, AsArray, StructArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, StructArray};
 use datafusion::arrow::compute::cast as arrow_cast;
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
@@ -12,6 +14,7 @@ use datafusion::common::Result;
 
 use crate::datetime::text::{write_date, write_time, write_timestamp, write_timestamptz};
 use crate::datetime::{DateTimeSettings, write_interval};
+use crate::functions::arrays::shape::{Arrays, Dimensions, is_multi};
 use crate::functions::function::internal;
 use crate::functions::output::{format_bytea, format_float, format_numeric, format_real};
 use crate::functions::temporal::{INTERVAL, TIME};
@@ -76,6 +79,7 @@ pub fn text_in(array: &dyn Array, row: usize, settings: &DateTimeSettings) -> Re
         DataType::List(_) => list_text(array.as_list::<i32>().value(row).as_ref(), settings)?,
         DataType::LargeList(_) => list_text(array.as_list::<i64>().value(row).as_ref(), settings)?,
         DataType::FixedSizeList(..) => list_text(array.as_fixed_size_list().value(row).as_ref(), settings)?,
+        other if is_multi(other) => multi_text(&array.slice(row, 1), settings)?,
         DataType::Struct(_) => record_text(array.as_struct(), row, settings)?,
         other => {
             let target = match other {
@@ -106,29 +110,80 @@ fn list_text(elements: &dyn Array, settings: &DateTimeSettings) -> Result<String
     );
     let mut parts = Vec::with_capacity(elements.len());
     for row in 0..elements.len() {
-        parts.push(match text_in(elements, row, settings)? {
-            None => "NULL".to_owned(),
-            Some(text) if nested => text,
-            Some(text) if elements.data_type() == &DataType::Boolean => {
-                text.get(..1).unwrap_or_default().to_owned()
-            }
-            Some(text) => {
-                quoted(text, |c| matches!(c, '{' | '}' | ',' | '"' | '\\') || c.is_ascii_whitespace(), true)
-            }
+        parts.push(if nested {
+            text_in(elements, row, settings)?.unwrap_or_else(|| "NULL".to_owned())
+        } else {
+            quoted_element(elements, row, settings)?
         });
     }
     Ok(format!("{{{}}}", parts.join(",")))
+}
+
+/// The one array of a column of arrays of any shape: `[0:1]={{1,2},{3,4}}`.
+fn multi_text(array: &ArrayRef, settings: &DateTimeSettings) -> Result<String> {
+    let arrays = Arrays::of(array)?;
+    let Some(value) = arrays.get(0) else { return Err(internal("NULL has no text")) };
+    let mut parts = Vec::with_capacity(value.range.len());
+    for place in value.range {
+        parts.push(quoted_element(arrays.elements().as_ref(), place, settings)?);
+    }
+    Ok(nested_text(&value.dimensions, &parts))
+}
+
+/// The texts of elements in the braces of their dimensions, after the bounds where one does not begin at 1.
+pub fn nested_text(dimensions: &Dimensions, elements: &[String]) -> String {
+    fn nest(lengths: &[i32], elements: &[String], out: &mut String) {
+        out.push('{');
+        match lengths {
+            [] | [_] => out.push_str(&elements.join(",")),
+            [length, inner @ ..] => {
+                let count = usize::try_from(*length).unwrap_or(0).max(1);
+                for (index, part) in elements.chunks((elements.len() / count).max(1)).enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    nest(inner, part, out);
+                }
+            }
+        }
+        out.push('}');
+    }
+    let mut out = String::new();
+    if dimensions.lower().iter().any(|lower| *lower != 1) {
+        for (length, lower) in dimensions.lengths().iter().zip(dimensions.lower()) {
+            let _ = write!(out, "[{lower}:{}]", i64::from(*lower) + i64::from(*length) - 1);
+        }
+        out.push('=');
+    }
+    nest(dimensions.lengths(), elements, &mut out);
+    out
+}
+
+/// The text of an element as arrays and records have it: a boolean is a letter there.
+pub(crate) fn element_text(
+    elements: &dyn Array,
+    row: usize,
+    settings: &DateTimeSettings,
+) -> Result<Option<String>> {
+    let text = text_in(elements, row, settings)?;
+    let boolean = elements.data_type() == &DataType::Boolean;
+    Ok(text.map(|text| if boolean { text.get(..1).unwrap_or_default().to_owned() } else { text }))
+}
+
+fn quoted_element(elements: &dyn Array, row: usize, settings: &DateTimeSettings) -> Result<String> {
+    let special = |c: char| matches!(c, '{' | '}' | ',' | '"' | '\\') || c.is_ascii_whitespace();
+    Ok(match element_text(elements, row, settings)? {
+        None => "NULL".to_owned(),
+        Some(text) => quoted(text, special, true),
+    })
 }
 
 /// `(1,abc,)`.
 fn record_text(record: &StructArray, row: usize, settings: &DateTimeSettings) -> Result<String> {
     let mut parts = Vec::with_capacity(record.num_columns());
     for column in record.columns() {
-        parts.push(match text_in(column.as_ref(), row, settings)? {
+        parts.push(match element_text(column.as_ref(), row, settings)? {
             None => String::new(),
-            Some(text) if column.data_type() == &DataType::Boolean => {
-                text.get(..1).unwrap_or_default().to_owned()
-            }
             Some(text) => {
                 quoted(text, |c| matches!(c, '(' | ')' | ',' | '"' | '\\') || c.is_ascii_whitespace(), false)
             }

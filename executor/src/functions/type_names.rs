@@ -2,6 +2,8 @@
 
 use datafusion::arrow::datatypes::{DataType, Field, TimeUnit};
 
+use crate::functions::arrays::shape::multi_item;
+
 /// Field metadata: the PostgreSQL type where the arrow type alone does not say it (`oid`, `name`, `"char"`).
 pub const PG_TYPE_KEY: &str = "pg_type";
 
@@ -36,6 +38,9 @@ pub fn pg_type_name(data_type: &DataType) -> String {
         | DataType::LargeListView(field)
         | DataType::FixedSizeList(field, _) => {
             format!("{}[]", pg_type_name(field.data_type()).trim_end_matches("[]"))
+        }
+        DataType::Struct(_) if let Some(item) = multi_item(data_type) => {
+            format!("{}[]", pg_type_name(item.data_type()))
         }
         DataType::Struct(_) | DataType::Union(..) | DataType::Map(..) => "record".to_owned(),
         DataType::Dictionary(_, value) => pg_type_name(value),

@@ -62,7 +62,7 @@ pub fn exact_variance_udf() -> Arc<ScalarUDF> {
         |args| numerics(args, variance),
     )
     .nullable()
-    .describe(|_, _| Some((NUMERIC_DISPLAY_KEY, QUOTIENT)))
+    .describe(|_, _| Some((NUMERIC_DISPLAY_KEY, QUOTIENT.to_owned())))
     .udf()
 }
 

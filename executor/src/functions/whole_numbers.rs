@@ -103,7 +103,7 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             |types, _| types.first().cloned().ok_or_else(|| internal("trim_scale of nothing")),
             |args| numerics(args, |row| Ok(Some(row.numeric(0)?.0))),
         )
-        .describe(|_, _| Some((NUMERIC_DISPLAY_KEY, NATURAL)))
+        .describe(|_, _| Some((NUMERIC_DISPLAY_KEY, NATURAL.to_owned())))
         .udf(),
         Function::new(
             "width_bucket",

@@ -194,7 +194,7 @@ fn read_views(connection: &Connection) -> CatalogueResult<Vec<Arc<View>>> {
         connection,
         "SELECT view, name, type, typmod FROM view_columns ORDER BY view, position",
         |row| {
-            let pg_type = PgType { oid: row.get(2)?, typmod: row.get(3)? };
+            let pg_type = PgType::with_typmod(row.get(2)?, row.get(3)?);
             Ok((row.get::<_, u32>(0)?, (row.get::<_, String>(1)?, pg_type)))
         },
     )?;

@@ -158,7 +158,7 @@ fn write_definition(connection: &Connection, table: &TableDefinition) -> Catalog
             id,
             column.number,
             column.name,
-            column.pg_type.to_string(),
+            column.pg_type.declaration(),
             column.not_null,
             column.comment,
             column.default,

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 
+use quickdb_executor::functions::arrays::shape::{is_multi, multi_item, multi_of};
+
 use super::error::{CatalogueError, CatalogueResult};
 
 /// The field metadata key with the PostgreSQL type's name, where the Arrow type alone does not say it.
@@ -29,6 +31,9 @@ pub struct PgType {
     pub oid: u32,
     /// The type modifier as in `pg_attribute.atttypmod`.
     pub typmod: i32,
+    /// The pairs of brackets of an array type: PostgreSQL takes arrays of any shape whatever their number; here those
+    /// with one pair take one dimension.
+    pub dimensions: u8,
 }
 
 /// One row of the table of storable types.
@@ -82,7 +87,12 @@ const STORABLE: &[Storable] = &[
 impl PgType {
     /// The type with this OID and no modifier.
     pub const fn new(oid: u32) -> Self {
-        Self { oid, typmod: -1 }
+        Self::with_typmod(oid, -1)
+    }
+
+    /// The type with this OID and modifier; one dimension where it is an array.
+    pub const fn with_typmod(oid: u32, typmod: i32) -> Self {
+        Self { oid, typmod, dimensions: 1 }
     }
 
     /// Reads a type as SQL writes it: `numeric(10,2)`, `timestamp(3) with time zone`, `text[]`, `int4`.
@@ -93,9 +103,11 @@ impl PgType {
         let undefined = || CatalogueError::UndefinedType(text.trim().to_owned());
         let mut element = text.trim();
         let mut array = false;
+        let mut dimensions = 0_u8;
         while let Some(rest) = element.strip_suffix(']') {
             element = rest.rsplit_once('[').ok_or_else(undefined)?.0.trim_end();
             array = true;
+            dimensions = dimensions.saturating_add(1);
         }
         let (name, modifiers) = split_modifiers(element).ok_or_else(undefined)?;
         let name = name.strip_prefix("pg_catalog.").map_or(name.as_str(), str::trim_start);
@@ -106,7 +118,11 @@ impl PgType {
         });
         let found = found.ok_or_else(undefined)?;
         let typmod = typmod(found.oid, name, &modifiers).ok_or_else(undefined)?;
-        Ok(Self { oid: if array { found.array_oid } else { found.oid }, typmod })
+        Ok(Self {
+            oid: if array { found.array_oid } else { found.oid },
+            typmod,
+            dimensions: dimensions.max(1),
+        })
     }
 
     /// The type of a column that comes as an Arrow field; the field's metadata is heeded.
@@ -119,6 +135,7 @@ impl PgType {
             if let Some(typmod) = field.metadata().get(PG_TYPMOD_KEY).and_then(|text| text.parse().ok()) {
                 named.typmod = typmod;
             }
+            named.dimensions = if is_multi(field.data_type()) { 2 } else { 1 };
             return Ok(named);
         }
         let unsupported = || CatalogueError::UnsupportedType {
@@ -134,14 +151,14 @@ impl PgType {
             DataType::Int8 | DataType::UInt8 | DataType::Int16 => Self::new(21),
             DataType::UInt16 | DataType::Int32 => Self::new(23),
             DataType::UInt32 | DataType::Int64 => Self::new(20),
-            DataType::UInt64 => Self { oid: 1700, typmod: numeric_typmod(20, 0) },
+            DataType::UInt64 => Self::with_typmod(1700, numeric_typmod(20, 0)),
             DataType::Float16 | DataType::Float32 => Self::new(700),
             DataType::Float64 => Self::new(701),
             DataType::Decimal32(precision, scale)
             | DataType::Decimal64(precision, scale)
             | DataType::Decimal128(precision, scale)
             | DataType::Decimal256(precision, scale) => {
-                Self { oid: 1700, typmod: numeric_typmod(i32::from(*precision), i32::from(*scale)) }
+                Self::with_typmod(1700, numeric_typmod(i32::from(*precision), i32::from(*scale)))
             }
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Self::new(25),
             DataType::Binary
@@ -168,7 +185,11 @@ impl PgType {
                     element = inner.data_type();
                 }
                 let element = Self::of_arrow(element)?;
-                Self { oid: by_oid(element.oid)?.array_oid, typmod: element.typmod }
+                Self::with_typmod(by_oid(element.oid)?.array_oid, element.typmod)
+            }
+            DataType::Struct(_) if let Some(item) = multi_item(data_type) => {
+                let element = Self::of_arrow(item.data_type())?;
+                Self { oid: by_oid(element.oid)?.array_oid, typmod: element.typmod, dimensions: 2 }
             }
             _ => return None,
         })
@@ -179,6 +200,9 @@ impl PgType {
         let Some(element) = self.element() else {
             return self.scalar_data_type();
         };
+        if self.dimensions > 1 {
+            return multi_of(element.scalar_data_type());
+        }
         DataType::List(Arc::new(Field::new_list_field(element.scalar_data_type(), true)))
     }
 
@@ -227,7 +251,15 @@ impl PgType {
     /// The element's type of an array type.
     pub fn element(self) -> Option<Self> {
         let found = STORABLE.iter().find(|found| found.array_oid == self.oid)?;
-        Some(Self { oid: found.oid, typmod: self.typmod })
+        Some(Self::with_typmod(found.oid, self.typmod))
+    }
+
+    /// The type as SQL declares it: with as many pairs of brackets as it was declared with, which `format_type` does not
+    /// show.
+    pub fn declaration(self) -> String {
+        let further =
+            if self.element().is_some() { usize::from(self.dimensions).saturating_sub(1) } else { 0 };
+        format!("{self}{}", "[]".repeat(further))
     }
 
     /// The digits and the scale of `numeric(p, s)`.

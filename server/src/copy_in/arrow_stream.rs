@@ -12,6 +12,7 @@ use arrow::datatypes::{
 };
 use arrow::ipc::reader::StreamDecoder;
 use quickdb_copy::Batch;
+use quickdb_executor::functions::arrays::shape::{Arrays, is_array, is_multi};
 
 use super::faults::Site;
 use super::length::{characters_max, fit_text, round_moment, second_digits};
@@ -154,6 +155,14 @@ fn fits(from: &DataType, to: &DataType) -> bool {
 /// 22003 for a number out of range, 22001 for a text too long, 22P02 for text that is no value of the type.
 pub fn fit(array: &ArrayRef, pg_type: PgType) -> Result<ArrayRef, PgError> {
     let wanted = pg_type.data_type();
+    if let Some(element) = pg_type.element()
+        && (is_multi(&wanted) && is_array(array.data_type()) || is_multi(array.data_type()))
+    {
+        let wrong = |error| PgError::from_datafusion(error, None);
+        let arrays = Arrays::of(array).map_err(wrong)?;
+        let elements = fit(arrays.elements(), element)?;
+        return arrays.over(&elements, &wanted).map_err(wrong);
+    }
     if let (Some(element), DataType::List(field)) = (pg_type.element(), &wanted) {
         let list = cast(array, &DataType::List(Arc::new(element_field(array.data_type(), field))), pg_type)?;
         let list = list.as_list::<i32>();
@@ -230,10 +239,14 @@ fn fit_texts(array: ArrayRef, pg_type: PgType) -> Result<ArrayRef, PgError> {
         let printed: StringViewArray = printed.collect::<Result<_, _>>().map_err(PgError::from)?;
         return Ok(Arc::new(printed));
     }
-    let is_json = matches!(pg_type.oid, oid::JSON | oid::JSONB);
+    if pg_type.oid == oid::JSONB {
+        let normal = texts.iter().map(|text| text.map(params::normal_json).transpose());
+        let normal: StringViewArray = normal.collect::<Result<_, _>>().map_err(PgError::from)?;
+        return Ok(Arc::new(normal));
+    }
     for text in texts.iter().flatten() {
         params::utf8(text.as_bytes()).map_err(PgError::from)?;
-        if is_json {
+        if pg_type.oid == oid::JSON {
             params::check_json(text).map_err(PgError::from)?;
         }
     }

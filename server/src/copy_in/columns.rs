@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use datafusion::common::ScalarValue;
 use pgwire::api::results::FieldFormat;
 use quickdb_copy::{Column, Reader, Refusal, TextReader};
+use quickdb_executor::functions::arrays::shape::one_dimension_only;
 
 use super::length::{characters_max, fit_numeric, fit_text, round_micros, round_moment, second_digits};
 use crate::catalogue::PgType;
@@ -25,7 +26,7 @@ const NANOS_PER_MICRO: i64 = 1_000;
 pub(super) fn column(pg_type: PgType, binary: bool, context: &InputContext) -> Result<Column, PgError> {
     let input = Input { pg_type, binary, context: context.clone() };
     if let Some(element) = pg_type.element() {
-        if binary {
+        if binary || pg_type.dimensions > 1 {
             return Ok(Column::other(pg_type.data_type(), input.array()));
         }
         return Ok(Column::list(column(element, false, context)?, elements()));
@@ -237,8 +238,6 @@ fn elements() -> Reader<Vec<Option<String>>> {
     Box::new(|bytes| {
         let text = params::utf8(bytes).map_err(PgError::from)?;
         let elements = params::array_elements(text).map_err(PgError::from)?;
-        elements.ok_or_else(|| {
-            Refusal::from(PgError::unsupported("COPY FROM of arrays with more than one dimension"))
-        })
+        elements.ok_or_else(|| Refusal::from(PgError::from_datafusion(one_dimension_only(), None)))
     })
 }

@@ -17,6 +17,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use pgwire::api::Type;
 use quickdb_executor::error::ErrorKind;
+use quickdb_executor::functions::arrays::shape::{is_array, is_multi, reshaped};
 
 use super::{ParsedStatement, PlannedQuery, SessionFacts, plan_query, types};
 use crate::error::PgError;
@@ -33,7 +34,7 @@ impl PlannedQuery {
         }
         let wrong = |error| PgError::from_datafusion(error, None);
         let values =
-            values.iter().zip(&self.parameters).map(|(value, field)| value.cast_to(field.data_type()));
+            values.iter().zip(&self.parameters).map(|(value, field)| bound(value, field.data_type()));
         let values = values.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
         self.plan.clone().replace_params_with_values(&ParamValues::from(values)).map_err(wrong)
     }
@@ -50,6 +51,15 @@ impl PlannedQuery {
             .map(|(field, declared)| declared.cloned().unwrap_or_else(|| own(field)))
             .collect()
     }
+}
+
+/// A value in its parameter's type.
+fn bound(value: &ScalarValue, data_type: &DataType) -> datafusion::common::Result<ScalarValue> {
+    let found = value.data_type();
+    if is_multi(&found) && is_array(data_type) || is_multi(data_type) && is_array(&found) {
+        return ScalarValue::try_from_array(&reshaped(&value.to_array()?, data_type)?, 0);
+    }
+    value.cast_to(data_type)
 }
 
 /// The type of a parameter that a client declares, as plans know it.

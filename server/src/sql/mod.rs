@@ -14,6 +14,7 @@ mod copy_tokens;
 mod definition_tokens;
 pub mod diagnose;
 pub mod joins;
+mod json_operators;
 pub mod operators;
 pub mod origin;
 pub(crate) mod own;

@@ -6,59 +6,54 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
+use super::json_operators;
 use super::types::REG_TYPES;
 use crate::wire::params::{InputContext, parse_text};
 use crate::wire::types::column_type;
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{BinaryExpr, Cast, Placeholder, ScalarFunction};
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, Operator, ScalarUDF, lit};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator, ScalarUDF, lit};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use quickdb_executor::error::{ErrorKind, ExecError};
 use quickdb_executor::functions::arithmetic::{self, Arithmetic};
+use quickdb_executor::functions::arrays::shape::{is_array, is_multi, item_of, multi_of};
+use quickdb_executor::functions::arrays::types::common_type;
 use quickdb_executor::functions::input::numeric_literal_type;
-use quickdb_executor::functions::type_names::{PG_TYPE_KEY, pg_type_name, timestamptz};
+use quickdb_executor::functions::type_names::{pg_type_name, timestamptz};
 use quickdb_executor::functions::{scalar_functions, undefined_operator};
 
 static ARITHMETIC: LazyLock<Vec<(Arithmetic, Arc<ScalarUDF>)>> =
     LazyLock::new(|| Arithmetic::ALL.into_iter().map(|op| (op, op.udf())).collect());
 
-static POWER: LazyLock<Option<Arc<ScalarUDF>>> =
-    LazyLock::new(|| scalar_functions().into_iter().find(|function| function.name() == "power"));
+static POWER: LazyLock<Option<Arc<ScalarUDF>>> = LazyLock::new(|| function("power"));
 
-static SUBSCRIPT: LazyLock<Option<Arc<ScalarUDF>>> =
-    LazyLock::new(|| scalar_functions().into_iter().find(|function| function.name() == "array_subscript"));
+static ARRAY_ORDER: LazyLock<Option<Arc<ScalarUDF>>> = LazyLock::new(|| function("array_order"));
+static ARRAY_APPEND: LazyLock<Option<Arc<ScalarUDF>>> = LazyLock::new(|| function("array_append"));
+static ARRAY_PREPEND: LazyLock<Option<Arc<ScalarUDF>>> = LazyLock::new(|| function("array_prepend"));
+static ARRAY_CAT: LazyLock<Option<Arc<ScalarUDF>>> = LazyLock::new(|| function("array_cat"));
+static ARRAY_CONTAINS: LazyLock<Option<Arc<ScalarUDF>>> = LazyLock::new(|| function("array_contains"));
+static ARRAY_CONTAINED: LazyLock<Option<Arc<ScalarUDF>>> = LazyLock::new(|| function("array_contained"));
+
+static BYTEA_CONCAT: LazyLock<Option<Arc<ScalarUDF>>> = LazyLock::new(|| function("bytea_concat"));
+
+/// A function of the executor's.
+fn function(name: &str) -> Option<Arc<ScalarUDF>> {
+    scalar_functions().into_iter().find(|function| function.name() == name)
+}
 
 /// Plans operators.
 #[derive(Debug)]
 pub struct Operators;
 
 impl ExprPlanner for Operators {
-    /// `array[n]`: NULL for a place that is not there. What `int2vector` and `oidvector` hold is counted from 0, where
-    /// arrays are counted from 1.
-    fn plan_field_access(
-        &self,
-        access: RawFieldAccessExpr,
-        schema: &DFSchema,
-    ) -> Result<PlannerResult<RawFieldAccessExpr>> {
-        let RawFieldAccessExpr { field_access, expr } = access;
-        match (field_access, SUBSCRIPT.as_ref()) {
-            (GetFieldAccess::ListIndex { key }, Some(function)) if is_list(&expr.get_type(schema)?) => {
-                let key = if is_vector(&expr, schema)? {
-                    cast(*key, &DataType::Null, &DataType::Int64) + lit(1_i64)
-                } else {
-                    *key
-                };
-                let subscript = ScalarFunction::new_udf(Arc::clone(function), vec![expr, key]);
-                Ok(PlannerResult::Planned(Expr::ScalarFunction(subscript)))
-            }
-            (field_access, _) => Ok(PlannerResult::Original(RawFieldAccessExpr { field_access, expr })),
-        }
-    }
-
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         let RawBinaryExpr { op, left, right } = expr;
+        let (left, right) = match json_operators::plan(&op, left, right, schema)? {
+            Ok(planned) => return Ok(PlannerResult::Planned(planned)),
+            Err(operands) => operands,
+        };
         if let Some(arithmetic) = arithmetic_of(&op) {
             return plan_arithmetic(arithmetic, left, right, schema);
         }
@@ -72,6 +67,8 @@ impl ExprPlanner for Operators {
             BinaryOperator::And => plan_logic(Operator::And, "AND", left, right, schema),
             BinaryOperator::Or => plan_logic(Operator::Or, "OR", left, right, schema),
             BinaryOperator::StringConcat => plan_concatenation(left, right, schema),
+            BinaryOperator::AtArrow => plan_of_arrays(op, &ARRAY_CONTAINS, left, right, schema),
+            BinaryOperator::ArrowAt => plan_of_arrays(op, &ARRAY_CONTAINED, left, right, schema),
             BinaryOperator::PGExp => match POWER.as_ref() {
                 Some(power) => Ok(PlannerResult::Planned(call(power, vec![left, right]))),
                 None => Ok(PlannerResult::Original(RawBinaryExpr { op, left, right })),
@@ -88,7 +85,7 @@ impl ExprPlanner for Operators {
                 let right = adopt(right, &DataType::Utf8View, schema)?;
                 for (operand, other) in [(&left, &right), (&right, &left)] {
                     let data_type = operand.get_type(schema)?;
-                    if !is_text(&data_type) {
+                    if !is_text(&data_type) && !data_type.is_null() {
                         let other = other.get_type(schema)?;
                         let (l, r) = if std::ptr::eq(operand, &raw const left) {
                             (&data_type, &other)
@@ -102,10 +99,25 @@ impl ExprPlanner for Operators {
             }
             op => {
                 let (left, right) = adopt_each_other(left, right, schema)?;
+                let (l, r) = (left.get_type(schema)?, right.get_type(schema)?);
+                if is_bitwise(&op) && [&l, &r].iter().any(|of| !of.is_integer() && !of.is_null()) {
+                    return Err(undefined_operator(&op.to_string(), Some(&l), &r));
+                }
                 Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }))
             }
         }
     }
+}
+
+fn is_bitwise(op: &BinaryOperator) -> bool {
+    matches!(
+        op,
+        BinaryOperator::BitwiseAnd
+            | BinaryOperator::BitwiseOr
+            | BinaryOperator::PGBitwiseXor
+            | BinaryOperator::PGBitwiseShiftLeft
+            | BinaryOperator::PGBitwiseShiftRight
+    )
 }
 
 fn arithmetic_of(op: &BinaryOperator) -> Option<Arithmetic> {
@@ -119,7 +131,7 @@ fn arithmetic_of(op: &BinaryOperator) -> Option<Arithmetic> {
     })
 }
 
-fn call(function: &Arc<ScalarUDF>, args: Vec<Expr>) -> Expr {
+pub(super) fn call(function: &Arc<ScalarUDF>, args: Vec<Expr>) -> Expr {
     Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), args))
 }
 
@@ -164,7 +176,34 @@ fn plan_comparison(
     schema: &DFSchema,
 ) -> Result<PlannerResult<RawBinaryExpr>> {
     let (left, right) = compared(op, left, right, schema)?;
+    let ordered = matches!(op, Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq);
+    if ordered
+        && is_array(&left.get_type(schema)?)
+        && let Some(order) = ARRAY_ORDER.as_ref()
+    {
+        return Ok(planned(call(order, vec![left, right]), op, lit(0_i32)));
+    }
     Ok(planned(left, op, right))
+}
+
+/// An operator that only arrays have here.
+fn plan_of_arrays(
+    op: BinaryOperator,
+    function: &LazyLock<Option<Arc<ScalarUDF>>>,
+    left: Expr,
+    right: Expr,
+    schema: &DFSchema,
+) -> Result<PlannerResult<RawBinaryExpr>> {
+    let (left, right) = adopt_each_other(left, right, schema)?;
+    let types = [left.get_type(schema)?, right.get_type(schema)?];
+    let taken = types.iter().any(is_array) && types.iter().all(|found| is_array(found) || found.is_null());
+    match (taken, function.as_ref()) {
+        (true, Some(function)) => Ok(PlannerResult::Planned(call(function, vec![left, right]))),
+        _ => {
+            let [l, r] = &types;
+            Err(undefined_operator(&op.to_string(), Some(l), r))
+        }
+    }
 }
 
 /// Both operands in the type that PostgreSQL compares them in.
@@ -217,6 +256,9 @@ pub fn common_comparison_type(left: &DataType, right: &DataType) -> Comparable {
             _ => Comparable::AsIs,
         };
     }
+    if is_array(left) && is_array(right) {
+        return common_type(left, right).map_or(Comparable::No, Comparable::In);
+    }
     match (left, right) {
         (Timestamp(_, None) | Date32, Timestamp(_, Some(_)))
         | (Timestamp(_, Some(_)), Timestamp(_, None) | Date32) => Comparable::In(timestamptz()),
@@ -226,15 +268,13 @@ pub fn common_comparison_type(left: &DataType, right: &DataType) -> Comparable {
             Comparable::AsIs
         }
         (l, r) if is_scalar(l) && is_scalar(r) => Comparable::No,
-        (l, r)
-            if is_scalar(l) != is_scalar(r)
-                && !matches!(l, DataType::Struct(_))
-                && !matches!(r, DataType::Struct(_)) =>
-        {
-            Comparable::No
-        }
+        (l, r) if is_scalar(l) != is_scalar(r) && !is_record(l) && !is_record(r) => Comparable::No,
         _ => Comparable::AsIs,
     }
+}
+
+fn is_record(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Struct(_)) && !is_array(data_type)
 }
 
 fn is_scalar(data_type: &DataType) -> bool {
@@ -275,9 +315,18 @@ fn plan_logic(
 /// `||`: text with anything is text; two that are no text have no such operator, arrays aside.
 fn plan_concatenation(left: Expr, right: Expr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
     let (left_type, right_type) = (known_type(&left, schema)?, known_type(&right, schema)?);
-    if is_list(&left_type) || is_list(&right_type) {
-        let (left, right) = array_operands(left, right, schema)?;
-        return Ok(PlannerResult::Original(RawBinaryExpr { op: BinaryOperator::StringConcat, left, right }));
+    if is_array(&left_type) || is_array(&right_type) {
+        return plan_array_concatenation(left, right, schema);
+    }
+    let bytes = |data_type: &DataType| matches!(data_type, DataType::Binary | DataType::BinaryView);
+    if (bytes(&left_type) || bytes(&right_type))
+        && let Some(function) = BYTEA_CONCAT.as_ref()
+        && [(&left, &left_type), (&right, &right_type)]
+            .iter()
+            .all(|(of, found)| bytes(found) || is_unknown(of))
+    {
+        let (left, right) = adopt_each_other(left, right, schema)?;
+        return Ok(PlannerResult::Planned(call(function, vec![left, right])));
     }
     let some_text = |data_type: &DataType| is_text(data_type) || matches!(data_type, DataType::Null);
     if !some_text(&left_type) && !some_text(&right_type) {
@@ -288,8 +337,12 @@ fn plan_concatenation(left: Expr, right: Expr, schema: &DFSchema) -> Result<Plan
     Ok(planned(left, Operator::StringConcat, right))
 }
 
-/// The operands of `||` where one is an array: with one type of elements. A literal of no type is an array itself.
-fn array_operands(left: Expr, right: Expr, schema: &DFSchema) -> Result<(Expr, Expr)> {
+/// `||` where one operand is an array: two arrays, or an array and an element. A literal of no type is an array itself.
+fn plan_array_concatenation(
+    left: Expr,
+    right: Expr,
+    schema: &DFSchema,
+) -> Result<PlannerResult<RawBinaryExpr>> {
     let (left, right) = match (is_unknown(&left), is_unknown(&right)) {
         (true, false) => {
             let wanted = right.get_type(schema)?;
@@ -302,21 +355,19 @@ fn array_operands(left: Expr, right: Expr, schema: &DFSchema) -> Result<(Expr, E
         }
         _ => (left, right),
     };
-    let (left_type, right_type) = (left.get_type(schema)?, right.get_type(schema)?);
-    let element = |data_type: &DataType| match data_type {
-        DataType::List(item) => item.data_type().clone(),
-        other => other.clone(),
+    let types = [left.get_type(schema)?, right.get_type(schema)?];
+    let [l, r] = &types;
+    let function = match (is_array(l), is_array(r)) {
+        (true, true) => ARRAY_CAT.as_ref(),
+        (true, false) => ARRAY_APPEND.as_ref(),
+        _ => ARRAY_PREPEND.as_ref(),
     };
-    let (l, r) = (element(&left_type), element(&right_type));
-    let Some(common) = common_element(&l, &r) else { return Ok((left, right)) };
-    let wanted = |data_type: &DataType| match data_type {
-        DataType::List(item) => {
-            DataType::List(Arc::new(item.as_ref().clone().with_data_type(common.clone()).with_nullable(true)))
+    match function {
+        Some(function) if function.inner().coerce_types(&types).is_ok() => {
+            Ok(PlannerResult::Planned(call(function, vec![left, right])))
         }
-        _ => common.clone(),
-    };
-    let (l, r) = (wanted(&left_type), wanted(&right_type));
-    Ok((cast(left, &left_type, &l), cast(right, &right_type, &r)))
+        _ => Err(undefined_operator("||", Some(l), r)),
+    }
 }
 
 fn array_or_null(literal: Expr, wanted: &DataType, schema: &DFSchema) -> Result<Expr> {
@@ -325,23 +376,6 @@ fn array_or_null(literal: Expr, wanted: &DataType, schema: &DFSchema) -> Result<
             Ok(Expr::Literal(ScalarValue::try_new_null(wanted)?, None))
         }
         other => adopt(other, wanted, schema),
-    }
-}
-
-/// The type that holds numbers of both types, where they are two.
-fn common_element(left: &DataType, right: &DataType) -> Option<DataType> {
-    if left == right {
-        return None;
-    }
-    match arithmetic::common_number_types(left, right)? {
-        (DataType::Decimal128(p1, s1), DataType::Decimal128(p2, s2)) => {
-            let scale = s1.max(s2);
-            let whole = (i16::from(p1) - i16::from(s1)).max(i16::from(p2) - i16::from(s2));
-            let precision = u8::try_from((whole + i16::from(scale)).clamp(1, 38)).unwrap_or(38);
-            Some(DataType::Decimal128(precision, scale))
-        }
-        (common, other) if common == other => Some(common),
-        _ => None,
     }
 }
 
@@ -380,7 +414,7 @@ pub fn adopt(expr: Expr, wanted: &DataType, schema: &DFSchema) -> Result<Expr> {
             let from = literal.get_type(schema)?;
             Ok(cast(literal, &from, own.as_ref().unwrap_or(wanted)))
         }
-        Expr::Literal(ScalarValue::Utf8(Some(text)), _) if is_list(wanted) => array_literal(&text, wanted),
+        Expr::Literal(ScalarValue::Utf8(Some(text)), _) if is_array(wanted) => array_literal(&text, wanted),
         Expr::Literal(ScalarValue::Utf8(_), _) if !matches!(wanted, DataType::Utf8) => {
             let from = expr.get_type(schema)?;
             Ok(cast(expr, &from, wanted))
@@ -393,9 +427,25 @@ pub fn adopt(expr: Expr, wanted: &DataType, schema: &DFSchema) -> Result<Expr> {
 fn array_literal(text: &str, wanted: &DataType) -> Result<Expr> {
     let type_oid = column_type(&Field::new("", wanted.clone(), true)).map_or(0, |column| column.oid);
     let context = InputContext { settings: Arc::default(), now_micros: 0 };
-    let value = parse_text(text, type_oid, &context)
-        .map_err(|error| ExecError::new(ErrorKind::InvalidText, error.message).into_datafusion())?;
-    Ok(Expr::Literal(value.cast_to(wanted)?, None))
+    let value = parse_text(text, type_oid, &context).map_err(|error| {
+        let found = ExecError::new(ErrorKind::InvalidText, error.message);
+        match error.detail {
+            Some(detail) => found.with_detail(detail),
+            None => found,
+        }
+        .into_datafusion()
+    })?;
+    let found = value.data_type();
+    let wanted = match (item_of(&found), item_of(wanted)) {
+        // What the text says is kept: how many dimensions it has, and the digits of numerics.
+        (Some(DataType::Decimal128(..)), Some(DataType::Decimal128(..))) => found.clone(),
+        (Some(_), Some(item)) if is_multi(&found) => multi_of(item.clone()),
+        _ => wanted.clone(),
+    };
+    if found == wanted {
+        return Ok(Expr::Literal(value, None));
+    }
+    Ok(cast(Expr::Literal(value, None), &found, &wanted))
 }
 
 /// As [`adopt`], from another expression: a parameter takes its type under PostgreSQL's name.
@@ -449,15 +499,6 @@ pub fn cast(expr: Expr, from: &DataType, to: &DataType) -> Expr {
     if from == to { expr } else { Expr::Cast(Cast::new(Box::new(expr), to.clone())) }
 }
 
-fn is_vector(expr: &Expr, schema: &DFSchema) -> Result<bool> {
-    let (_, field) = expr.to_field(schema)?;
-    Ok(matches!(field.metadata().get(PG_TYPE_KEY).map(String::as_str), Some("int2vector" | "oidvector")))
-}
-
 fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8)
-}
-
-fn is_list(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..))
 }

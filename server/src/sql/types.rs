@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
     ArrayElemTypeDef, DataType as SqlType, ExactNumberInfo, ObjectName, TimezoneInfo,
 };
 use quickdb_executor::error::{ErrorKind, ExecError};
+use quickdb_executor::functions::arrays::shape::{item_of, list_of, multi_of};
 use quickdb_executor::functions::type_names::{PG_TYPE_KEY, timestamp, timestamptz};
 
 use super::rewrite::folded;
@@ -72,10 +73,14 @@ fn plan(sql_type: &SqlType) -> Result<Option<FieldRef>> {
             | ArrayElemTypeDef::Parenthesis(element),
         ) => {
             let Some(element) = plan(element)? else { return Ok(None) };
-            let list = DataType::List(Arc::new(Field::new_list_field(element.data_type().clone(), true)));
+            // Two pairs of brackets and more take arrays of every shape.
+            let array = match item_of(element.data_type()) {
+                Some(item) => multi_of(item.clone()),
+                None => list_of(element.data_type().clone()),
+            };
             match element.metadata().get(PG_TYPE_KEY) {
-                Some(name) => named(&format!("{name}[]"), list),
-                None => plain(list),
+                Some(name) => named(&format!("{}[]", name.trim_end_matches("[]")), array),
+                None => plain(array),
             }
         }
         SqlType::Regclass => named("regclass", DataType::Int64),

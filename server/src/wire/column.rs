@@ -1,7 +1,7 @@
 //! Writers of one column's values: chosen once per batch from the arrow type, the PostgreSQL type and the
 //! format, so that writing a value is one call without dispatch on types.
 
-use super::nested::{list_writer, struct_writer, vector_writer};
+use super::nested::{list_writer, multi_writer, struct_writer, vector_writer};
 use super::scalar_column::{displayed_numerics, is_text, scalar_writer};
 use super::settings::OutputSettings;
 use super::types::{self, PgColumnType, column_type, element_type, is_vector, oid};
@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field};
 use arrow::error::ArrowError;
 use bytes::{BufMut, BytesMut};
 use pgwire::api::results::FieldFormat;
+use quickdb_executor::functions::arrays::shape::is_multi;
 use quickdb_executor::functions::numeric_display::NUMERIC_DISPLAY_KEY;
 use std::fmt;
 use std::sync::Arc;
@@ -232,6 +233,11 @@ pub(super) fn value_writer(
     }
     if is_list && let Some(element) = element_type(pg_type.oid) {
         return list_writer(column, element.oid, array, format, context);
+    }
+    if is_multi(array.data_type())
+        && let Some(element) = element_type(pg_type.oid)
+    {
+        return multi_writer(column, element.oid, array, format, context);
     }
     if let (DataType::Struct(_), oid::RECORD) = (array.data_type(), pg_type.oid) {
         return struct_writer(array, format, context);

@@ -15,6 +15,8 @@ pub struct InputError {
     pub detail: Option<String>,
     /// HINT.
     pub hint: Option<String>,
+    /// CONTEXT.
+    pub context: Option<String>,
 }
 
 impl fmt::Display for InputError {
@@ -32,13 +34,14 @@ impl From<ExecError> for InputError {
             message: error.message,
             detail: error.detail,
             hint: error.hint,
+            context: error.context,
         }
     }
 }
 
 impl InputError {
     pub(super) fn new(sqlstate: &'static str, message: impl Into<String>) -> Self {
-        Self { sqlstate, message: message.into(), detail: None, hint: None }
+        Self { sqlstate, message: message.into(), detail: None, hint: None, context: None }
     }
 
     pub(super) fn with_detail(self, detail: impl Into<String>) -> Self {

@@ -1,5 +1,8 @@
 //! Checks that a text is JSON, as `json_in` does, without building a tree.
 
+use quickdb_executor::functions::json::parse::parse;
+use quickdb_executor::functions::json::value::Json;
+
 use super::input_error::InputError;
 
 /// Nesting that is followed; PostgreSQL's limit is its stack.
@@ -12,26 +15,21 @@ pub(crate) fn check_json(text: &str) -> Result<(), InputError> {
     match reader.document() {
         Ok(()) => Ok(()),
         Err(Refusal::TooDeep) => Err(InputError::new("54001", "stack depth limit exceeded")),
-        Err(Refusal::Invalid) => {
-            let consumed = text.len() - reader.rest.len();
-            let found: String = text
-                .get(consumed..)
-                .unwrap_or_default()
-                .chars()
-                .take_while(|c| c.is_alphanumeric())
-                .collect();
-            let found = match (found.is_empty(), text.get(consumed..).and_then(|rest| rest.chars().next())) {
-                (true, Some(next)) => next.to_string(),
-                _ => found,
-            };
-            let detail = if found.is_empty() {
-                "The input string ended unexpectedly.".to_owned()
-            } else {
-                format!("Token \"{found}\" is invalid.")
-            };
-            Err(InputError::new("22P02", "invalid input syntax for type json").with_detail(detail))
-        }
+        // What is wrong with it the reader of trees says; it takes all that this one takes.
+        Err(Refusal::Invalid) => match parse(text) {
+            Err(error) => Err(error.into()),
+            Ok(_) => Err(InputError::new("22P02", "invalid input syntax for type json")),
+        },
     }
+}
+
+/// A text in the form in which `jsonb` is kept.
+///
+/// # Errors
+/// Those of [`check_json`].
+pub(crate) fn normal_json(text: &str) -> Result<String, InputError> {
+    let node = parse(text)?;
+    Ok(Json::of(&node, text).to_string())
 }
 
 enum Refusal {

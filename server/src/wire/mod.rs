@@ -9,7 +9,6 @@
 //!
 //! Dates, times and intervals are [`quickdb_executor::datetime`]'s.
 
-mod array_input;
 pub mod binary;
 mod column;
 mod connection;
@@ -51,6 +50,7 @@ impl From<params::InputError> for PgError {
         let mut refusal = PgError::with_state(SqlState(error.sqlstate), error.message);
         refusal.detail = error.detail;
         refusal.hint = error.hint;
+        refusal.context = error.context;
         refusal
     }
 }

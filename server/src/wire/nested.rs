@@ -7,6 +7,8 @@ use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field};
 use bytes::{BufMut, BytesMut};
 use pgwire::api::results::FieldFormat;
+use quickdb_executor::functions::arrays::shape::{ArrayValue, Arrays};
+use quickdb_executor::functions::text_of::nested_text;
 use std::sync::Arc;
 
 /// Where each row's elements are among all elements.
@@ -208,6 +210,69 @@ impl ValueWriter for ListWriter {
         } else {
             self.write_text(row_idx, out);
         }
+    }
+}
+
+/// Arrays of any shape.
+struct MultiWriter {
+    arrays: Arrays,
+    elements: BoxedWriter,
+    element_oid: u32,
+    binary: bool,
+}
+
+/// Makes the writer of a column of arrays of any shape.
+pub(super) fn multi_writer(
+    column: &str,
+    element_oid: u32,
+    array: &ArrayRef,
+    format: FieldFormat,
+    context: &WriterContext,
+) -> Result<BoxedWriter, EncodeError> {
+    let unsupported =
+        || EncodeError::UnsupportedType { column: column.to_owned(), data_type: array.data_type().clone() };
+    let arrays = Arrays::of(array).map_err(|_| unsupported())?;
+    let pg_type = PgColumnType::of_oid(element_oid).ok_or_else(unsupported)?;
+    let elements = value_writer(column, pg_type, arrays.elements(), format, context)?;
+    Ok(Box::new(MultiWriter { arrays, elements, element_oid, binary: format == FieldFormat::Binary }))
+}
+
+impl MultiWriter {
+    fn write_binary(&self, value: ArrayValue, out: &mut BytesMut) {
+        put_count(value.dimensions.count(), out);
+        out.put_i32(i32::from(value.range.clone().any(|place| self.elements.is_null(place))));
+        out.put_u32(self.element_oid);
+        for (length, lower) in value.dimensions.pairs() {
+            put_count(length, out);
+            out.put_i32(lower);
+        }
+        value.range.for_each(|place| self.elements.write_field(place, out));
+    }
+
+    fn element_text(&self, place: usize) -> String {
+        let mut out = BytesMut::new();
+        if self.elements.is_null(place) {
+            out.extend_from_slice(b"NULL");
+        } else {
+            self.elements.write(place, &mut out);
+            quote_element(0, &mut out);
+        }
+        String::from_utf8_lossy(&out).into_owned()
+    }
+}
+
+impl ValueWriter for MultiWriter {
+    fn is_null(&self, row_idx: usize) -> bool {
+        self.arrays.get(row_idx).is_none()
+    }
+
+    fn write(&self, row_idx: usize, out: &mut BytesMut) {
+        let Some(value) = self.arrays.get(row_idx) else { return };
+        if self.binary {
+            return self.write_binary(value, out);
+        }
+        let elements: Vec<String> = value.range.map(|place| self.element_text(place)).collect();
+        out.extend_from_slice(nested_text(&value.dimensions, &elements).as_bytes());
     }
 }
 

@@ -7,7 +7,6 @@
 //! A `numeric` gets the precision and scale of its own digits, as `Decimal128` or, beyond 38 digits,
 //! `Decimal256`. An unknown type is text.
 
-use super::array_input::{ArrayNode, DIMENSIONS_MAX, parse_array, too_many_dimensions};
 use super::binary::{JSONB_VERSION, date_from_binary, timestamp_from_binary};
 use super::numeric_text::{Numeric, NumericError};
 use super::scalar_input::{parse_bool, parse_bytea, parse_char, parse_float, parse_integer, parse_name};
@@ -26,10 +25,12 @@ use quickdb_executor::datetime::calendar::{
 };
 use quickdb_executor::datetime::input::{parse_date, parse_time, parse_timestamp, parse_timestamptz};
 use quickdb_executor::datetime::{Interval, parse_interval};
+use quickdb_executor::functions::arrays::literal::ArrayText;
+use quickdb_executor::functions::arrays::shape::{ArraysBuilder, DIMENSIONS_MAX, Dimensions, multi_of};
 use std::sync::Arc;
 
 pub use super::input_error::InputError;
-pub(crate) use super::json_input::check_json;
+pub(crate) use super::json_input::{check_json, normal_json};
 pub use super::scalar_input::parse_uuid;
 
 /// What the reading of values depends on besides their bytes.
@@ -139,10 +140,11 @@ pub fn parse_text(text: &str, type_oid: u32, context: &InputContext) -> Result<S
     let now = context.now_micros;
     Ok(match type_oid {
         0 | oid::UNKNOWN | oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::CSTRING => string(text),
-        oid::JSON | oid::JSONB => {
+        oid::JSON => {
             super::json_input::check_json(text)?;
             string(text)
         }
+        oid::JSONB => string(&normal_json(text)?),
         oid::BOOL => ScalarValue::Boolean(Some(parse_bool(text)?)),
         oid::INT2 => ScalarValue::Int16(Some(parse_integer(text, "smallint")?)),
         oid::INT4 => ScalarValue::Int32(Some(parse_integer(text, "integer")?)),
@@ -170,10 +172,7 @@ pub fn parse_text(text: &str, type_oid: u32, context: &InputContext) -> Result<S
         oid::INTERVAL => interval(parse_interval(text, settings, None)?)?,
         vector if is_vector(vector) => parse_vector(text, vector, context)?,
         other => match element_type(other) {
-            Some(element) => {
-                let nodes = parse_array(text)?;
-                list_of_nodes(&nodes, element.oid, context)?
-            }
+            Some(element) => array_of_text(text, element.oid, context)?,
             None if arrow_type(other) == Some(DataType::Utf8View) => string(text),
             None => return Err(unsupported(other)),
         },
@@ -232,17 +231,14 @@ fn decimal_scalar(value: i256, precision: u8, scale: i8) -> ScalarValue {
     }
 }
 
-/// The elements of an array of one dimension, NULL or text; `None` where it has more dimensions.
+/// The elements of an array of one dimension, NULL or text; `None` where it has another shape.
 ///
 /// # Errors
 /// 22P02 for text that is no array.
 pub(crate) fn array_elements(text: &str) -> Result<Option<Vec<Option<String>>>, InputError> {
-    let element = |node| match node {
-        ArrayNode::Null => Some(None),
-        ArrayNode::Text(text) => Some(Some(text)),
-        ArrayNode::List(_) => None,
-    };
-    Ok(parse_array(text)?.into_iter().map(element).collect())
+    let read = ArrayText::read(text)?;
+    let flat = read.dimensions == Dimensions::flat(read.elements.len());
+    Ok(flat.then_some(read.elements))
 }
 
 /// A `uuid` in the form that it is printed in.
@@ -268,73 +264,50 @@ fn parse_vector(text: &str, vector_oid: u32, context: &InputContext) -> Result<S
     list_of_values(values, element_oid)
 }
 
-fn list_of_nodes(
-    nodes: &[ArrayNode],
-    element_oid: u32,
-    context: &InputContext,
-) -> Result<ScalarValue, InputError> {
-    let mut values = Vec::new();
-    let mut lens = Vec::new();
-    collect_leaves(nodes, 0, &mut lens, &mut |leaf| {
-        values.push(match leaf {
-            Some(text) => parse_text(text, element_oid, context)?,
-            None => null_of(element_oid)?,
-        });
-        Ok(())
-    })?;
-    nested_list(values, &lens, element_oid)
-}
-
-/// Visits all elements in order and notes the length of each dimension; the tree is rectangular.
-fn collect_leaves(
-    nodes: &[ArrayNode],
-    depth: usize,
-    lens: &mut Vec<usize>,
-    visit: &mut impl FnMut(Option<&str>) -> Result<(), InputError>,
-) -> Result<(), InputError> {
-    if lens.len() == depth {
-        lens.push(nodes.len());
-    }
-    for node in nodes {
-        match node {
-            ArrayNode::Null => visit(None)?,
-            ArrayNode::Text(text) => visit(Some(text))?,
-            ArrayNode::List(inner) => collect_leaves(inner, depth + 1, lens, visit)?,
-        }
-    }
-    Ok(())
+fn array_of_text(text: &str, element_oid: u32, context: &InputContext) -> Result<ScalarValue, InputError> {
+    let read = ArrayText::read(text)?;
+    let value = |element: &Option<String>| match element {
+        Some(text) => parse_text(text, element_oid, context),
+        None => null_of(element_oid),
+    };
+    let values = read.elements.iter().map(value).collect::<Result<Vec<_>, _>>()?;
+    array_of_values(values, read.dimensions, element_oid)
 }
 
 fn list_of_values(values: Vec<ScalarValue>, element_oid: u32) -> Result<ScalarValue, InputError> {
-    let len = values.len();
-    nested_list(values, &[len], element_oid)
+    let dimensions = Dimensions::flat(values.len());
+    array_of_values(values, dimensions, element_oid)
 }
 
-/// One list value of `lens.len()` dimensions over the elements in order.
-fn nested_list(
+/// One array of that shape over the elements in order.
+fn array_of_values(
     values: Vec<ScalarValue>,
-    lens: &[usize],
+    dimensions: Dimensions,
     element_oid: u32,
 ) -> Result<ScalarValue, InputError> {
+    let malformed = |error: String| InputError::new("22000", format!("malformed array: {error}"));
     let values = common_decimal(values);
     let element_field = super::types::list_field(element_oid).ok_or_else(|| unsupported(element_oid))?;
-    let mut elements: ArrayRef = if values.is_empty() {
+    let elements: ArrayRef = if values.is_empty() {
         arrow::array::new_empty_array(element_field.data_type())
     } else {
         ScalarValue::iter_to_array(values)
             .map_err(|error| InputError::new("22000", format!("array elements differ in type: {error}")))?
     };
-    let mut field = Arc::new(Field::clone(&element_field).with_data_type(elements.data_type().clone()));
-    for len in lens.iter().rev() {
-        let count = if *len == 0 { 1 } else { elements.len() / len };
-        let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(*len, count.max(1)));
-        let list = ListArray::try_new(Arc::clone(&field), offsets, elements, None)
-            .map_err(|error| InputError::new("22000", format!("malformed array: {error}")))?;
-        field = Arc::new(Field::new_list_field(list.data_type().clone(), true));
-        elements = Arc::new(list);
+    let field = Arc::new(Field::clone(&element_field).with_data_type(elements.data_type().clone()));
+    if dimensions == Dimensions::flat(elements.len()) {
+        let offsets = OffsetBuffer::from_lengths([elements.len()]);
+        let list = ListArray::try_new(field, offsets, elements, None);
+        let list: ArrayRef = Arc::new(list.map_err(|error| malformed(error.to_string()))?);
+        return ScalarValue::try_from_array(&list, 0).map_err(|error| malformed(error.to_string()));
     }
-    ScalarValue::try_from_array(&elements, 0)
-        .map_err(|error| InputError::new("22000", format!("malformed array: {error}")))
+    let mut builder = ArraysBuilder::default();
+    builder.pick_all(1, 0..elements.len());
+    builder.close(dimensions);
+    let data_type = multi_of(elements.data_type().clone());
+    let array = builder.finish(&[&elements], &data_type);
+    let array = array.map_err(|error| malformed(error.to_string()))?;
+    ScalarValue::try_from_array(&array, 0).map_err(|error| malformed(error.to_string()))
 }
 
 /// Decimals of one precision and scale, as an array needs them; other values as they are.
@@ -387,9 +360,7 @@ fn from_binary(param_number: usize, mut bytes: &[u8], type_oid: u32) -> Result<S
             if version != JSONB_VERSION {
                 return Err(InputError::new("XX000", format!("unsupported jsonb version number {version}")));
             }
-            let text = utf8(std::mem::take(bytes))?;
-            super::json_input::check_json(text)?;
-            string(text)
+            string(&normal_json(utf8(std::mem::take(bytes))?)?)
         }
         oid::BOOL => ScalarValue::Boolean(Some(bytes.try_get_u8().map_err(too_short)? != 0)),
         oid::INT2 => ScalarValue::Int16(Some(bytes.try_get_i16().map_err(too_short)?)),
@@ -442,10 +413,10 @@ fn from_binary(param_number: usize, mut bytes: &[u8], type_oid: u32) -> Result<S
         }
         vector if is_vector(vector) => {
             let element_oid = if vector == oid::INT2VECTOR { oid::INT2 } else { oid::OID };
-            array_from_binary(param_number, bytes, element_oid)?
+            array_from_binary(param_number, bytes, element_oid, true)?
         }
         other => match element_type(other) {
-            Some(element) => array_from_binary(param_number, bytes, element.oid)?,
+            Some(element) => array_from_binary(param_number, bytes, element.oid, false)?,
             // regclass and its like: the object's number, which their text form takes too.
             None if arrow_type(other) == Some(DataType::Utf8View) && other != oid::ACLITEM => {
                 string(&bytes.try_get_u32().map_err(too_short)?.to_string())
@@ -470,6 +441,7 @@ fn array_from_binary(
     param_number: usize,
     bytes: &mut &[u8],
     element_oid: u32,
+    is_vector: bool,
 ) -> Result<ScalarValue, InputError> {
     let too_short = |_| InputError::truncated();
     let dimension_count = bytes.try_get_i32().map_err(too_short)?;
@@ -494,14 +466,15 @@ fn array_from_binary(
             ),
         ));
     }
-    let mut lens = Vec::with_capacity(dimension_count);
+    let mut bounds = Vec::with_capacity(dimension_count);
     for _ in 0..dimension_count {
         let len = bytes.try_get_i32().map_err(too_short)?;
-        let _lower_bound = bytes.try_get_i32().map_err(too_short)?;
-        lens.push(usize::try_from(len).map_err(|_| InputError::new("22P03", "invalid array dimensions"))?);
+        let lower = bytes.try_get_i32().map_err(too_short)?;
+        let len = usize::try_from(len).map_err(|_| InputError::new("22P03", "invalid array dimensions"))?;
+        bounds.push((len, lower));
     }
-    let count = lens.iter().try_fold(1_usize, |product, len| product.checked_mul(*len));
-    let count = if lens.is_empty() { 0 } else { count.unwrap_or(usize::MAX) };
+    let count = bounds.iter().try_fold(1_usize, |product, (len, _)| product.checked_mul(*len));
+    let count = if bounds.is_empty() { 0 } else { count.unwrap_or(usize::MAX) };
     // Every element takes four bytes at least: no claim of more is believed, and nothing allocated for it.
     if count > bytes.len() / 4 {
         return Err(InputError::truncated());
@@ -523,8 +496,19 @@ fn array_from_binary(
             },
         )?);
     }
-    if count == 0 {
-        lens = vec![0];
-    }
-    nested_list(values, &lens, element_oid)
+    // Vectors count from 0 whatever they are sent as.
+    let dimensions = if count == 0 || is_vector {
+        Dimensions::flat(count)
+    } else {
+        Dimensions::of(bounds).map_err(|_| too_many_dimensions(dimension_count))?
+    };
+    array_of_values(values, dimensions, element_oid)
+}
+
+/// 54000 for more dimensions than PostgreSQL has.
+fn too_many_dimensions(count: usize) -> InputError {
+    InputError::new(
+        "54000",
+        format!("number of array dimensions ({count}) exceeds the maximum allowed ({DIMENSIONS_MAX})"),
+    )
 }

@@ -9,6 +9,7 @@
 //! [`PG_TYPE_KEY`] names the PostgreSQL type. OIDs and lengths are those of `pg_type.dat`.
 
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, IntervalUnit, TimeUnit};
+use quickdb_executor::functions::arrays::shape::multi_item;
 use std::sync::Arc;
 
 /// Field metadata key whose value is the PostgreSQL type name, where the arrow type alone does not say it.
@@ -308,6 +309,9 @@ fn arrow_column_type(data_type: &DataType) -> Option<PgColumnType> {
         DataType::Duration(_) | DataType::Interval(_) => oid::INTERVAL,
         DataType::Dictionary(_, values) => return arrow_column_type(values),
         DataType::RunEndEncoded(_, values) => return column_type(values),
+        DataType::Struct(_) if let Some(item) = multi_item(data_type) => {
+            return array_of(column_type(item)?.oid);
+        }
         DataType::Struct(_) => oid::RECORD,
         DataType::List(element)
         | DataType::LargeList(element)

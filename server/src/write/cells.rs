@@ -3,6 +3,7 @@
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{Expr, UnaryOperator, Value};
+use quickdb_executor::functions::arrays::shape::{is_array, is_multi, reshaped};
 
 use crate::catalogue::PgType;
 use crate::error::{PgError, SqlState};
@@ -108,6 +109,14 @@ pub(crate) fn assign(value: ScalarValue, pg_type: PgType) -> Result<ScalarValue,
     }
     if value.is_null() {
         return null(&data_type);
+    }
+    if is_multi(&data_type) && is_array(&value.data_type())
+        || is_multi(&value.data_type()) && is_array(&data_type)
+    {
+        let wrong = |error| PgError::from_datafusion(error, None);
+        let array = value.to_array().map_err(wrong)?;
+        let fitted = reshaped(&array, &data_type).map_err(wrong)?;
+        return ScalarValue::try_from_array(&fitted, 0).map_err(wrong);
     }
     value.cast_to(&data_type).map_err(|_| match data_type {
         DataType::Decimal128(precision, scale) => {

@@ -5,6 +5,7 @@ use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::helpers::stmt_create_table::CreateTableBuilder;
 use datafusion::sql::sqlparser::ast::{CreateTable, Query, SetExpr, Statement as Ast};
 use pgwire::api::Type;
+use quickdb_executor::functions::arrays::shape::is_multi;
 
 use super::sink::RowSink;
 use super::tables::{define, skipped};
@@ -134,7 +135,10 @@ pub(crate) fn column_of(field: &Field) -> Result<Column, PgError> {
         return Ok(Column::new(field.name(), PgType::new(25)));
     }
     let found = column_type(field).ok_or_else(pseudo)?;
-    let mut pg_type = PgType { oid: if found.oid == 705 { 25 } else { found.oid }, typmod: found.typmod };
+    let mut pg_type = PgType::with_typmod(if found.oid == 705 { 25 } else { found.oid }, found.typmod);
+    if is_multi(field.data_type()) {
+        pg_type.dimensions = 2;
+    }
     if let DataType::Decimal128(precision, scale) = field.data_type()
         && pg_type.data_type() != *field.data_type()
     {

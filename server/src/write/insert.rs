@@ -429,8 +429,8 @@ pub(crate) fn adopt(expr: &mut Expr, column: &Column, defaults: bool) -> Result<
 pub(crate) fn assignment_type(pg_type: PgType) -> String {
     let element = pg_type.element().unwrap_or(pg_type);
     match element.oid {
-        1042 | 1043 => PgType::new(pg_type.oid).to_string(),
-        _ => pg_type.to_string(),
+        1042 | 1043 => PgType { typmod: -1, ..pg_type }.declaration(),
+        _ => pg_type.declaration(),
     }
 }
 

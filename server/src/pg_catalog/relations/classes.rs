@@ -234,7 +234,11 @@ fn attributes(view: &SessionView, rows: &mut Rows) {
                 ("attstattarget", Datum::Int(-1)),
                 ("attlen", of.length.into()),
                 ("attnum", number.into()),
-                ("attndims", i64::from(column.pg_type.element().is_some()).into()),
+                (
+                    "attndims",
+                    i64::from(if column.pg_type.element().is_some() { column.pg_type.dimensions } else { 0 })
+                        .into(),
+                ),
                 ("attcacheoff", Datum::Int(-1)),
                 ("atttypmod", column.pg_type.typmod.into()),
                 ("attbyval", of.by_value.into()),

@@ -1,9 +1,11 @@
 //! Casts that DataFusion would do its own way become functions that do them PostgreSQL's way.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::config::ConfigOptions;
+use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::BinaryExpr;
@@ -14,16 +16,20 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
 };
 use datafusion::optimizer::AnalyzerRule;
+use quickdb_executor::error::{ErrorKind, ExecError};
+use quickdb_executor::functions::arrays::shape::{is_array, is_multi};
 use quickdb_executor::functions::cast::{cast_function_name, is_plain_cast};
 use quickdb_executor::functions::scalar_functions;
-use quickdb_executor::functions::type_names::timestamp;
+use quickdb_executor::functions::type_names::{PG_TYPE_KEY, pg_type_name, timestamp};
+
+use crate::sql::json_operators::{JsonType, json_call, json_type};
 
 static CASTS: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
     scalar_functions().into_iter().filter(|function| function.name().starts_with("cast_")).collect()
 });
 
 static CASTS_TO_ARRAY: LazyLock<Option<Arc<ScalarUDF>>> =
-    LazyLock::new(|| scalar_functions().into_iter().find(|function| function.name() == "text_array_in"));
+    LazyLock::new(|| scalar_functions().into_iter().find(|function| function.name() == "array_cast"));
 
 /// Replaces casts, explicit and implied alike; runs after type coercion.
 #[derive(Debug)]
@@ -79,8 +85,22 @@ fn rewrite(
         Expr::BinaryExpr(comparison) if comparison.op.supports_propagation() => {
             return Ok(Transformed::yes(Expr::BinaryExpr(plain_sides(comparison, schema))));
         }
-        Expr::ScalarFunction(call) if fold && matches!(call.func.name(), "to_numeric" | "cast_interval") => {
+        Expr::ScalarFunction(mut call)
+            if call.func.name() == "to_numeric" && is_jsonb(call.args.first(), schema)? =>
+        {
+            let args = call.args.drain(..).chain(std::iter::once(utf8("numeric")));
+            return json_call("jsonb_to_numeric", args.collect()).map(Transformed::yes);
+        }
+        Expr::ScalarFunction(call)
+            if fold
+                && matches!(call.func.name(), "to_numeric" | "cast_interval" | "json_in" | "jsonb_in") =>
+        {
             return Ok(match literal_value(&call.func, &call.args, config)? {
+                Some(Expr::Literal(value, _)) if matches!(call.func.name(), "json_in" | "jsonb_in") => {
+                    let name = call.func.name().trim_end_matches("_in").to_owned();
+                    let metadata = BTreeMap::from([(PG_TYPE_KEY.to_owned(), name)]);
+                    Transformed::yes(Expr::Literal(value, Some(FieldMetadata::from(metadata))))
+                }
                 Some(value) => Transformed::yes(value),
                 None => Transformed::no(Expr::ScalarFunction(call)),
             });
@@ -89,15 +109,34 @@ fn rewrite(
     };
     let to = field.data_type();
     let from = inner.get_type(schema)?;
-    let unchanged = |inner| Ok(Transformed::no(Expr::Cast(Cast { expr: inner, field: Arc::clone(&field) })));
     if is_text(&from)
-        && matches!(to, DataType::List(_))
+        && let Some(reader) = jsonb_reader(to)
+        && is_jsonb(Some(&inner), schema)?
+    {
+        let read = json_call(reader, vec![*inner, utf8(&pg_type_name(to))])?;
+        // What is read may be wider than what is asked for.
+        return rewrite(Expr::Cast(Cast { expr: Box::new(read), field }), schema, fold, config)
+            .map(|rewritten| Transformed::yes(rewritten.data));
+    }
+    let unchanged = |inner| Ok(Transformed::no(Expr::Cast(Cast { expr: inner, field: Arc::clone(&field) })));
+    if (is_text(&from) || is_array(&from) || from.is_null() && is_multi(to))
+        && &from != to
+        && is_array(to)
         && let Some(read) = CASTS_TO_ARRAY.as_ref()
     {
         let typed = Expr::Literal(ScalarValue::try_new_null(to)?, None);
-        let text = inner.cast_to(&DataType::Utf8View, schema)?;
-        let call = ScalarFunction::new_udf(Arc::clone(read), vec![text, typed]);
-        return Ok(Transformed::yes(Expr::ScalarFunction(call)));
+        let value = if is_text(&from) { inner.cast_to(&DataType::Utf8View, schema)? } else { *inner };
+        let call = Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(read), vec![value, typed]));
+        let described = !field.metadata().is_empty();
+        return Ok(Transformed::yes(if described {
+            Expr::Cast(Cast { expr: Box::new(call), field })
+        } else {
+            call
+        }));
+    }
+    if is_array(&from) != is_array(to) && !is_text(to) && !from.is_null() {
+        let message = format!("cannot cast type {} to {}", pg_type_name(&from), pg_type_name(to));
+        return Err(ExecError::new(ErrorKind::CannotCoerce, message).into());
     }
     if is_plain_cast(&from, to) {
         return unchanged(inner);
@@ -162,6 +201,28 @@ fn plain_date(expr: Expr, schema: &DFSchema) -> Expr {
 
 /// What the context of an error begins with whose literal is the rest of it.
 pub const READING: &str = "reading the literal ";
+/// Whether an expression is of type `jsonb`.
+fn is_jsonb(expr: Option<&Expr>, schema: &DFSchema) -> Result<bool> {
+    match expr {
+        Some(expr) => Ok(json_type(expr, schema)? == Some(JsonType::Jsonb)),
+        None => Ok(false),
+    }
+}
+
+/// The function that reads a scalar of `jsonb` for a cast to a type.
+fn jsonb_reader(to: &DataType) -> Option<&'static str> {
+    Some(match to {
+        DataType::Boolean => "jsonb_to_bool",
+        DataType::Int16 | DataType::Int32 | DataType::Int64 => "jsonb_to_int8",
+        DataType::Float32 | DataType::Float64 => "jsonb_to_float8",
+        DataType::Decimal128(..) => "jsonb_to_numeric",
+        _ => return None,
+    })
+}
+
+fn utf8(text: &str) -> Expr {
+    Expr::Literal(ScalarValue::Utf8View(Some(text.to_owned())), None)
+}
 
 /// The value of a cast of literals, computed now: PostgreSQL refuses a bad literal before anything runs.
 fn literal_value(

@@ -1,19 +1,19 @@
 //! String literals take the type that their context has, where the planner's operators did not see them: IN lists,
 //! BETWEEN, CASE, IS DISTINCT FROM, and the functions whose arguments share one type.
 
-use std::sync::Arc;
-
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, InList, Placeholder, ScalarFunction};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, InList, Like, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::optimizer::AnalyzerRule;
 use quickdb_executor::error::{ErrorKind, ExecError};
 use quickdb_executor::functions::arithmetic::common_number_types;
-use quickdb_executor::functions::type_names::{PG_TYPE_KEY, pg_type_name, timestamptz};
+use quickdb_executor::functions::arrays::shape::is_array;
+use quickdb_executor::functions::scalar_functions;
+use quickdb_executor::functions::type_names::{pg_type_name, timestamptz};
 
 use super::casts::input_schema;
 use crate::sql::operators::{
@@ -92,6 +92,13 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             }
             Ok(Transformed::yes(Expr::Not(Box::new(operand))))
         }
+        // Text has DataFusion's LIKE, bytes have their own.
+        Expr::Like(like) if !like.case_insensitive && is_bytes(&like.expr.get_type(schema)?) => {
+            let Like { negated, expr, pattern, .. } = like;
+            let pattern = adopt(*pattern, &DataType::BinaryView, schema)?;
+            let found = function("bytea_like", vec![*expr, pattern])?;
+            Ok(Transformed::yes(if negated { Expr::Not(Box::new(found)) } else { found }))
+        }
         Expr::Case(case) => case_types(case, schema).map(Transformed::yes),
         Expr::ScalarFunction(ScalarFunction { func, args }) if ONE_TYPE.contains(&func.name()) => {
             let together = match func.name() {
@@ -101,49 +108,39 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 "make_array" => Together::Named("ARRAY"),
                 _ => Together::InList,
             };
-            let args = one_type(args, schema, together)?;
+            // `ARRAY[]` is the function's to refuse.
+            let args = if args.is_empty() { args } else { one_type(args, schema, together)? };
             Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })))
         }
-        // `x = ANY (array)`: an array of no type is one of the other side's, and the other way round.
-        Expr::ScalarFunction(ScalarFunction { func, args })
-            if func.name() == "array_has" && args.len() == 2 =>
-        {
-            element_types(func, args, schema).map(Transformed::yes)
+        // What is collected is no arrays: the call has no meaning, and would be in the way of rules that look for
+        // aggregates.
+        Expr::ScalarFunction(ScalarFunction { func, mut args }) if func.name() == "array_of_arrays" => {
+            match args.pop() {
+                Some(list) if !is_list_of_arrays(&list.get_type(schema)?) => Ok(Transformed::yes(list)),
+                list => {
+                    args.extend(list);
+                    Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })))
+                }
+            }
         }
         other => Ok(Transformed::no(other)),
     }
 }
 
-fn element_types(func: Arc<ScalarUDF>, mut args: Vec<Expr>, schema: &DFSchema) -> Result<Expr> {
-    if let [list, item] = args.as_mut_slice() {
-        let taken = |expr: &mut Expr| std::mem::replace(expr, Expr::Literal(ScalarValue::Null, None));
-        if is_unknown(list) {
-            *list = adopt_array(taken(list), item, schema)?;
-        } else if is_unknown(item)
-            && let DataType::List(element) = list.get_type(schema)?
-        {
-            *item = adopt(taken(item), element.data_type(), schema)?;
-        }
-    }
-    Ok(Expr::ScalarFunction(ScalarFunction { func, args }))
+fn is_bytes(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
 }
 
-/// An array of no type beside one of its elements.
-fn adopt_array(list: Expr, item: &Expr, schema: &DFSchema) -> Result<Expr> {
-    let unknown = is_unknown(item);
-    let element = if unknown { DataType::Utf8View } else { item.get_type(schema)? };
-    let array = DataType::new_list(element, true);
-    let adopted = adopt(list, &array, schema)?;
-    Ok(match adopted {
-        Expr::Placeholder(Placeholder { id, field: Some(field) }) if !unknown => {
-            let element = item.to_field(schema)?.1;
-            let name = element.metadata().get(PG_TYPE_KEY).map(|name| format!("{name}[]"));
-            let metadata = name.map(|name| (PG_TYPE_KEY.to_owned(), name)).into_iter().collect();
-            let field = field.as_ref().clone().with_metadata(metadata);
-            Expr::Placeholder(Placeholder::new_with_field(id, Some(Arc::new(field))))
-        }
-        adopted => adopted,
-    })
+/// A call of a function of the executor's.
+fn function(name: &str, args: Vec<Expr>) -> Result<Expr> {
+    let found = scalar_functions().into_iter().find(|function| function.name() == name);
+    let found =
+        found.ok_or_else(|| ExecError::new(ErrorKind::Internal, format!("there is no function {name}")))?;
+    Ok(Expr::ScalarFunction(ScalarFunction::new_udf(found, args)))
+}
+
+fn is_list_of_arrays(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::List(item) if is_array(item.data_type()))
 }
 
 fn case_types(case: Case, schema: &DFSchema) -> Result<Expr> {
@@ -222,7 +219,9 @@ fn one_type(items: Vec<Expr>, schema: &DFSchema, together: Together) -> Result<V
             let from = item.get_type(schema)?;
             let number = common_number_types(&from, &common).is_some();
             let to_float = matches!(common, DataType::Float64 | DataType::Float32) && number;
-            let keeps = matches!(from, DataType::Null) || !(to_float || is_time(&from) && is_time(&common));
+            let arrays = is_array(&from) && is_array(&common);
+            let keeps =
+                matches!(from, DataType::Null) || !(to_float || arrays || is_time(&from) && is_time(&common));
             Ok(if keeps { item } else { cast(item, &from, &common) })
         })
         .collect()

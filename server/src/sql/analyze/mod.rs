@@ -3,10 +3,11 @@
 //! ```text
 //! ParameterTypes ─▶ LiteralTypes, before parameters without a type become text; then all of:
 //! CountedSetOperations ─▶ LiteralTypes ─▶ IntervalOrder ─▶ DataFusion's rules (grouping, type coercion)
-//!   ─▶ LowerAggregates ─▶ TypeNames ─▶ WindowExclusions ─▶ FloatEquality ─▶ RegCasts ─▶ PgCasts
-//!   ─▶ IntervalOrder ─▶ WindowKeys ─▶ DecorrelateSubqueries ─▶ UnnestSubqueries
+//!   ─▶ ArrayOrder ─▶ LowerAggregates ─▶ TypeNames ─▶ WindowExclusions ─▶ FloatEquality
+//!   ─▶ RegCasts ─▶ PgCasts ─▶ IntervalOrder ─▶ WindowKeys ─▶ DecorrelateSubqueries ─▶ UnnestSubqueries
 //! ```
 
+mod array_order;
 mod casts;
 mod decorrelate;
 mod exclusions;
@@ -29,6 +30,7 @@ use datafusion::execution::SessionState;
 use datafusion::optimizer::Analyzer;
 use datafusion::optimizer::AnalyzerRule;
 
+pub use array_order::ArrayOrder;
 pub use casts::{PgCasts, READING};
 pub use decorrelate::DecorrelateSubqueries;
 pub use exclusions::WindowExclusions;
@@ -48,6 +50,7 @@ pub fn rules(state: &SessionState) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
         vec![Arc::new(CountedSetOperations), Arc::new(LiteralTypes), Arc::new(IntervalOrder)];
     rules.extend(Analyzer::new().rules);
+    rules.push(Arc::new(ArrayOrder));
     rules.push(Arc::new(LowerAggregates));
     rules.push(Arc::new(TypeNames));
     rules.push(Arc::new(WindowExclusions));

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{Field, FieldRef};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
@@ -12,11 +12,12 @@ use datafusion::logical_expr::expr::{
 };
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection};
 use datafusion::optimizer::AnalyzerRule;
+use quickdb_executor::functions::type_names::PG_TYPE_KEY;
 
 use super::casts::input_schema;
 use crate::catalogue::PgType;
 use crate::pg_catalog::overloads;
-use crate::sql::operators::{is_unknown, typed_parameter};
+use crate::sql::operators::{adopt, is_unknown, typed_parameter};
 use crate::wire::types::{arrow_type, column_type, oid};
 
 /// Gives parameters types; runs before what takes them for text.
@@ -51,6 +52,18 @@ impl AnalyzerRule for ParameterTypes {
 
 fn typed_arguments(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
+        // `x = ANY (array)`
+        Expr::ScalarFunction(ScalarFunction { func, mut args })
+            if matches!(func.name(), "array_any" | "array_all") && args.iter().any(is_open) =>
+        {
+            if let [item, .., list] = args.as_mut_slice()
+                && is_open(list)
+            {
+                let taken = std::mem::replace(list, Expr::Literal(ScalarValue::Null, None));
+                *list = adopt_array(taken, item, schema)?;
+            }
+            Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })))
+        }
         Expr::ScalarFunction(ScalarFunction { func, args }) if args.iter().any(is_open) => {
             let args = typed(func.name(), args, schema)?;
             Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })))
@@ -67,6 +80,24 @@ fn typed_arguments(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 /// Whether the expression is a parameter that has no type yet.
 fn is_open(expr: &Expr) -> bool {
     matches!(expr, Expr::Placeholder(Placeholder { field: None, .. }))
+}
+
+/// An array of no type beside one of its elements.
+fn adopt_array(list: Expr, item: &Expr, schema: &DFSchema) -> Result<Expr> {
+    let unknown = is_unknown(item);
+    let element = if unknown { DataType::Utf8View } else { item.get_type(schema)? };
+    let array = DataType::new_list(element, true);
+    let adopted = adopt(list, &array, schema)?;
+    Ok(match adopted {
+        Expr::Placeholder(Placeholder { id, field: Some(field) }) if !unknown => {
+            let element = item.to_field(schema)?.1;
+            let name = element.metadata().get(PG_TYPE_KEY).map(|name| format!("{name}[]"));
+            let metadata = name.map(|name| (PG_TYPE_KEY.to_owned(), name)).into_iter().collect();
+            let field = field.as_ref().clone().with_metadata(metadata);
+            Expr::Placeholder(Placeholder::new_with_field(id, Some(Arc::new(field))))
+        }
+        adopted => adopted,
+    })
 }
 
 fn typed(function: &str, args: Vec<Expr>, schema: &DFSchema) -> Result<Vec<Expr>> {

@@ -5,13 +5,17 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{Array, ArrayElemTypeDef, DataType, Expr, Value, VisitorMut};
 
 use super::expressions::{literal_text, plain_cast, text};
-use super::sets::has_columns;
 use super::subqueries::call;
 use super::unnested;
 
 /// The elements of an array that is written as a constant: `ARRAY['a', 'b']` or `'{a,b}'`.
 pub(super) fn array_elements(array: &Expr) -> Option<Vec<Expr>> {
     match unnested(array) {
+        Expr::Array(array)
+            if array.elem.iter().any(|element| matches!(unnested(element), Expr::Array(_))) =>
+        {
+            None
+        }
         Expr::Array(array) if !array.elem.is_empty() => Some(array.elem.clone()),
         Expr::Cast { expr, data_type: DataType::Array(element), .. } => {
             let elements = array_elements(expr)?;
@@ -32,17 +36,15 @@ pub(super) fn array_elements(array: &Expr) -> Option<Vec<Expr>> {
     }
 }
 
-/// `ARRAY[x, y]` of anything but constants as a call: the planner takes the elements of a literal out of their query,
-/// so that they find no columns of the queries around it.
+/// `ARRAY[x, y]` as a call: the planner takes the elements of a literal out of their query, so that they find no columns
+/// of the queries around it.
 pub(super) struct ArrayCalls;
 
 impl VisitorMut for ArrayCalls {
     type Break = ();
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Expr::Array(array) = expr
-            && array.elem.iter().any(has_columns)
-        {
+        if let Expr::Array(array) = expr {
             let elements = std::mem::take(&mut array.elem);
             *expr = call("make_array", elements, Vec::new());
         }
@@ -89,5 +91,6 @@ pub(super) fn array_literal(literal: &str, element: &DataType) -> Option<Expr> {
             Some(_) => return None,
         }
     }
-    Some(Expr::Array(Array { elem: elements, named: true }))
+    // The constructor takes no type from an empty list.
+    (!elements.is_empty()).then_some(Expr::Array(Array { elem: elements, named: true }))
 }

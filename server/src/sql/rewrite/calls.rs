@@ -2,8 +2,9 @@
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    Array, ArrayElemTypeDef, BinaryOperator, CaseWhen, DataType, ExactNumberInfo, Expr, Function,
-    FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, TimezoneInfo, Value, ValueWithSpan,
+    Array, ArrayElemTypeDef, BinaryOperator, CaseWhen, DataType, DuplicateTreatment, ExactNumberInfo, Expr,
+    Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident, ObjectName,
+    OrderByExpr, OrderByOptions, TimezoneInfo, Value, ValueWithSpan,
 };
 
 use super::arrays::array_elements;
@@ -15,14 +16,11 @@ use super::{folded, sets};
 /// A call whose result DataFusion gives in another integer type than PostgreSQL, or as a list instead of a set.
 pub(super) fn result_type(name: &str, function: Function) -> Expr {
     match name {
-        "array_length" => {
-            // An empty array has no length.
-            let zero = Expr::Value(Value::Number("0".to_owned(), false).into());
-            call("nullif", vec![plain_cast(Expr::Function(function), DataType::Int4(None)), zero], Vec::new())
-        }
-        "cardinality" | "ntile" | "array_ndims" | "array_position" => {
-            plain_cast(Expr::Function(function), DataType::Int4(None))
-        }
+        "ntile" => plain_cast(Expr::Function(function), DataType::Int4(None)),
+        "unnest" => flattened(function),
+        // Of arrays it is one array, of a dimension more.
+        "json_agg" | "jsonb_agg" | "json_object_agg" | "jsonb_object_agg" => json_aggregate(name, function),
+        "array_agg" => call("array_of_arrays", vec![Expr::Function(function)], Vec::new()),
         "row_number" | "rank" | "dense_rank" => plain_cast(Expr::Function(function), DataType::Int8(None)),
         "make_timestamptz" => make_timestamptz(function),
         "gen_random_uuid" => plain_cast(call("uuid", Vec::new(), Vec::new()), DataType::Uuid),
@@ -58,6 +56,51 @@ pub(super) fn result_type(name: &str, function: Function) -> Expr {
         }
         _ => set(name, function),
     }
+}
+
+/// The JSON aggregates: their values are collected as JSON and put together.
+fn json_aggregate(name: &str, mut function: Function) -> Expr {
+    let binary = if name.starts_with("jsonb") { "jsonb" } else { "json" };
+    let mut outer = if name.ends_with("object_agg") { "pairs" } else { "list" };
+    let FunctionArguments::List(list) = &mut function.args else { return Expr::Function(function) };
+    let values = list.args.iter().map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some(value.clone()),
+        _ => None,
+    });
+    let Some(values) = values.collect::<Option<Vec<_>>>() else { return Expr::Function(function) };
+    let element = match (outer, values.as_slice()) {
+        ("pairs", [key, value]) => call("json_agg_pair", vec![key.clone(), value.clone()], Vec::new()),
+        // Distinct values come in their own order.
+        ("list", [value]) if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) => {
+            outer = "list_of";
+            if list.clauses.is_empty() {
+                let options = OrderByOptions { asc: None, nulls_first: None };
+                let key = OrderByExpr { expr: value.clone(), options, with_fill: None };
+                list.clauses.push(FunctionArgumentClause::OrderBy(vec![key]));
+            }
+            value.clone()
+        }
+        ("list", [value]) => call(&format!("{binary}_agg_element"), vec![value.clone()], Vec::new()),
+        _ => return Expr::Function(function),
+    };
+    list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(element))];
+    function.name = ObjectName::from(vec![Ident::new("array_agg")]);
+    call(&format!("{binary}_{outer}"), vec![Expr::Function(function)], Vec::new())
+}
+
+/// `unnest(a)`: of all elements, whatever the array's dimensions are.
+fn flattened(mut function: Function) -> Expr {
+    if let FunctionArguments::List(list) = &mut function.args {
+        for arg in &mut list.args {
+            if let FunctionArg::Unnamed(FunctionArgExpr::Expr(array)) = arg
+                && !matches!(array, Expr::Function(inner) if inner.name.to_string() == "array_flat")
+            {
+                let flat = call("array_flat", vec![array.clone()], Vec::new());
+                *array = flat;
+            }
+        }
+    }
+    Expr::Function(function)
 }
 
 /// `make_timestamptz(year, .., second [, zone])`: a timestamp in the session's zone or the given one.

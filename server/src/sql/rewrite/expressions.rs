@@ -21,6 +21,9 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Location;
 use quickdb_executor::datetime::IntervalField;
 use quickdb_executor::error::ErrorKind;
+use quickdb_executor::functions::arrays::literal::{ArrayText, is_multi_text};
+use quickdb_executor::functions::input::numeric_literal_type;
+use quickdb_executor::functions::similar_to::similar_to_regex;
 
 use super::arrays::{array_elements, array_literal};
 use super::calls::{make_interval, percentiles, result_type, type_call};
@@ -197,7 +200,7 @@ impl Expressions<'_> {
             Expr::CompoundFieldAccess { root, access_chain }
                 if access_chain.iter().all(|access| matches!(access, AccessExpr::Subscript(_))) =>
             {
-                access_chain.into_iter().fold(*root, subscripted)
+                subscripted(*root, access_chain)
             }
             Expr::CompoundFieldAccess { root, access_chain } => field_access(*root, access_chain),
             Expr::Between { expr, negated, low, high } if is_marked(&low) => {
@@ -224,6 +227,18 @@ impl Expressions<'_> {
             Expr::SimilarTo { negated, expr, pattern, escape_char } => {
                 similar_to(negated, *expr, *pattern, escape_char.as_ref())
             }
+            Expr::Like { negated, any: false, expr, pattern, escape_char: None }
+                if over_array(&pattern).is_some() =>
+            {
+                let op = if negated { BinaryOperator::PGNotLikeMatch } else { BinaryOperator::PGLikeMatch };
+                like_over_array(*expr, &op, *pattern)
+            }
+            Expr::ILike { negated, any: false, expr, pattern, escape_char: None }
+                if over_array(&pattern).is_some() =>
+            {
+                let op = if negated { BinaryOperator::PGNotILikeMatch } else { BinaryOperator::PGILikeMatch };
+                like_over_array(*expr, &op, *pattern)
+            }
             Expr::Like { negated, any: false, expr, pattern, escape_char: Some(escape) } => {
                 let (pattern, rest) = escaped_pattern(*pattern, &escape);
                 Expr::Like { negated, any: false, expr, pattern: Box::new(pattern), escape_char: rest }
@@ -232,16 +247,32 @@ impl Expressions<'_> {
                 let (pattern, rest) = escaped_pattern(*pattern, &escape);
                 Expr::ILike { negated, any: false, expr, pattern: Box::new(pattern), escape_char: rest }
             }
-            Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, is_some } => {
+            Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } if !is_subquery(&right) => {
                 match array_elements(&right) {
                     Some(list) => in_list(*left, list, false),
-                    None => Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, is_some },
+                    None => quantified("array_any", *left, &BinaryOperator::Eq, *right),
                 }
             }
-            Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => match array_elements(&right) {
-                Some(list) => in_list(*left, list, true),
-                None => Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right },
-            },
+            Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } if !is_subquery(&right) => {
+                match array_elements(&right) {
+                    Some(list) => in_list(*left, list, true),
+                    None => quantified("array_all", *left, &BinaryOperator::NotEq, *right),
+                }
+            }
+            Expr::AnyOp { left, compare_op, right, .. } if !is_subquery(&right) => {
+                quantified("array_any", *left, &compare_op, *right)
+            }
+            Expr::AllOp { left, compare_op, right } if !is_subquery(&right) => {
+                quantified("array_all", *left, &compare_op, *right)
+            }
+            Expr::Like { negated, any: true, expr, pattern, escape_char: None } => {
+                let op = if negated { BinaryOperator::PGNotLikeMatch } else { BinaryOperator::PGLikeMatch };
+                quantified("array_any", *expr, &op, *pattern)
+            }
+            Expr::ILike { negated, any: true, expr, pattern, escape_char: None } => {
+                let op = if negated { BinaryOperator::PGNotILikeMatch } else { BinaryOperator::PGILikeMatch };
+                quantified("array_any", *expr, &op, *pattern)
+            }
             other => other,
         }
     }
@@ -288,10 +319,28 @@ impl Expressions<'_> {
             let literal = text(&digits.replace('_', ""));
             return plain_cast(literal, data_type);
         }
-        if let DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) = &data_type
-            && let Some(array) = literal_text(&expr).and_then(|literal| array_literal(literal, element))
-        {
-            return plain_cast(array, data_type);
+        if let DataType::Array(ArrayElemTypeDef::SquareBracket(element, length)) = &data_type {
+            let empty = matches!(unnested(&expr), Expr::Array(array) if array.elem.is_empty());
+            let literal = if empty { Some("{}") } else { literal_text(&expr) };
+            if let Some(literal) = literal {
+                if is_multi_text(literal) {
+                    return plain_cast(text(literal), multi_literal_type(literal, element));
+                }
+                if let Some(array) = array_literal(literal, element) {
+                    return plain_cast(array, data_type);
+                }
+                return plain_cast(
+                    text(literal),
+                    DataType::Array(ArrayElemTypeDef::SquareBracket(element.clone(), *length)),
+                );
+            }
+        }
+        if let Some(reader) = json_reader(&data_type) {
+            // A parameter is of the type itself.
+            let parameter =
+                matches!(unnested(&expr), Expr::Value(ValueWithSpan { value: Value::Placeholder(_), .. }));
+            let value = if parameter { plain_cast(expr, data_type) } else { expr };
+            return call(reader, vec![value], Vec::new());
         }
         match &data_type {
             DataType::Numeric(ExactNumberInfo::None)
@@ -538,6 +587,79 @@ fn keep_frame(spec: &mut WindowSpec) {
     }
 }
 
+/// The function that reads JSON, where the type is one of its two.
+fn json_reader(data_type: &DataType) -> Option<&'static str> {
+    let name = match data_type {
+        DataType::JSON => "json".to_owned(),
+        DataType::JSONB => "jsonb".to_owned(),
+        DataType::Custom(name, _) => types::custom_name(name),
+        _ => return None,
+    };
+    match name.as_str() {
+        "json" => Some("json_in"),
+        "jsonb" => Some("jsonb_in"),
+        _ => None,
+    }
+}
+
+fn is_subquery(expr: &Expr) -> bool {
+    matches!(unnested(expr), Expr::Subquery(_))
+}
+
+/// `left op ANY (array)` and its like.
+fn quantified(function: &str, left: Expr, op: &BinaryOperator, array: Expr) -> Expr {
+    let sign = match op {
+        BinaryOperator::PGCustomBinaryOperator(path) => path.last().cloned().unwrap_or_default(),
+        op => op.to_string(),
+    };
+    call(function, vec![left, array, text(&sign)], Vec::new())
+}
+
+/// The function for `ALL (array)`, which the parser takes for a call, in the place of a pattern.
+fn over_array(pattern: &Expr) -> Option<(&'static str, &Expr)> {
+    let Expr::Function(Function { name, args: FunctionArguments::List(list), .. }) = pattern else {
+        return None;
+    };
+    let function = match folded(name.0.last()?.as_ident()?).as_str() {
+        "all" => "array_all",
+        "any" | "some" => "array_any",
+        _ => return None,
+    };
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(array))] => Some((function, array)),
+        _ => None,
+    }
+}
+
+fn like_over_array(left: Expr, op: &BinaryOperator, pattern: Expr) -> Expr {
+    match over_array(&pattern) {
+        Some((function, array)) => quantified(function, left, op, array.clone()),
+        None => pattern,
+    }
+}
+
+/// The type of a literal that is an array of several dimensions: of numerics, one of as many digits as it has.
+fn multi_literal_type(literal: &str, element: &DataType) -> DataType {
+    let mut innermost = element;
+    while let DataType::Array(ArrayElemTypeDef::SquareBracket(inner, _)) = innermost {
+        innermost = inner;
+    }
+    let mut innermost = innermost.clone();
+    if matches!(
+        innermost,
+        DataType::Numeric(ExactNumberInfo::None)
+            | DataType::Decimal(ExactNumberInfo::None)
+            | DataType::Dec(ExactNumberInfo::None)
+    ) && let Ok(read) = ArrayText::parse(literal)
+    {
+        let digits = read.elements.iter().flatten().filter_map(|text| numeric_literal_type(text));
+        let scale = digits.map(|(_, scale)| scale).max().unwrap_or(0);
+        innermost = DataType::Numeric(ExactNumberInfo::PrecisionAndScale(38, i64::from(scale)));
+    }
+    let around = |inner| DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(inner), None));
+    around(around(innermost))
+}
+
 /// `CAST(expr AS data_type)`.
 pub fn plain_cast(expr: Expr, data_type: DataType) -> Expr {
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
@@ -664,10 +786,19 @@ fn escaped_pattern(pattern: Expr, escape: &ValueWithSpan) -> (Expr, Option<Value
 }
 
 fn similar_to(negated: bool, expr: Expr, pattern: Expr, escape: Option<&ValueWithSpan>) -> Expr {
-    let escape = escape.and_then(escape_of).unwrap_or(Some('\\'));
-    let regex = match literal_text(&pattern) {
-        Some(literal) => text(&patterns::similar_to_regex(literal, escape)),
-        None => call("similar_to_escape", vec![pattern], Vec::new()),
+    let literal = literal_text(&pattern).and_then(|literal| {
+        let escape = match escape {
+            Some(escape) => escape_of(escape)?,
+            None => Some('\\'),
+        };
+        similar_to_regex(literal, escape).ok()
+    });
+    let regex = match literal {
+        Some(regex) => text(&regex),
+        None => {
+            let escape = escape.map(|escape| Expr::Value(escape.clone()));
+            call("similar_to_escape", std::iter::once(pattern).chain(escape).collect(), Vec::new())
+        }
     };
     let op = if negated { BinaryOperator::PGRegexNotMatch } else { BinaryOperator::PGRegexMatch };
     Expr::BinaryOp { left: Box::new(expr), op, right: Box::new(regex) }

@@ -9,20 +9,36 @@ use super::rows::compare_rows;
 use super::subqueries::call;
 use super::unnested;
 
-/// `a[i]` and `a[i:j]`.
-pub(super) fn subscripted(array: Expr, access: AccessExpr) -> Expr {
-    let bound = |bound: Option<Expr>| bound.unwrap_or_else(|| Expr::Value(Value::Null.into()));
-    match access {
-        // The planner knows what is counted from 0.
-        AccessExpr::Subscript(Subscript::Index { index }) => Expr::CompoundFieldAccess {
-            root: Box::new(array),
-            access_chain: vec![AccessExpr::Subscript(Subscript::Index { index })],
-        },
-        AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, .. }) => {
-            call("array_subscripts", vec![array, bound(lower_bound), bound(upper_bound)], Vec::new())
+/// `a[i]..` and `a[i:j]..`: all subscripts of one value together.
+pub(super) fn subscripted(array: Expr, accesses: Vec<AccessExpr>) -> Expr {
+    let sliced =
+        accesses.iter().any(|access| matches!(access, AccessExpr::Subscript(Subscript::Slice { .. })));
+    let mut kinds = String::new();
+    let mut subscripts = Vec::new();
+    for access in accesses {
+        match access {
+            AccessExpr::Subscript(Subscript::Index { index }) => {
+                kinds.push('i');
+                subscripts.push(index);
+            }
+            AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, .. }) => {
+                kinds.push(match (&lower_bound, &upper_bound) {
+                    (Some(_), Some(_)) => 'b',
+                    (Some(_), None) => 'l',
+                    (None, Some(_)) => 'u',
+                    (None, None) => 'n',
+                });
+                subscripts.extend(lower_bound.into_iter().chain(upper_bound));
+            }
+            AccessExpr::Dot(_) => {}
         }
-        AccessExpr::Dot(_) => array,
     }
+    let mut args = vec![array];
+    if sliced {
+        args.push(super::expressions::text(&kinds));
+    }
+    args.extend(subscripts);
+    call(if sliced { "array_slice" } else { "array_subscript" }, args, Vec::new())
 }
 
 pub(super) fn unary(op: UnaryOperator, operand: Expr) -> Expr {
@@ -73,7 +89,7 @@ pub(super) fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
                 right: Box::new(nested(both)),
             };
         }
-        BinaryOperator::PGOverlap => return call("array_has_any", vec![left, right], Vec::new()),
+        BinaryOperator::PGOverlap => return call("array_overlap", vec![left, right], Vec::new()),
         _ => {}
     }
     if let (Expr::Tuple(a), Expr::Tuple(b)) = (unnested(&left), unnested(&right))

@@ -17,43 +17,105 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Select, SelectItem, SetExpr,
-    TableAlias, TableFactor, TableWithJoins, UnaryOperator, Value, ValueWithSpan, VisitorMut,
-    visit_expressions,
+    CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Query, Select, SelectItem,
+    SetExpr, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, UnaryOperator, Value,
+    ValueWithSpan, VisitorMut, visit_expressions, visit_expressions_mut,
 };
 
 use super::folded;
 use super::relations::{query, select_all};
 use super::subqueries::call;
 
-/// Set-returning functions, the scalar functions that give their sets as arrays, and the columns of their records.
-const SETS: [(&str, &str, &[&str]); 10] = [
-    ("generate_subscripts", "generate_subscripts_list", &[]),
-    ("regexp_matches", "regexp_matches_all", &[]),
-    ("regexp_split_to_table", "regexp_split_to_array", &[]),
-    ("string_to_table", "string_to_array", &[]),
-    ("_pg_expandarray", "expandarray_list", &["x", "n"]),
-    ("aclexplode", "aclexplode_list", &["grantor", "grantee", "privilege_type", "is_grantable"]),
-    ("pg_options_to_table", "pg_options_list", &["option_name", "option_value"]),
-    ("pg_partition_tree", "pg_partition_tree_list", &["relid", "parentrelid", "isleaf", "level"]),
-    ("pg_partition_ancestors", "pg_partition_ancestors_list", &[]),
-    ("pg_get_keywords", "pg_keywords_list", &["word", "catcode", "barelabel", "catdesc", "baredesc"]),
+/// A function that returns a set.
+struct SetFunction {
+    name: &'static str,
+    /// The scalar function that gives its set as an array.
+    list: &'static str,
+    /// What the one column is called where the item's name is not it.
+    column: Option<&'static str>,
+    /// The type of the values, where it is one that Arrow does not know.
+    type_name: Option<&'static str>,
+    /// The columns of its records.
+    record: &'static [(&'static str, Option<&'static str>)],
+}
+
+const fn set_of(name: &'static str, list: &'static str) -> SetFunction {
+    SetFunction { name, list, column: None, type_name: None, record: &[] }
+}
+
+const fn json_set(name: &'static str, list: &'static str, type_name: Option<&'static str>) -> SetFunction {
+    SetFunction { name, list, column: Some("value"), type_name, record: &[] }
+}
+
+const fn record_set(
+    name: &'static str,
+    list: &'static str,
+    record: &'static [(&'static str, Option<&'static str>)],
+) -> SetFunction {
+    SetFunction { name, list, column: None, type_name: None, record }
+}
+
+/// Set-returning functions.
+const SETS: [SetFunction; 20] = [
+    set_of("generate_subscripts", "generate_subscripts_list"),
+    set_of("regexp_matches", "regexp_matches_all"),
+    set_of("regexp_split_to_table", "regexp_split_to_array"),
+    set_of("string_to_table", "string_to_array"),
+    record_set("_pg_expandarray", "expandarray_list", &[("x", None), ("n", None)]),
+    record_set(
+        "aclexplode",
+        "aclexplode_list",
+        &[("grantor", None), ("grantee", None), ("privilege_type", None), ("is_grantable", None)],
+    ),
+    record_set("pg_options_to_table", "pg_options_list", &[("option_name", None), ("option_value", None)]),
+    record_set(
+        "pg_partition_tree",
+        "pg_partition_tree_list",
+        &[("relid", None), ("parentrelid", None), ("isleaf", None), ("level", None)],
+    ),
+    set_of("pg_partition_ancestors", "pg_partition_ancestors_list"),
+    record_set(
+        "pg_get_keywords",
+        "pg_keywords_list",
+        &[("word", None), ("catcode", None), ("barelabel", None), ("catdesc", None), ("baredesc", None)],
+    ),
+    json_set("json_array_elements", "json_array_elements_list", Some("json")),
+    json_set("jsonb_array_elements", "jsonb_array_elements_list", Some("jsonb")),
+    json_set("json_array_elements_text", "json_array_elements_text_list", None),
+    json_set("jsonb_array_elements_text", "jsonb_array_elements_text_list", None),
+    set_of("json_object_keys", "json_object_keys_list"),
+    set_of("jsonb_object_keys", "jsonb_object_keys_list"),
+    record_set("json_each", "json_each_list", &[("key", None), ("value", Some("json"))]),
+    record_set("jsonb_each", "jsonb_each_list", &[("key", None), ("value", Some("jsonb"))]),
+    record_set("json_each_text", "json_each_text_list", &[("key", None), ("value", None)]),
+    record_set("jsonb_each_text", "jsonb_each_text_list", &[("key", None), ("value", None)]),
 ];
 
-/// The scalar function behind a set-returning one of that name, with the columns of its records.
-fn list_function(name: &str) -> Option<(&'static str, &'static [&'static str])> {
-    SETS.iter().find(|(known, _, _)| *known == name).map(|(_, list, columns)| (*list, *columns))
+/// The set-returning function of that name.
+fn set_function(name: &str) -> Option<&'static SetFunction> {
+    SETS.iter().find(|function| function.name == name)
+}
+
+/// A value in a type that Arrow does not know.
+fn typed(expr: Expr, type_name: Option<&str>) -> Expr {
+    match type_name {
+        Some(name) => {
+            let name = ObjectName::from(vec![Ident::new(name)]);
+            super::expressions::plain_cast(expr, DataType::Custom(name, Vec::new()))
+        }
+        None => expr,
+    }
 }
 
 /// Whether a function of that name returns a set.
 pub(super) fn returns_set(name: &str) -> bool {
-    matches!(name, "generate_series" | "unnest" | "json_array_elements") || list_function(name).is_some()
+    matches!(name, "generate_series" | "unnest") || set_function(name).is_some()
 }
 
 /// A call in the select list of a function that returns a set.
 pub(super) fn in_select_list(name: &str, args: Vec<Expr>) -> Option<Expr> {
-    let (list, _) = list_function(name)?;
-    Some(unnest(call(list, args, Vec::new())))
+    let function = set_function(name)?;
+    Some(typed(unnest(call(function.list, args, Vec::new())), function.type_name))
 }
 
 /// Rewrites set-returning functions in FROM.
@@ -63,6 +125,27 @@ pub struct SetsInFrom;
 impl VisitorMut for SetsInFrom {
     type Break = ();
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let SetExpr::Select(select) = query.body.as_ref() else { return ControlFlow::Continue(()) };
+        let mut wholes = Vec::new();
+        for item in &select.from {
+            wholes.extend(whole(&item.relation));
+            wholes.extend(item.joins.iter().filter_map(|join| whole(&join.relation)));
+        }
+        if !wholes.is_empty() {
+            let _ = visit_expressions_mut(query, |expr| {
+                if let Expr::Identifier(name) = expr
+                    && let Some((alias, column)) =
+                        wholes.iter().find(|(alias, _)| folded(alias) == folded(name))
+                {
+                    *expr = Expr::CompoundIdentifier(vec![alias.clone(), column.clone()]);
+                }
+                ControlFlow::<()>::Continue(())
+            });
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         let mut is_first = true;
         for item in &mut select.from {
@@ -71,6 +154,95 @@ impl VisitorMut for SetsInFrom {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The name of an item of FROM that is a set of single values, and its column's: the name alone is the value.
+fn whole(factor: &TableFactor) -> Option<(Ident, Ident)> {
+    let (name, alias) = match factor {
+        TableFactor::Table { name, args: Some(_), alias: Some(alias), .. }
+        | TableFactor::Function { name, alias: Some(alias), .. } => (name_of(name)?, alias),
+        TableFactor::UNNEST { alias: Some(alias), array_exprs, .. } if array_exprs.len() == 1 => {
+            ("unnest".to_owned(), alias)
+        }
+        _ => return None,
+    };
+    let function = set_function(&name);
+    if function.is_some_and(|function| !function.record.is_empty()) {
+        return None;
+    }
+    let own = function.and_then(|function| function.column).map(|column| Ident::with_quote('"', column));
+    let column = match alias.columns.as_slice() {
+        [] => own?,
+        [column] if function.is_some() || matches!(name.as_str(), "unnest" | "generate_series") => {
+            column.name.clone()
+        }
+        _ => return None,
+    };
+    (folded(&column) != folded(&alias.name)).then(|| (alias.name.clone(), column))
+}
+
+/// `json_to_record(j) AS x(a int, ..)` and its like: the fields that the definition names, as values of their types.
+fn defined_record(factor: &TableFactor, is_first: bool) -> Option<TableFactor> {
+    let (name, args, alias) = match factor {
+        TableFactor::Table { name, args: Some(args), alias: Some(alias), with_ordinality: false, .. } => {
+            (name_of(name)?, values(&args.args)?, alias)
+        }
+        TableFactor::Function { name, args, alias: Some(alias), with_ordinality: false, .. } => {
+            (name_of(name)?, values(args)?, alias)
+        }
+        _ => return None,
+    };
+    let (prefix, is_set) = match name.as_str() {
+        "json_to_record" => ("json", false),
+        "jsonb_to_record" => ("jsonb", false),
+        "json_to_recordset" => ("json", true),
+        "jsonb_to_recordset" => ("jsonb", true),
+        _ => return None,
+    };
+    let [json] = args.as_slice() else { return None };
+    let lateral = has_columns(json) && !is_first;
+    let json = if is_set {
+        unnest(call(&format!("{prefix}_array_elements_list"), vec![json.clone()], Vec::new()))
+    } else {
+        json.clone()
+    };
+    let record = Ident::with_quote('"', "record");
+    let source = TableFactor::Derived {
+        lateral: false,
+        subquery: Box::new(select_of(vec![SelectItem::ExprWithAlias { expr: json, alias: record.clone() }])),
+        alias: Some(named("set")),
+        sample: None,
+    };
+    let mut items = Vec::with_capacity(alias.columns.len());
+    for column in &alias.columns {
+        let data_type = column.data_type.clone()?;
+        let key = super::expressions::text(&folded(&column.name));
+        let getter = match &data_type {
+            DataType::JSON | DataType::JSONB => "json_get",
+            DataType::Array(_) => "json_get_array",
+            _ => "json_get_text",
+        };
+        let value = call(getter, vec![Expr::Identifier(record.clone()), key], Vec::new());
+        items.push(SelectItem::ExprWithAlias {
+            expr: super::expressions::plain_cast(value, data_type),
+            alias: column.name.clone(),
+        });
+    }
+    let select = Select { projection: items, ..select_all(source) };
+    let plain = TableAlias {
+        columns: alias
+            .columns
+            .iter()
+            .map(|column| TableAliasColumnDef { data_type: None, ..column.clone() })
+            .collect(),
+        ..alias.clone()
+    };
+    Some(TableFactor::Derived {
+        lateral,
+        subquery: Box::new(query(SetExpr::Select(Box::new(select)))),
+        alias: Some(plain),
+        sample: None,
+    })
 }
 
 fn rewrite_item(item: &mut TableWithJoins, is_first: bool) {
@@ -84,7 +256,7 @@ fn rewrite_factor(factor: &mut TableFactor, is_first: bool) {
     if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
         return rewrite_item(table_with_joins, is_first);
     }
-    if let Some(derived) = derived(factor, is_first) {
+    if let Some(derived) = defined_record(factor, is_first).or_else(|| derived(factor, is_first)) {
         *factor = derived;
     }
 }
@@ -104,8 +276,9 @@ fn derived(factor: &TableFactor, is_first: bool) -> Option<TableFactor> {
         _ => return None,
     };
     let has_columns = args.iter().any(has_columns);
-    let (lists, columns): (Vec<Expr>, &[&str]) = match (name.as_str(), list_function(&name)) {
-        ("unnest", _) if has_columns || with_ordinality || qualified => (args, &[]),
+    let function = set_function(&name);
+    let (lists, columns) = match (name.as_str(), function) {
+        ("unnest", _) if has_columns || with_ordinality || qualified => (args, &[][..]),
         // Taken apart by a later pass, which knows its type.
         ("generate_series", _) if !is_plain_series(&args) && !with_ordinality => {
             return Some(wrap(
@@ -113,14 +286,15 @@ fn derived(factor: &TableFactor, is_first: bool) -> Option<TableFactor> {
                 &name,
                 alias,
                 has_columns && !is_first,
+                None,
             ));
         }
-        (_, Some((list, columns))) => (vec![call(list, args, Vec::new())], columns),
+        (_, Some(function)) => (vec![call(function.list, args, Vec::new())], function.record),
         ("unnest" | "generate_series" | "range", None) => return None,
         (_, None) => {
             let mut columns = vec![call(&name, args, Vec::new())];
             columns.extend(with_ordinality.then(|| cast_one()));
-            return Some(wrap(columns, &name, alias, has_columns && !is_first));
+            return Some(wrap(columns, &name, alias, has_columns && !is_first, None));
         }
     };
     let subscripts = with_ordinality.then(|| {
@@ -128,10 +302,12 @@ fn derived(factor: &TableFactor, is_first: bool) -> Option<TableFactor> {
         unnest(call("ordinality_list", vec![list], Vec::new()))
     });
     let lateral = has_columns && !is_first;
-    let mut sets: Vec<Expr> = lists.into_iter().map(unnest).collect();
+    let type_name = function.and_then(|function| function.type_name);
+    let mut sets: Vec<Expr> = lists.into_iter().map(|list| typed(unnest(list), type_name)).collect();
     if columns.is_empty() {
         sets.extend(subscripts);
-        return Some(wrap(sets, &name, alias, lateral));
+        let column = function.and_then(|function| function.column);
+        return Some(wrap(sets, &name, alias, lateral, column));
     }
     let record = Ident::with_quote('"', "record");
     let ordinality = Ident::with_quote('"', "ordinality");
@@ -142,11 +318,14 @@ fn derived(factor: &TableFactor, is_first: bool) -> Option<TableFactor> {
     let numbered = subscripts.is_some();
     inner.extend(subscripts.map(|expr| SelectItem::ExprWithAlias { expr, alias: ordinality.clone() }));
     let inner = select_of(inner);
-    let field = |column: &&str| SelectItem::ExprWithAlias {
-        expr: call(
-            "get_field",
-            vec![Expr::Identifier(record.clone()), super::expressions::text(column)],
-            Vec::new(),
+    let field = |(column, type_name): &(&str, Option<&str>)| SelectItem::ExprWithAlias {
+        expr: typed(
+            call(
+                "get_field",
+                vec![Expr::Identifier(record.clone()), super::expressions::text(column)],
+                Vec::new(),
+            ),
+            *type_name,
         ),
         alias: Ident::with_quote('"', *column),
     };
@@ -170,15 +349,22 @@ fn derived(factor: &TableFactor, is_first: bool) -> Option<TableFactor> {
     })
 }
 
-/// A derived table of sets side by side. The first column is called as the item is; a last one beyond the sets that
-/// were asked for is `ordinality`.
-fn wrap(sets: Vec<Expr>, name: &str, alias: &Option<TableAlias>, lateral: bool) -> TableFactor {
+/// A derived table of sets side by side. The first column is called as the item is, or `column`; a last one beyond the
+/// sets that were asked for is `ordinality`.
+fn wrap(
+    sets: Vec<Expr>,
+    name: &str,
+    alias: &Option<TableAlias>,
+    lateral: bool,
+    column: Option<&str>,
+) -> TableFactor {
     let alias = alias.clone().unwrap_or_else(|| named(name));
     let last = sets.len().saturating_sub(1);
+    let first = column;
     let items = sets.into_iter().enumerate().map(|(index, expr)| {
         let column = alias.columns.get(index).map(|column| column.name.clone());
         let column = column.unwrap_or_else(|| match index {
-            0 => alias.name.clone(),
+            0 => first.map_or_else(|| alias.name.clone(), |first| Ident::with_quote('"', first)),
             index if index == last => Ident::with_quote('"', "ordinality"),
             index => Ident::with_quote('"', format!("{name}_{index}")),
         });

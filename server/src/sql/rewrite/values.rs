@@ -4,10 +4,11 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, Query, SetExpr, Statement, Value, ValueWithSpan, VisitMut, VisitorMut,
+    ArrayElemTypeDef, DataType, Expr, Query, SetExpr, Statement, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
 use super::expressions::plain_cast;
+use super::literals::number_type;
 use super::unnested;
 
 /// Types the literals of a statement; what is inserted takes the types of its table instead.
@@ -47,6 +48,16 @@ fn type_of(expr: &Expr) -> Option<DataType> {
         Expr::Cast { data_type, .. } => Some(data_type.clone()),
         Expr::TypedString(typed) => Some(typed.data_type.clone()),
         Expr::Interval(_) => Some(DataType::Interval { fields: None, precision: None }),
+        Expr::Array(array) => {
+            let element = array.elem.iter().find_map(|element| match unnested(element) {
+                Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => {
+                    Some(number_type(digits))
+                }
+                element if is_text(element) => Some(DataType::Text),
+                element => type_of(element),
+            })?;
+            Some(DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(element), None)))
+        }
         _ => None,
     }
 }
