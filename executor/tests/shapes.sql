@@ -29,7 +29,7 @@ select band, name, count(*) from star where n is not null group by band, name;
 select n, count(*) from star group by n;
 select n % 7 as k, sum(flux) from star where name like 'name-1%' group by 1 having count(*) > 3;
 select band, count(distinct n), count(distinct name), sum(flux) from star group by band;
-select band, median(flux), array_length(array_agg(id)) from star group by band;
+select band, median(flux), cardinality(array_agg(id)) from star group by band;
 select band, count(*) filter (where flux > 50), sum(flux) filter (where n > 3) from star group by band;
 select band, n % 3, count(*) from star group by rollup (band, n % 3);
 select band, n % 2, count(*) from star group by grouping sets ((band), (n % 2), ());

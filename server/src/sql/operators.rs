@@ -21,7 +21,7 @@ use quickdb_executor::functions::arithmetic::{self, Arithmetic};
 use quickdb_executor::functions::arrays::shape::{is_array, is_multi, item_of, multi_of};
 use quickdb_executor::functions::arrays::types::common_type;
 use quickdb_executor::functions::input::numeric_literal_type;
-use quickdb_executor::functions::type_names::{pg_type_name, timestamptz};
+use quickdb_executor::functions::type_names::{PG_TYPE_KEY, pg_type_name, timestamptz};
 use quickdb_executor::functions::{scalar_functions, undefined_operator};
 
 static ARITHMETIC: LazyLock<Vec<(Arithmetic, Arc<ScalarUDF>)>> =

@@ -56,7 +56,7 @@ fn typed_arguments(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::ScalarFunction(ScalarFunction { func, mut args })
             if matches!(func.name(), "array_any" | "array_all") && args.iter().any(is_open) =>
         {
-            if let [item, .., list] = args.as_mut_slice()
+            if let [item, list, ..] = args.as_mut_slice()
                 && is_open(list)
             {
                 let taken = std::mem::replace(list, Expr::Literal(ScalarValue::Null, None));
