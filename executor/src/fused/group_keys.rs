@@ -100,6 +100,8 @@ enum Source {
 #[derive(Debug)]
 pub(super) struct General {
     columns: Vec<Argument>,
+    /// The keys without codes, for people.
+    pub(super) uncoded: Vec<String>,
     /// The columns as group values see them: ids instead of text where there is a dictionary.
     pub(super) schema: SchemaRef,
 }
@@ -167,6 +169,8 @@ impl KeySpace {
                 || (keys_max <= SLOTS_MAX && keys_max.saturating_mul(ROWS_PER_SLOT) <= context.rows);
             return Ok(Self::Coded(Coded { dimensions, keys_max, direct }));
         }
+        let uncoded = exprs.iter().zip(&dimensions).filter(|(_, dimension)| dimension.is_none());
+        let uncoded = uncoded.map(|(expr, _)| expr.to_string()).collect();
         let (mut columns, mut fields) = (vec![], vec![]);
         for (expr, dimension) in exprs.iter().zip(dimensions) {
             let mut data_type = expr.data_type(context.schema)?;
@@ -184,7 +188,7 @@ impl KeySpace {
             columns.push(argument);
         }
         let schema = Arc::new(Schema::new(fields));
-        Ok(Self::General(General { columns, schema }))
+        Ok(Self::General(General { columns, uncoded, schema }))
     }
 }
 
@@ -447,7 +451,7 @@ fn integer_array(
 }
 
 /// The bounds of a column over all row groups; `None` when it is NULL everywhere.
-fn integer_bounds(row_groups: &[(Arc<ShardView>, usize)], column: usize) -> Option<(i64, i64)> {
+pub(super) fn integer_bounds(row_groups: &[(Arc<ShardView>, usize)], column: usize) -> Option<(i64, i64)> {
     row_groups.iter().fold(None, |bounds, (shard, index)| {
         let zone_map = shard.zone_map(*index, column);
         match (&zone_map.min, &zone_map.max, bounds) {
