@@ -25,7 +25,7 @@ use super::arguments::{Argument, ids, plain_column};
 use super::chunk::ChunkRows;
 use super::dictionary::GlobalDictionary;
 use crate::column_test::ColumnTest;
-use crate::computation::{Computation, Span};
+use crate::computation::{Computation, Limit, Span};
 use crate::predicate::NarrowExpr;
 use crate::store::ShardStore;
 use crate::view::ShardView;
@@ -115,6 +115,8 @@ pub(super) struct KeyContext<'a> {
     pub(super) column_count: usize,
     pub(super) row_groups: &'a [(Arc<ShardView>, usize)],
     pub(super) rows: u64,
+    /// What the query's filter says of the rows that it keeps.
+    pub(super) limits: &'a [Limit],
 }
 
 /// A key while it is put together; those of tables with a slot for each fit 32 bits.
@@ -248,7 +250,7 @@ impl Dimension {
         let Some(computation) = context.computation(expr).filter(Computation::is_whole) else {
             return Ok(None);
         };
-        let Some(Span { least, greatest, nan }) = computation.span(context.row_groups) else {
+        let Some(Span { least, greatest, nan }) = computation.span(context.row_groups, context.limits) else {
             return Ok(None);
         };
         let values = greatest - least + 1.0;

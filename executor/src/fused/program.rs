@@ -24,10 +24,10 @@ use super::group_keys::{KeyContext, KeySpace, SLOTS_MAX};
 use super::shared::SharedExprs;
 use super::shifted::Shifted;
 use super::states::{Counted, State};
-use crate::computation::Computation;
+use crate::computation::{Computation, limits};
 use crate::float_extremes::{FloatMax, FloatMin};
 use crate::functions::histograms::bins_of;
-use crate::live_filter::LiveFilter;
+use crate::live_filter::{LiveFilter, fixed_part};
 use crate::predicate::{NarrowExpr, Predicate};
 use crate::store::ShardStore;
 use crate::view::ShardView;
@@ -122,7 +122,9 @@ impl Program {
         }
         let SharedExprs { exprs: shared, schema: extended, .. } = shared;
         let column_count = table_schema.fields().len();
-        let context = KeyContext { store, schema: &extended, column_count, row_groups, rows };
+        let limits = limits(fixed_part(filter).as_ref(), table_schema);
+        let context =
+            KeyContext { store, schema: &extended, column_count, row_groups, rows, limits: &limits };
         let mut compiler = Compiler {
             context,
             dictionaries: HashMap::new(),
