@@ -13,12 +13,14 @@ use arrow::datatypes::{
 };
 use datafusion::common::{ScalarValue, internal_err};
 use datafusion::error::Result;
-use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
+use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column, Literal};
+use datafusion::physical_expr::utils::split_conjunction;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use quickdb_kernels::arithmetic::{self, Float, Operand, Operator, Unary};
-use quickdb_kernels::{bitmap, packing};
+use quickdb_kernels::{Comparison, bitmap, packing};
 use quickdb_storage::Bound;
 
+use crate::column_test::{comparison_of, mirrored};
 use crate::functions::arithmetic::Arithmetic;
 use crate::row_group::RowGroup;
 use crate::view::ShardView;
@@ -37,6 +39,8 @@ enum Node {
     Column(usize),
     /// A column of another type, as a double.
     Widened(usize),
+    /// A result in single precision, as a double.
+    WidenedResult(Box<Node>),
     /// A constant.
     Constant(f64),
     Binary(Operator, Box<Node>, Box<Node>),
@@ -52,6 +56,46 @@ pub(crate) struct Span {
     pub(crate) greatest: f64,
     /// Whether NaN can be a result.
     pub(crate) nan: bool,
+}
+
+/// What a filter says of the rows that it keeps: results of a computation lie within these.
+#[derive(Debug)]
+pub(crate) struct Limit {
+    node: Node,
+    least: Option<f64>,
+    greatest: Option<f64>,
+}
+
+/// The limits that the conjuncts of `filter`, over the table's `schema`, set.
+pub(crate) fn limits(filter: Option<&Arc<dyn PhysicalExpr>>, schema: &Schema) -> Vec<Limit> {
+    let conjuncts = filter.map(|filter| split_conjunction(filter)).unwrap_or_default();
+    conjuncts.into_iter().filter_map(|conjunct| limit(conjunct, schema)).collect()
+}
+
+fn limit(conjunct: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Option<Limit> {
+    let binary = conjunct.downcast_ref::<BinaryExpr>()?;
+    let comparison = comparison_of(*binary.op())?;
+    let literal = |expr: &Arc<dyn PhysicalExpr>| match expr.downcast_ref::<Literal>()?.value() {
+        ScalarValue::Float32(Some(value)) => Some(f64::from(*value)),
+        ScalarValue::Float64(Some(value)) => Some(*value),
+        _ => None,
+    };
+    let (side, comparison, constant) = match literal(binary.right()) {
+        Some(constant) => (binary.left(), comparison, constant),
+        None => (binary.right(), mirrored(comparison), literal(binary.left())?),
+    };
+    if constant.is_nan() {
+        return None;
+    }
+    let single = side.data_type(schema).ok()? == DataType::Float32;
+    let node = node(side, schema, single, &mut vec![])?;
+    let (least, greatest) = match comparison {
+        Comparison::Less | Comparison::LessOrEqual => (None, Some(constant)),
+        Comparison::Greater | Comparison::GreaterOrEqual => (Some(constant), None),
+        Comparison::Equal => (Some(constant), Some(constant)),
+        Comparison::NotEqual => return None,
+    };
+    Some(Limit { node, least, greatest })
 }
 
 /// The float types, as arrow and as kernels know them.
@@ -90,7 +134,7 @@ impl Computation {
         };
         let mut columns = vec![];
         let root = node(expr, schema, single, &mut columns)?;
-        let computes = matches!(root, Node::Binary(..) | Node::Unary(..));
+        let computes = matches!(root, Node::Binary(..) | Node::Unary(..) | Node::WidenedResult(_));
         columns.sort_unstable();
         columns.dedup();
         (computes && !columns.is_empty()).then_some(Self { root, single, columns })
@@ -136,9 +180,10 @@ impl Computation {
         Ok(Some(Arc::new(PrimitiveArray::<T::Arrow>::new(values.into(), nulls))))
     }
 
-    /// Where the results over all rows of `row_groups` lie; `None` when that is not known or not finite.
-    pub(crate) fn span(&self, row_groups: &[(Arc<ShardView>, usize)]) -> Option<Span> {
-        let span = self.root.span(row_groups, self.single)?;
+    /// Where the results over those rows of `row_groups` lie that keep within `limits`; `None` when that is not known or
+    /// not finite.
+    pub(crate) fn span(&self, row_groups: &[(Arc<ShardView>, usize)], limits: &[Limit]) -> Option<Span> {
+        let span = self.root.span(row_groups, limits, self.single)?;
         (span.least.is_finite() && span.greatest.is_finite()).then_some(span)
     }
 }
@@ -163,10 +208,15 @@ fn node(
         };
     }
     if let Some(cast) = expr.downcast_ref::<CastExpr>() {
-        let column = cast.expr().downcast_ref::<Column>()?.index();
         if single || cast.cast_type() != &DataType::Float64 {
             return None;
         }
+        let Some(column) = cast.expr().downcast_ref::<Column>().map(Column::index) else {
+            if cast.expr().data_type(schema).ok()? != DataType::Float32 {
+                return None;
+            }
+            return node(cast.expr(), schema, true, columns).map(|node| Node::WidenedResult(Box::new(node)));
+        };
         columns.push(column);
         return match schema.fields().get(column)?.data_type() {
             DataType::Float64 => Some(Node::Column(column)),
@@ -246,6 +296,13 @@ impl Chunk<'_> {
                 T::take_doubles(doubles, values);
                 Ok(false)
             }
+            Node::WidenedResult(result) => {
+                let (mut singles, mut doubles) = (vec![], vec![]);
+                let doubt = self.compute::<f32>(result, &mut singles)?;
+                arithmetic::widen(&singles, &mut doubles);
+                T::take_doubles(doubles, values);
+                Ok(doubt)
+            }
             Node::Constant(constant) => {
                 values.clear();
                 values.resize(self.rows, T::of(*constant));
@@ -280,7 +337,31 @@ impl Chunk<'_> {
 
 impl Node {
     /// Where the results lie. Rounding is monotone, so that the ends computed are the ends of what is computed.
-    fn span(&self, row_groups: &[(Arc<ShardView>, usize)], single: bool) -> Option<Span> {
+    fn span(&self, row_groups: &[(Arc<ShardView>, usize)], limits: &[Limit], single: bool) -> Option<Span> {
+        let own = limits.iter().filter(|limit| limit.node == *self);
+        let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
+        for limit in own {
+            low = limit.least.map_or(low, |least| low.max(least));
+            high = limit.greatest.map_or(high, |greatest| high.min(greatest));
+        }
+        // NaN is greater than every limit.
+        let limited = |span: Span| Span {
+            least: span.least.max(low),
+            greatest: span.greatest.min(high),
+            nan: span.nan && high == f64::INFINITY,
+        };
+        match self.free_span(row_groups, limits, single).map(limited) {
+            Some(span) if span.least > span.greatest => Some(Span { greatest: span.least, ..span }),
+            span => span,
+        }
+    }
+
+    fn free_span(
+        &self,
+        row_groups: &[(Arc<ShardView>, usize)],
+        limits: &[Limit],
+        single: bool,
+    ) -> Option<Span> {
         #[expect(clippy::cast_possible_truncation, reason = "as the kernels round")]
         let rounded = |value: f64| if single { f64::from(value as f32) } else { value };
         let between = |least: f64, greatest: f64, nan: bool| {
@@ -289,9 +370,10 @@ impl Node {
         };
         match self {
             Self::Column(column) | Self::Widened(column) => column_span(row_groups, *column),
+            Self::WidenedResult(result) => result.span(row_groups, limits, true),
             Self::Constant(value) => between(*value, *value, false),
             Self::Unary(function, argument) => {
-                let Span { least, greatest, nan } = argument.span(row_groups, single)?;
+                let Span { least, greatest, nan } = argument.span(row_groups, limits, single)?;
                 let monotone = |function: fn(f64) -> f64| between(function(least), function(greatest), nan);
                 match function {
                     Unary::Floor => monotone(f64::floor),
@@ -311,7 +393,8 @@ impl Node {
                 }
             }
             Self::Binary(operator, left, right) => {
-                let (a, b) = (left.span(row_groups, single)?, right.span(row_groups, single)?);
+                let (a, b) =
+                    (left.span(row_groups, limits, single)?, right.span(row_groups, limits, single)?);
                 let finite = [a.least, a.greatest, b.least, b.greatest].iter().all(|end| end.is_finite());
                 if !finite || *operator == Operator::Divide && b.least <= 0.0 && b.greatest >= 0.0 {
                     return None;

@@ -124,6 +124,15 @@ impl Predicate {
         Ok(Self { conjuncts, verdicts: Mutex::default() })
     }
 
+    /// The conjuncts that DataFusion evaluates row by row, for people.
+    pub(crate) fn uncompiled(&self) -> Vec<String> {
+        let general = self.conjuncts.iter().filter_map(|conjunct| match conjunct {
+            Conjunct::General { expr } => Some(expr.expr.to_string()),
+            _ => None,
+        });
+        general.collect()
+    }
+
     /// Narrows `selection`, which is about rows of `row_group` from `start` on, to the rows that match.
     pub(crate) fn select(&self, row_group: &RowGroup, start: usize, selection: &mut Selection) -> Result<()> {
         let rows = selection.rows();

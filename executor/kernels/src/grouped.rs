@@ -9,7 +9,7 @@ use crate::sum;
 
 /// Up to this many groups, neighbouring rows often hit one group, and each addition waits for the store of the one
 /// before it; such groups get several accumulators that take rows in turn.
-const SPREAD_GROUPS_MAX: usize = 64;
+const SPREAD_GROUPS_MAX: usize = 256;
 
 /// Accumulators per group where they are spread; row `i` goes to number `i % SPREAD`.
 const SPREAD: usize = 4;

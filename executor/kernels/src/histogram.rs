@@ -10,6 +10,9 @@ use crate::number::Number;
 /// Values that are looked at together: where none of them is near an edge, none is looked up.
 const BLOCK: usize = 64;
 
+/// Rows of a word that are visited one by one where no more are left out.
+const FEW: u32 = 8;
+
 /// Adding and subtracting it rounds a double of less than 2^51 to the nearest integer, whose low bits are then those
 /// of the sum.
 const ROUND: f64 = 6_755_399_441_055_744.0;
@@ -135,13 +138,19 @@ pub fn cells(rows: &mut [u32], row_count: usize, columns: &[u32], column_count: 
 pub fn leave_out(bins: &mut [u32], words: &[u64], none: u32) {
     assert!(words.len() * WORD_ROWS >= bins.len());
     for (bins, &word) in bins.chunks_mut(WORD_ROWS).zip(words) {
-        if word == !0 {
+        let mut left = !word;
+        if left.count_ones() <= FEW {
+            while left != 0 {
+                if let Some(bin) = bins.get_mut(left.trailing_zeros() as usize) {
+                    *bin = none;
+                }
+                left &= left - 1;
+            }
             continue;
         }
         for (row, bin) in bins.iter_mut().enumerate() {
-            if (word >> row) & 1 == 0 {
-                *bin = none;
-            }
+            let keep = u32::from((word >> row) & 1 == 1).wrapping_neg();
+            *bin = (*bin & keep) | (none & !keep);
         }
     }
 }

@@ -185,7 +185,16 @@ pub fn rescale(values: &mut [u64], scale: u64, base: u64) {
 pub fn zero_invalid<T: Copy + Default>(values: &mut [T], valid: &[u64]) {
     assert!(valid.len() >= values.len().div_ceil(64));
     for (values, &word) in values.chunks_mut(64).zip(valid) {
-        if word == !0 {
+        /// Values of a word that are visited one by one where no more are invalid.
+        const FEW: u32 = 8;
+        let mut left = !word;
+        if left.count_ones() <= FEW {
+            while left != 0 {
+                if let Some(value) = values.get_mut(left.trailing_zeros() as usize) {
+                    *value = T::default();
+                }
+                left &= left - 1;
+            }
             continue;
         }
         for (row, value) in values.iter_mut().enumerate() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
     Time64MicrosecondType, TimestampMicrosecondType, UInt32Type,
@@ -324,6 +324,36 @@ impl Accumulator {
             Self::Foreign(accumulator, _) => accumulator.size(),
             _ => 0,
         })
+    }
+}
+
+/// The values with something in the place of each NULL that no extreme at `end` is; `None` where there is no NULL, or
+/// no such value is known. Rows of one group that follow one another are then not torn apart by those that are NULL.
+pub(super) fn without_nulls(array: &ArrayRef, end: End) -> Option<ArrayRef> {
+    fn run<T: ArrowPrimitiveType>(array: &ArrayRef, end: End) -> Option<ArrayRef>
+    where
+        T::Native: Number,
+    {
+        let array = array.as_primitive_opt::<T>()?;
+        let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0)?;
+        let nothing = if end == End::Least { T::Native::GREATEST } else { T::Native::LEAST };
+        let mut values = array.values().to_vec();
+        for (value, _) in values.iter_mut().zip(nulls).filter(|(_, valid)| !valid) {
+            *value = nothing;
+        }
+        let values = PrimitiveArray::<T>::new(values.into(), None);
+        Some(Arc::new(values.with_data_type(array.data_type().clone())))
+    }
+    match array.data_type() {
+        DataType::Int16 => run::<Int16Type>(array, end),
+        DataType::Int32 => run::<Int32Type>(array, end),
+        DataType::Date32 => run::<Date32Type>(array, end),
+        DataType::Int64 => run::<Int64Type>(array, end),
+        DataType::Time64(_) => run::<Time64MicrosecondType>(array, end),
+        DataType::Timestamp(_, _) => run::<TimestampMicrosecondType>(array, end),
+        DataType::Float32 => run::<Float32Type>(array, end),
+        DataType::Float64 => run::<Float64Type>(array, end),
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The selected rows of one chunk, and what was computed of them.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
@@ -22,7 +22,7 @@ pub(super) struct ChunkRows<'a> {
     /// Which rows of the chunk.
     pub(super) selection: Selection,
     shared: &'a [NarrowExpr],
-    packing: Option<FilterPredicate>,
+    packing: OnceCell<FilterPredicate>,
     packed: RefCell<HashMap<usize, ArrayRef>>,
 }
 
@@ -34,9 +34,7 @@ impl<'a> ChunkRows<'a> {
         selection: Selection,
         shared: &'a [NarrowExpr],
     ) -> Self {
-        let packing =
-            (!selection.is_all()).then(|| FilterBuilder::new(&selection.to_mask()).optimize().build());
-        Self { row_group, start, selection, shared, packing, packed: RefCell::default() }
+        Self { row_group, start, selection, shared, packing: OnceCell::new(), packed: RefCell::default() }
     }
 
     /// A column of all rows of the chunk.
@@ -46,10 +44,12 @@ impl<'a> ChunkRows<'a> {
 
     /// An array over all rows of the chunk, of the selected rows only.
     pub(super) fn pack(&self, whole: &ArrayRef) -> Result<ArrayRef> {
-        match &self.packing {
-            Some(packing) => Ok(packing.filter(whole.as_ref())?),
-            None => Ok(Arc::clone(whole)),
+        if self.selection.is_all() {
+            return Ok(Arc::clone(whole));
         }
+        let packing =
+            self.packing.get_or_init(|| FilterBuilder::new(&self.selection.to_mask()).optimize().build());
+        Ok(packing.filter(whole.as_ref())?)
     }
 
     /// A column of the table or a shared expression, of the selected rows only.

@@ -67,7 +67,9 @@ impl GlobalDictionary {
         }
         let values = found.iter().map(|(value, _)| *value);
         let values = Arc::new(StringViewArray::from_iter_values(values));
-        let ids = parts.iter().map(|(shard, _)| *shard).zip(ids).collect();
+        // Shards that have all values number them alike.
+        let differs = |ids: &Vec<u32>| (0..).zip(ids).any(|(code, id)| code != *id);
+        let ids = parts.iter().map(|(shard, _)| *shard).zip(ids).filter(|(_, ids)| differs(ids)).collect();
         Ok(Some(Self { values, ids }))
     }
 

@@ -137,6 +137,7 @@ fn prepare(
         (&store, &row_groups),
         metrics.clone(),
     )?;
+    node.ran(program.describe());
     let turns = Semaphore::new(cpu::queue_length());
     let mut shared = Shared { store, program, pool, cancel, turns, piece_ranges: 1 };
     if partitioned::is_worthwhile(&shared, &row_groups)? {

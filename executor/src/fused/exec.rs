@@ -1,7 +1,7 @@
 //! The leaf that reads shards as partial states of groups.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -36,6 +36,8 @@ pub struct ShardAggregateExec {
     schema: SchemaRef,
     /// Whether the output is results and not states.
     finished: bool,
+    /// How it ran, once it has.
+    course: Arc<OnceLock<String>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -55,7 +57,8 @@ impl ShardAggregateExec {
         }
         let properties = leaf_properties(Arc::clone(&schema), scan.target.partitions, EmissionType::Final);
         let metrics = ExecutionPlanMetricsSet::new();
-        Ok(Self { scan, aggregate, schema, finished: false, properties, metrics })
+        let course = Arc::default();
+        Ok(Self { scan, aggregate, schema, finished: false, course, properties, metrics })
     }
 
     /// The same aggregate that gives the results of its groups instead of their states, in `schema`: for a process that
@@ -65,13 +68,14 @@ impl ShardAggregateExec {
         let properties =
             leaf_properties(Arc::clone(&schema), self.scan.target.partitions, EmissionType::Final);
         let metrics = ExecutionPlanMetricsSet::new();
-        Self { schema, finished: true, properties, metrics, ..self.clone() }
+        Self { schema, finished: true, course: Arc::default(), properties, metrics, ..self.clone() }
     }
 
     /// The same aggregate over a part of the rows, for one worker: schema and partition count stay.
     #[must_use]
     pub fn with_part(&self, part: ScanPart) -> Self {
-        Self { scan: self.scan.with_part(part), metrics: ExecutionPlanMetricsSet::new(), ..self.clone() }
+        let scan = self.scan.with_part(part);
+        Self { scan, course: Arc::default(), metrics: ExecutionPlanMetricsSet::new(), ..self.clone() }
     }
 
     /// What is read, and under which filter. Its projection means nothing here.
@@ -82,6 +86,11 @@ impl ShardAggregateExec {
     /// What is grouped and aggregated, over all columns of the table.
     pub fn aggregate(&self) -> &Arc<AggregateExec> {
         &self.aggregate
+    }
+
+    /// Keeps how it ran, for EXPLAIN ANALYZE.
+    pub(super) fn ran(&self, course: String) {
+        let _ = self.course.set(course);
     }
 
     /// The schema of keys and states.
@@ -115,6 +124,9 @@ impl DisplayAs for ShardAggregateExec {
         }
         if let Some(filter) = &self.scan.filter {
             write!(f, " filter={filter}")?;
+        }
+        if let Some(course) = self.course.get() {
+            write!(f, " fused: {course}")?;
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ use super::arguments::{Argument, ids, plain_column};
 use super::chunk::ChunkRows;
 use super::dictionary::GlobalDictionary;
 use crate::column_test::ColumnTest;
-use crate::computation::{Computation, Span};
+use crate::computation::{Computation, Limit, Span};
 use crate::predicate::NarrowExpr;
 use crate::store::ShardStore;
 use crate::view::ShardView;
@@ -100,6 +100,8 @@ enum Source {
 #[derive(Debug)]
 pub(super) struct General {
     columns: Vec<Argument>,
+    /// The keys without codes, for people.
+    pub(super) uncoded: Vec<String>,
     /// The columns as group values see them: ids instead of text where there is a dictionary.
     pub(super) schema: SchemaRef,
 }
@@ -113,6 +115,8 @@ pub(super) struct KeyContext<'a> {
     pub(super) column_count: usize,
     pub(super) row_groups: &'a [(Arc<ShardView>, usize)],
     pub(super) rows: u64,
+    /// What the query's filter says of the rows that it keeps.
+    pub(super) limits: &'a [Limit],
 }
 
 /// A key while it is put together; those of tables with a slot for each fit 32 bits.
@@ -167,6 +171,8 @@ impl KeySpace {
                 || (keys_max <= SLOTS_MAX && keys_max.saturating_mul(ROWS_PER_SLOT) <= context.rows);
             return Ok(Self::Coded(Coded { dimensions, keys_max, direct }));
         }
+        let uncoded = exprs.iter().zip(&dimensions).filter(|(_, dimension)| dimension.is_none());
+        let uncoded = uncoded.map(|(expr, _)| expr.to_string()).collect();
         let (mut columns, mut fields) = (vec![], vec![]);
         for (expr, dimension) in exprs.iter().zip(dimensions) {
             let mut data_type = expr.data_type(context.schema)?;
@@ -184,7 +190,7 @@ impl KeySpace {
             columns.push(argument);
         }
         let schema = Arc::new(Schema::new(fields));
-        Ok(Self::General(General { columns, schema }))
+        Ok(Self::General(General { columns, uncoded, schema }))
     }
 }
 
@@ -244,7 +250,7 @@ impl Dimension {
         let Some(computation) = context.computation(expr).filter(Computation::is_whole) else {
             return Ok(None);
         };
-        let Some(Span { least, greatest, nan }) = computation.span(context.row_groups) else {
+        let Some(Span { least, greatest, nan }) = computation.span(context.row_groups, context.limits) else {
             return Ok(None);
         };
         let values = greatest - least + 1.0;
@@ -447,7 +453,7 @@ fn integer_array(
 }
 
 /// The bounds of a column over all row groups; `None` when it is NULL everywhere.
-fn integer_bounds(row_groups: &[(Arc<ShardView>, usize)], column: usize) -> Option<(i64, i64)> {
+pub(super) fn integer_bounds(row_groups: &[(Arc<ShardView>, usize)], column: usize) -> Option<(i64, i64)> {
     row_groups.iter().fold(None, |bounds, (shard, index)| {
         let zone_map = shard.zone_map(*index, column);
         match (&zone_map.min, &zone_map.max, bounds) {

@@ -36,6 +36,7 @@ mod program;
 mod results;
 mod rule;
 mod shared;
+mod shifted;
 mod states;
 mod table;
 

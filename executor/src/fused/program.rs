@@ -22,11 +22,12 @@ use super::arguments::{Argument, plain_column, widened_column};
 use super::dictionary::GlobalDictionary;
 use super::group_keys::{KeyContext, KeySpace, SLOTS_MAX};
 use super::shared::SharedExprs;
+use super::shifted::Shifted;
 use super::states::{Counted, State};
-use crate::computation::Computation;
+use crate::computation::{Computation, limits};
 use crate::float_extremes::{FloatMax, FloatMin};
 use crate::functions::histograms::bins_of;
-use crate::live_filter::LiveFilter;
+use crate::live_filter::{LiveFilter, fixed_part};
 use crate::predicate::{NarrowExpr, Predicate};
 use crate::store::ShardStore;
 use crate::view::ShardView;
@@ -57,6 +58,8 @@ pub(super) struct Program {
     pub(super) schema: SchemaRef,
     /// What is counted while it runs.
     pub(super) metrics: ProgramMetrics,
+    /// What DataFusion does, and why.
+    pub(super) fallbacks: Vec<String>,
 }
 
 /// What the plan node shows of its work.
@@ -102,7 +105,9 @@ impl Program {
         let roots: Vec<_> = key_exprs.iter().cloned().chain(arguments).collect();
         // What a kernel casts while it reads or computes for whole chunks is no work to be shared.
         let is_kernels = |expr: &Arc<dyn PhysicalExpr>| {
-            widened_column(expr, table_schema).is_some() || Computation::of(expr, table_schema).is_some()
+            widened_column(expr, table_schema).is_some()
+                || Computation::of(expr, table_schema).is_some()
+                || Shifted::of(expr, table_schema, row_groups).is_some()
         };
         let roots: Vec<_> = roots.into_iter().filter(|root| !is_kernels(root)).collect();
         let mut shared = SharedExprs::new(&roots, table_schema);
@@ -117,7 +122,9 @@ impl Program {
         }
         let SharedExprs { exprs: shared, schema: extended, .. } = shared;
         let column_count = table_schema.fields().len();
-        let context = KeyContext { store, schema: &extended, column_count, row_groups, rows };
+        let limits = limits(fixed_part(filter).as_ref(), table_schema);
+        let context =
+            KeyContext { store, schema: &extended, column_count, row_groups, rows, limits: &limits };
         let mut compiler = Compiler {
             context,
             dictionaries: HashMap::new(),
@@ -138,6 +145,21 @@ impl Program {
             states.push(compiler.aggregate(aggregate, arguments, lane)?);
         }
         let Compiler { filter_exprs, arguments, argument_types, slots, .. } = compiler;
+        let mut fallbacks = vec![];
+        if let KeySpace::General(general) = &keys {
+            fallbacks.extend(general.uncoded.iter().map(|key| format!("group by {key}: no codes")));
+        }
+        for argument in &arguments {
+            if let Argument::Expr(expr) = argument {
+                fallbacks.push(format!("{}: no kernel", expr.expr));
+            }
+        }
+        for slot in &slots {
+            if let Operation::Foreign(aggregate) = &slot.operation {
+                fallbacks
+                    .push(format!("{}: no kernel", aggregate.human_display().unwrap_or(aggregate.name())));
+            }
+        }
         let foreign = slots.iter().any(|slot| matches!(slot.operation, Operation::Foreign(_)));
         let widths = slots.iter().map(|slot| match &slot.operation {
             Operation::Bins(bins) => bins.cells() as u64,
@@ -164,7 +186,23 @@ impl Program {
             states,
             schema,
             metrics,
+            fallbacks,
         })
+    }
+
+    /// How groups are found and what DataFusion does, for people.
+    pub(super) fn describe(&self) -> String {
+        let mut filters = self.filter.fixed.uncompiled();
+        self.filters.iter().for_each(|filter| filters.extend(filter.uncompiled()));
+        let groups = match &self.keys {
+            KeySpace::One => "one group".to_owned(),
+            KeySpace::Coded(coded) if coded.direct => format!("slots={}", coded.keys_max),
+            KeySpace::Coded(_) => "hashed codes".to_owned(),
+            KeySpace::General(_) => "DataFusion's groups".to_owned(),
+        };
+        let filters = filters.into_iter().map(|filter| format!("filter {filter}: no kernel"));
+        let fallbacks: Vec<String> = self.fallbacks.iter().cloned().chain(filters).collect();
+        format!("{groups}, fallbacks=[{}]", fallbacks.join(", "))
     }
 
     /// Argument `number`.
@@ -337,9 +375,18 @@ impl Compiler<'_> {
         if function.is::<Sum>()
             && let [state_type] = state_types.as_slice()
         {
+            let integer = matches!(state_type, DataType::Int64 | DataType::Decimal128(_, 0));
+            if integer
+                && let Some(Shifted { column, shift }) =
+                    Shifted::of(argument, self.context.schema, self.context.row_groups)
+                && let Some(slot) = self.sum(&column, state_type, lane)?
+            {
+                let count = self.count(&column, lane)?;
+                return Ok(Some(State::Value { count, slot, shift, dictionary: None }));
+            }
             let Some(slot) = self.sum(argument, state_type, lane)? else { return Ok(None) };
             let count = self.count(argument, lane)?;
-            return Ok(Some(State::Value { count, slot, dictionary: None }));
+            return Ok(Some(State::Value { count, slot, shift: 0, dictionary: None }));
         }
         if function.is::<Avg>()
             && let [DataType::UInt64, state_type @ (DataType::Float64 | DataType::Decimal128(_, _))] =
@@ -397,7 +444,7 @@ impl Compiler<'_> {
             let argument = self.argument(Argument::Ids(column, Arc::clone(&dictionary)), DataType::UInt32);
             let slot = self.slot(Operation::Extreme(end, DataType::UInt32), vec![argument], lane);
             let count = self.count(expr, lane)?;
-            return Ok(Some(State::Value { count, slot, dictionary: Some(dictionary) }));
+            return Ok(Some(State::Value { count, slot, shift: 0, dictionary: Some(dictionary) }));
         }
         if !has_extremes(&data_type) {
             return Ok(None);
@@ -405,7 +452,7 @@ impl Compiler<'_> {
         let (argument, data_type) = self.plain(expr)?;
         let slot = self.slot(Operation::Extreme(end, data_type), vec![argument], lane);
         let count = self.count(expr, lane)?;
-        Ok(Some(State::Value { count, slot, dictionary: None }))
+        Ok(Some(State::Value { count, slot, shift: 0, dictionary: None }))
     }
 }
 

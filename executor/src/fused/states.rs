@@ -34,8 +34,8 @@ pub(super) enum State {
     Count { count: Counted },
     /// Two columns: count and sum.
     Average { count: Counted, sum: usize },
-    /// One column: a sum or an extreme; of ids where there is a dictionary.
-    Value { count: Counted, slot: usize, dictionary: Option<Arc<GlobalDictionary>> },
+    /// One column: a sum, to which `shift` is added for every value, or an extreme; of ids where there is a dictionary.
+    Value { count: Counted, slot: usize, shift: i64, dictionary: Option<Arc<GlobalDictionary>> },
     /// One column: lists of the counts of bins.
     Bins { slot: usize },
     /// The columns that DataFusion's accumulator gives.
@@ -90,8 +90,20 @@ fn state_columns<'a>(
             let counts: Vec<u64> = counts.into_iter().map(i64::cast_unsigned).collect();
             vec![Arc::new(UInt64Array::new(counts.into(), valid)), sums]
         }
-        State::Value { count, slot, dictionary } => {
-            let valid = validity(&counts(accumulators, *count, chosen)?);
+        State::Value { count, slot, shift, dictionary } => {
+            let counts = counts(accumulators, *count, chosen)?;
+            let valid = validity(&counts);
+            if *shift != 0 {
+                let Some(value_type) = types.next() else { return internal_err!("aggregate without state") };
+                return Ok(vec![shifted(
+                    accumulators.get(*slot),
+                    value_type,
+                    chosen,
+                    &counts,
+                    *shift,
+                    valid,
+                )?]);
+            }
             match dictionary {
                 Some(dictionary) => {
                     let ids = values(accumulators.get(*slot), &DataType::UInt32, chosen, valid)?;
@@ -212,6 +224,27 @@ fn values(
         ),
         _ => return internal_err!("no state of type {data_type} in this accumulator"),
     })
+}
+
+/// Sums of integers with `shift` added for every value.
+fn shifted(
+    accumulator: Option<&Accumulator>,
+    data_type: &DataType,
+    chosen: Option<&[u32]>,
+    counts: &[i64],
+    shift: i64,
+    valid: Option<NullBuffer>,
+) -> Result<ArrayRef> {
+    let mut sums: Vec<i128> = match accumulator {
+        Some(Accumulator::SumInteger(sums)) => pick(sums, chosen).into_iter().map(i128::from).collect(),
+        Some(Accumulator::SumWide(sums)) => pick(sums, chosen),
+        _ => return internal_err!("a shifted sum without its accumulator"),
+    };
+    for (sum, &count) in sums.iter_mut().zip(counts) {
+        let more = i128::from(count) * i128::from(shift);
+        *sum = sum.checked_add(more).ok_or_else(|| overflow("numeric"))?;
+    }
+    values(Some(&Accumulator::SumWide(sums)), data_type, None, valid)
 }
 
 fn decimals(sums: Vec<i128>, valid: Option<NullBuffer>, precision: u8, scale: i8) -> Result<ArrayRef> {

@@ -13,7 +13,7 @@ use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use quickdb_kernels::{KeyTable, bitmap, gather};
 use tokio_util::sync::CancellationToken;
 
-use super::accumulators::{Accumulator, Operation};
+use super::accumulators::{Accumulator, Operation, without_nulls};
 use super::arguments::no_values;
 use super::binned;
 use super::chunk::ChunkRows;
@@ -77,6 +77,13 @@ impl Known {
         if let Operation::CountNulls = operation {
             nulls_of(array, packed, lane, grouped, |group| accumulator.count_one(group));
             return Ok(());
+        }
+        if let Operation::Extreme(end, _) = operation
+            && lane.spare.is_some()
+            && !packed
+            && let Some(array) = without_nulls(array, *end)
+        {
+            return accumulator.update(&Values::with_nulls(array, packed, lane, grouped, false));
         }
         let values = if sums && zeroed {
             // Sums of decimals may be refused for rows that nobody selected.
