@@ -2,6 +2,7 @@
 
 pub(crate) mod again;
 mod changes;
+mod shown;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -24,7 +25,7 @@ use crate::error::{PgError, SqlState};
 use crate::execution::RowStream;
 use crate::explain::{self, Explain};
 use crate::namespace;
-use crate::pg_catalog::{CursorFacts, LiveFacts, PgCatalog, PreparedStatementFacts, SessionFacts};
+use crate::pg_catalog::{LiveFacts, PgCatalog, SessionFacts};
 use crate::portal::Portal;
 use crate::settings::Settings;
 use crate::sql::origin::Origin;
@@ -379,48 +380,6 @@ impl Session {
 
     pub(crate) fn activity(&self) -> &Activity {
         self.live.activity()
-    }
-
-    /// Shows what is prepared and declared in the catalogue. Nameless ones are the protocol's own.
-    fn show_own(&self) {
-        let statements = self.statements.iter().filter(|(name, _)| !name.is_empty());
-        let mut statements: Vec<_> = statements
-            .map(|(name, prepared)| PreparedStatementFacts {
-                name: name.clone(),
-                statement: prepared.statement.text.clone(),
-                prepared_us: prepared.prepared_us,
-                parameter_types: prepared.parameters.iter().map(Type::oid).collect(),
-                from_sql: prepared.from_sql,
-            })
-            .collect();
-        let cursors = self.portals.iter().filter(|(name, _)| !name.is_empty());
-        let mut cursors: Vec<_> = cursors
-            .map(|(name, portal)| CursorFacts {
-                name: name.clone(),
-                statement: portal.prepared.statement.text.clone(),
-                is_holdable: portal.hold,
-                is_binary: false,
-                is_scrollable: false,
-                opened_us: portal.opened_us,
-            })
-            .collect();
-        statements.sort_by_key(|statement| statement.prepared_us);
-        cursors.sort_by_key(|cursor| cursor.opened_us);
-        self.live.show(statements, cursors);
-    }
-
-    /// What the session's catalogue relations show of the session itself.
-    fn facts(&self) -> SessionFacts {
-        let all = self.settings.all().into_iter();
-        let changed = all.filter(|(setting, _)| self.settings.value(setting.name) != setting.default);
-        SessionFacts {
-            backend_pid: self.pid,
-            settings: Arc::new(changed.map(|(setting, shown)| (setting.name.to_owned(), shown)).collect()),
-            server_started_us: self.engine.started_at_us,
-            client_address: Some((self.address.ip().to_string(), self.address.port())),
-            live: Arc::clone(&self.live) as Arc<dyn LiveFacts>,
-            ..SessionFacts::of_user(&self.user, &self.database)
-        }
     }
 
     /// Plans a statement. `declared` are parameter types that the client has given.

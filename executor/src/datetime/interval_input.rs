@@ -2,6 +2,7 @@
 
 use super::calendar::{MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND};
 use super::fields::{Field, FieldKind, fraction_micros, split_fields};
+use super::units::DateField;
 use super::{DateTimeSettings, Interval, IntervalStyle};
 use crate::error::{ErrorKind, ExecError};
 
@@ -122,20 +123,19 @@ enum Unit {
 
 impl Unit {
     fn named(word: &str) -> Option<Self> {
-        // PostgreSQL compares words up to their tenth letter.
-        Some(match word.get(..10).unwrap_or(word) {
-            "us" | "usec" | "usecs" | "usecond" | "useconds" | "microsecon" => Self::Microsecond,
-            "ms" | "msec" | "msecs" | "msecond" | "mseconds" | "millisecon" => Self::Millisecond,
-            "s" | "sec" | "secs" | "second" | "seconds" => Self::Second,
-            "m" | "min" | "mins" | "minute" | "minutes" => Self::Minute,
-            "h" | "hr" | "hrs" | "hour" | "hours" => Self::Hour,
-            "d" | "day" | "days" => Self::Day,
-            "w" | "week" | "weeks" => Self::Week,
-            "mon" | "mons" | "month" | "months" => Self::Month,
-            "y" | "yr" | "yrs" | "year" | "years" => Self::Year,
-            "dec" | "decs" | "decade" | "decades" => Self::Decade,
-            "c" | "cent" | "century" | "centuries" => Self::Century,
-            "mil" | "mils" | "millennia" | "millennium" => Self::Millennium,
+        Some(match DateField::named(word)? {
+            DateField::Microsecond => Self::Microsecond,
+            DateField::Millisecond => Self::Millisecond,
+            DateField::Second => Self::Second,
+            DateField::Minute => Self::Minute,
+            DateField::Hour => Self::Hour,
+            DateField::Day => Self::Day,
+            DateField::Week => Self::Week,
+            DateField::Month => Self::Month,
+            DateField::Year => Self::Year,
+            DateField::Decade => Self::Decade,
+            DateField::Century => Self::Century,
+            DateField::Millennium => Self::Millennium,
             _ => return None,
         })
     }

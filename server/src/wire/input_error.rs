@@ -44,10 +44,6 @@ impl InputError {
         Self { sqlstate, message: message.into(), detail: None, hint: None, context: None }
     }
 
-    pub(super) fn with_detail(self, detail: impl Into<String>) -> Self {
-        Self { detail: Some(detail.into()), ..self }
-    }
-
     /// 22P02: the text is no value of the type.
     pub(super) fn syntax(type_name: &str, text: &str) -> Self {
         Self::new("22P02", format!("invalid input syntax for type {type_name}: \"{text}\""))

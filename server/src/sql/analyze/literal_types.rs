@@ -3,10 +3,9 @@
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, InList, Like, ScalarFunction};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator};
 use datafusion::optimizer::AnalyzerRule;
 use quickdb_executor::error::{ErrorKind, ExecError};
@@ -15,7 +14,7 @@ use quickdb_executor::functions::arrays::shape::is_array;
 use quickdb_executor::functions::scalar_functions;
 use quickdb_executor::functions::type_names::{pg_type_name, timestamptz};
 
-use super::casts::input_schema;
+use super::traversal::with_expressions;
 use crate::sql::operators::{
     Comparable, adopt, adopt_from, cast, common_comparison_type, compared, is_unknown,
 };
@@ -30,13 +29,7 @@ pub struct LiteralTypes;
 impl AnalyzerRule for LiteralTypes {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         plan.transform_up_with_subqueries(|plan| {
-            let schema = input_schema(&plan);
-            let names = NamePreserver::new(&plan);
-            let rewritten = plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let rewritten = expr.transform_up(|expr| rewrite(expr, &schema))?;
-                Ok(rewritten.update_data(|expr| name.restore(expr)))
-            })?;
+            let rewritten = with_expressions(plan, rewrite)?;
             // A literal that got a type may change the type of its column.
             if rewritten.transformed {
                 rewritten.map_data(LogicalPlan::recompute_schema)

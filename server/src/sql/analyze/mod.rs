@@ -20,6 +20,7 @@ mod lower_aggregates;
 mod parameter_types;
 mod reg_casts;
 mod set_operations;
+mod traversal;
 mod type_names;
 mod unnest;
 mod window_keys;

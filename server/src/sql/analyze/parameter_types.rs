@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{
     AggregateFunction, AggregateFunctionParams, Placeholder, ScalarFunction,
@@ -14,7 +14,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection};
 use datafusion::optimizer::AnalyzerRule;
 use quickdb_executor::functions::type_names::PG_TYPE_KEY;
 
-use super::casts::input_schema;
+use super::traversal::with_expressions;
 use crate::catalogue::PgType;
 use crate::pg_catalog::overloads;
 use crate::sql::operators::{adopt, is_unknown, typed_parameter};
@@ -33,9 +33,7 @@ impl AnalyzerRule for ParameterTypes {
                 }
                 plan => plan,
             };
-            let schema = input_schema(&plan);
-            let rewritten =
-                plan.map_expressions(|expr| expr.transform_up(|expr| typed_arguments(expr, &schema)))?;
+            let rewritten = with_expressions(plan, typed_arguments)?;
             if rewritten.transformed {
                 rewritten.map_data(LogicalPlan::recompute_schema)
             } else {

@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Field;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::Cast;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 use quickdb_executor::functions::type_names::PG_TYPE_KEY;
 
-use super::casts::input_schema;
 use super::literal_types::ONE_TYPE;
+use super::traversal::with_expressions;
 
 /// Hands the names of types on; runs when all types are known.
 #[derive(Debug)]
@@ -23,13 +22,7 @@ pub struct TypeNames;
 impl AnalyzerRule for TypeNames {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         plan.transform_up_with_subqueries(|plan| {
-            let schema = input_schema(&plan);
-            let names = NamePreserver::new(&plan);
-            let rewritten = plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let rewritten = expr.transform_up(|expr| named(expr, &schema))?;
-                Ok(rewritten.update_data(|expr| name.restore(expr)))
-            })?;
+            let rewritten = with_expressions(plan, named)?;
             rewritten.data.recompute_schema().map(Transformed::yes)
         })
         .map(|rewritten| rewritten.data)

@@ -2,7 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Array, ArrayElemTypeDef, DataType, Expr, Value, VisitorMut};
+use datafusion::sql::sqlparser::ast::{
+    Array, ArrayElemTypeDef, DataType, ExactNumberInfo, Expr, Value, VisitorMut,
+};
+use quickdb_executor::functions::arrays::literal::ArrayText;
+use quickdb_executor::functions::input::numeric_literal_type;
 
 use super::expressions::{literal_text, plain_cast, text};
 use super::subqueries::call;
@@ -93,4 +97,26 @@ pub(super) fn array_literal(literal: &str, element: &DataType) -> Option<Expr> {
     }
     // The constructor takes no type from an empty list.
     (!elements.is_empty()).then_some(Expr::Array(Array { elem: elements, named: true }))
+}
+
+/// The type of a literal that is an array of several dimensions: of numerics, one of as many digits as it has.
+pub(super) fn multi_literal_type(literal: &str, element: &DataType) -> DataType {
+    let mut innermost = element;
+    while let DataType::Array(ArrayElemTypeDef::SquareBracket(inner, _)) = innermost {
+        innermost = inner;
+    }
+    let mut innermost = innermost.clone();
+    if matches!(
+        innermost,
+        DataType::Numeric(ExactNumberInfo::None)
+            | DataType::Decimal(ExactNumberInfo::None)
+            | DataType::Dec(ExactNumberInfo::None)
+    ) && let Ok(read) = ArrayText::parse(literal)
+    {
+        let digits = read.elements.iter().flatten().filter_map(|text| numeric_literal_type(text));
+        let scale = digits.map(|(_, scale)| scale).max().unwrap_or(0);
+        innermost = DataType::Numeric(ExactNumberInfo::PrecisionAndScale(38, i64::from(scale)));
+    }
+    let around = |inner| DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(inner), None));
+    around(around(innermost))
 }

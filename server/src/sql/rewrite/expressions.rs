@@ -12,29 +12,29 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, DateTimeField,
-    DuplicateTreatment, ExactNumberInfo, Expr, Fetch, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentClause, FunctionArguments, Ident, Interval, LimitClause, NamedWindowDefinition,
-    NamedWindowExpr, ObjectName, ObjectNamePart, OrderByExpr, OrderByOptions, Query, Select, Spanned,
-    UnaryOperator, Value, ValueWithSpan, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
+    ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, DuplicateTreatment,
+    ExactNumberInfo, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArguments, Ident, Interval, LimitClause, NamedWindowDefinition, NamedWindowExpr, ObjectName,
+    ObjectNamePart, OrderByExpr, OrderByOptions, Query, Select, Spanned, UnaryOperator, Value, ValueWithSpan,
+    VisitorMut, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Location;
-use quickdb_executor::datetime::IntervalField;
 use quickdb_executor::error::ErrorKind;
-use quickdb_executor::functions::arrays::literal::{ArrayText, is_multi_text};
-use quickdb_executor::functions::input::numeric_literal_type;
-use quickdb_executor::functions::similar_to::similar_to_regex;
+use quickdb_executor::functions::arrays::literal::is_multi_text;
 
-use super::arrays::{array_elements, array_literal};
+use super::accesses::accessed;
+use super::arrays::{array_elements, array_literal, multi_literal_type};
 use super::calls::{make_interval, percentiles, result_type, type_call};
 use super::hypothetical::hypothetical;
-use super::operators::{binary, is_marked, ordinals_of_sets, subscripted, unary, unmarked};
+use super::intervals::{FRAME_MARK, interval_cast, interval_literal, keep_frame};
+use super::matches::{escaped_pattern, like_over_array, over_array, quantified, similar_to};
+use super::operators::{binary, is_marked, ordinals_of_sets, unary, unmarked};
 use super::rows::{between, in_list, is_simple};
 use super::subqueries::call;
 use super::{folded, unnested, windows};
 use crate::error::PgError;
 use crate::sql::position::char_position;
-use crate::sql::{SessionFacts, patterns, types};
+use crate::sql::{SessionFacts, types};
 
 /// Collations that order as the server does: by bytes.
 const COLLATIONS: [&str; 8] =
@@ -197,12 +197,7 @@ impl Expressions<'_> {
                 let one = Expr::Value(Value::Number("1".to_owned(), true).into());
                 call("substr", vec![*expr, one, *length], Vec::new())
             }
-            Expr::CompoundFieldAccess { root, access_chain }
-                if access_chain.iter().all(|access| matches!(access, AccessExpr::Subscript(_))) =>
-            {
-                subscripted(*root, access_chain)
-            }
-            Expr::CompoundFieldAccess { root, access_chain } => field_access(*root, access_chain),
+            Expr::CompoundFieldAccess { root, access_chain } => accessed(*root, access_chain),
             Expr::Between { expr, negated, low, high } if is_marked(&low) => {
                 let low = Box::new(unmarked(*low));
                 // The bounds in the order that makes a range of them.
@@ -561,32 +556,6 @@ fn sorted_distinct(name: &str, function: &mut Function) {
     }
 }
 
-/// Marks the intervals of a window's frame, which the planner reads itself.
-const FRAME_MARK: u64 = u64::MAX;
-
-fn keep_frame(spec: &mut WindowSpec) {
-    let Some(frame) = &mut spec.window_frame else { return };
-    for bound in [Some(&mut frame.start_bound), frame.end_bound.as_mut()].into_iter().flatten() {
-        if let WindowFrameBound::Preceding(Some(offset)) | WindowFrameBound::Following(Some(offset)) = bound {
-            if let Expr::Cast { expr, data_type: DataType::Interval { .. }, .. } = offset.as_ref()
-                && literal_text(expr).is_some()
-            {
-                let value = expr.clone();
-                **offset = Expr::Interval(Interval {
-                    value,
-                    leading_field: None,
-                    leading_precision: None,
-                    last_field: None,
-                    fractional_seconds_precision: None,
-                });
-            }
-            if let Expr::Interval(interval) = offset.as_mut() {
-                interval.leading_precision = Some(FRAME_MARK);
-            }
-        }
-    }
-}
-
 /// The function that reads JSON, where the type is one of its two.
 fn json_reader(data_type: &DataType) -> Option<&'static str> {
     let name = match data_type {
@@ -604,60 +573,6 @@ fn json_reader(data_type: &DataType) -> Option<&'static str> {
 
 fn is_subquery(expr: &Expr) -> bool {
     matches!(unnested(expr), Expr::Subquery(_))
-}
-
-/// `left op ANY (array)` and its like.
-fn quantified(function: &str, left: Expr, op: &BinaryOperator, array: Expr) -> Expr {
-    let sign = match op {
-        BinaryOperator::PGCustomBinaryOperator(path) => path.last().cloned().unwrap_or_default(),
-        op => op.to_string(),
-    };
-    call(function, vec![left, array, text(&sign)], Vec::new())
-}
-
-/// The function for `ALL (array)`, which the parser takes for a call, in the place of a pattern.
-fn over_array(pattern: &Expr) -> Option<(&'static str, &Expr)> {
-    let Expr::Function(Function { name, args: FunctionArguments::List(list), .. }) = pattern else {
-        return None;
-    };
-    let function = match folded(name.0.last()?.as_ident()?).as_str() {
-        "all" => "array_all",
-        "any" | "some" => "array_any",
-        _ => return None,
-    };
-    match list.args.as_slice() {
-        [FunctionArg::Unnamed(FunctionArgExpr::Expr(array))] => Some((function, array)),
-        _ => None,
-    }
-}
-
-fn like_over_array(left: Expr, op: &BinaryOperator, pattern: Expr) -> Expr {
-    match over_array(&pattern) {
-        Some((function, array)) => quantified(function, left, op, array.clone()),
-        None => pattern,
-    }
-}
-
-/// The type of a literal that is an array of several dimensions: of numerics, one of as many digits as it has.
-fn multi_literal_type(literal: &str, element: &DataType) -> DataType {
-    let mut innermost = element;
-    while let DataType::Array(ArrayElemTypeDef::SquareBracket(inner, _)) = innermost {
-        innermost = inner;
-    }
-    let mut innermost = innermost.clone();
-    if matches!(
-        innermost,
-        DataType::Numeric(ExactNumberInfo::None)
-            | DataType::Decimal(ExactNumberInfo::None)
-            | DataType::Dec(ExactNumberInfo::None)
-    ) && let Ok(read) = ArrayText::parse(literal)
-    {
-        let digits = read.elements.iter().flatten().filter_map(|text| numeric_literal_type(text));
-        let scale = digits.map(|(_, scale)| scale).max().unwrap_or(0);
-        innermost = DataType::Numeric(ExactNumberInfo::PrecisionAndScale(38, i64::from(scale)));
-    }
-    let around = |inner| DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(inner), None));
-    around(around(innermost))
 }
 
 /// `CAST(expr AS data_type)`.
@@ -721,87 +636,6 @@ fn truncated(expr: Expr, length: &CharacterLength, type_name: &str) -> Expr {
         }
         CharacterLength::Max => as_text,
     }
-}
-
-fn interval_literal(interval: Interval) -> Expr {
-    let word = |field: Option<DateTimeField>| field.map(|field| field.to_string().to_lowercase());
-    let of_leading = interval.leading_precision.filter(|_| interval.last_field.is_none());
-    let fields = match (word(interval.leading_field), word(interval.last_field)) {
-        (Some(first), Some(last)) => Some(format!("{first} to {last}")),
-        (first, _) => first,
-    };
-    // What is no field of SQL is a name that follows the interval.
-    let fields = fields.filter(|fields| IntervalField::named(fields).is_some());
-    let digits = interval.fractional_seconds_precision.or(of_leading);
-    interval_cast(plain_cast(*interval.value, DataType::Text), fields.as_deref(), digits)
-}
-
-/// A cast to `interval`, of some fields only and with some digits of a second.
-fn interval_cast(expr: Expr, fields: Option<&str>, digits: Option<u64>) -> Expr {
-    let arguments = std::iter::once(expr).chain(fields.map(text)).collect();
-    let interval = call("cast_interval", arguments, Vec::new());
-    match digits {
-        Some(digits) => {
-            let digits = Expr::Value(Value::Number(digits.to_string(), false).into());
-            call("moment_digits", vec![interval, digits], Vec::new())
-        }
-        None => interval,
-    }
-}
-
-/// `(record).field`, of a record that is not a column.
-fn field_access(root: Expr, access_chain: Vec<AccessExpr>) -> Expr {
-    let name = |access: &AccessExpr| match access {
-        AccessExpr::Dot(Expr::Identifier(name)) => Some(folded(name)),
-        _ => None,
-    };
-    match access_chain.iter().map(name).collect::<Option<Vec<_>>>() {
-        Some(names) => {
-            names.iter().fold(root, |record, name| call("get_field", vec![record, text(name)], Vec::new()))
-        }
-        None => Expr::CompoundFieldAccess { root: Box::new(root), access_chain },
-    }
-}
-
-fn escape_of(escape: &ValueWithSpan) -> Option<Option<char>> {
-    match &escape.value {
-        Value::SingleQuotedString(text) => {
-            let mut chars = text.chars();
-            match (chars.next(), chars.next()) {
-                (escape, None) => Some(escape),
-                _ => None,
-            }
-        }
-        _ => None,
-    }
-}
-
-/// A LIKE pattern with backslashes for its escape character, and the escape character where that cannot be.
-fn escaped_pattern(pattern: Expr, escape: &ValueWithSpan) -> (Expr, Option<ValueWithSpan>) {
-    match (literal_text(&pattern), escape_of(escape)) {
-        (Some(literal), Some(escape)) => (text(&patterns::like_with_backslash(literal, escape)), None),
-        (None, Some(Some('\\'))) => (pattern, None),
-        _ => (call("like_escape", vec![pattern, Expr::Value(escape.clone())], Vec::new()), None),
-    }
-}
-
-fn similar_to(negated: bool, expr: Expr, pattern: Expr, escape: Option<&ValueWithSpan>) -> Expr {
-    let literal = literal_text(&pattern).and_then(|literal| {
-        let escape = match escape {
-            Some(escape) => escape_of(escape)?,
-            None => Some('\\'),
-        };
-        similar_to_regex(literal, escape).ok()
-    });
-    let regex = match literal {
-        Some(regex) => text(&regex),
-        None => {
-            let escape = escape.map(|escape| Expr::Value(escape.clone()));
-            call("similar_to_escape", std::iter::once(pattern).chain(escape).collect(), Vec::new())
-        }
-    };
-    let op = if negated { BinaryOperator::PGRegexNotMatch } else { BinaryOperator::PGRegexMatch };
-    Expr::BinaryOp { left: Box::new(expr), op, right: Box::new(regex) }
 }
 
 #[cfg(test)]

@@ -8,14 +8,17 @@
 //!
 //! Each pass is general and looks at shapes, never at a statement's text.
 
+mod accesses;
 mod apart;
 mod arrays;
 mod calls;
 mod checks;
 pub mod expressions;
 mod hypothetical;
+mod intervals;
 pub mod laterals;
 pub mod literals;
+mod matches;
 mod named_arguments;
 pub mod names;
 mod operators;

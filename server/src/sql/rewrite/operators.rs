@@ -1,45 +1,12 @@
-//! Operators, subscripts and positions in the spelling of the planner.
+//! Operators and positions in the spelling of the planner.
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, Expr, GroupByExpr, Select, SelectItem, Subscript, UnaryOperator, Value,
-    ValueWithSpan,
+    BinaryOperator, Expr, GroupByExpr, Select, SelectItem, UnaryOperator, Value, ValueWithSpan,
 };
 
 use super::rows::compare_rows;
 use super::subqueries::call;
 use super::unnested;
-
-/// `a[i]..` and `a[i:j]..`: all subscripts of one value together.
-pub(super) fn subscripted(array: Expr, accesses: Vec<AccessExpr>) -> Expr {
-    let sliced =
-        accesses.iter().any(|access| matches!(access, AccessExpr::Subscript(Subscript::Slice { .. })));
-    let mut kinds = String::new();
-    let mut subscripts = Vec::new();
-    for access in accesses {
-        match access {
-            AccessExpr::Subscript(Subscript::Index { index }) => {
-                kinds.push('i');
-                subscripts.push(index);
-            }
-            AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, .. }) => {
-                kinds.push(match (&lower_bound, &upper_bound) {
-                    (Some(_), Some(_)) => 'b',
-                    (Some(_), None) => 'l',
-                    (None, Some(_)) => 'u',
-                    (None, None) => 'n',
-                });
-                subscripts.extend(lower_bound.into_iter().chain(upper_bound));
-            }
-            AccessExpr::Dot(_) => {}
-        }
-    }
-    let mut args = vec![array];
-    if sliced {
-        args.push(super::expressions::text(&kinds));
-    }
-    args.extend(subscripts);
-    call(if sliced { "array_slice" } else { "array_subscript" }, args, Vec::new())
-}
 
 pub(super) fn unary(op: UnaryOperator, operand: Expr) -> Expr {
     let function = match op {
