@@ -353,6 +353,20 @@ impl Session {
         context
     }
 
+    /// Lets go of what it has seen of the catalogue before the last commit: the files of tables that are gone stay as
+    /// long as somebody might read them.
+    pub(crate) fn catch_up(&mut self) {
+        let idle = matches!(self.transaction, Transaction::Idle) && self.work.is_none();
+        let snapshot = self.snapshot();
+        if idle && self.system.version() != snapshot.version {
+            let seen = self.context.as_ref().map(|context| context.snapshot.definitions);
+            self.context();
+            if seen != Some(snapshot.definitions) {
+                self.engine.claims.collect_soon();
+            }
+        }
+    }
+
     /// What OIDs are called when they leave as `regclass` and its like.
     pub(crate) fn reg_names(&self) -> Arc<dyn RegNames> {
         Arc::new(self.system.clone())

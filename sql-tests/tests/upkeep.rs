@@ -147,6 +147,28 @@ async fn logs_become_shards_and_files_that_nobody_needs_go() -> Outcome<()> {
 }
 
 #[tokio::test]
+async fn sessions_that_wait_for_their_clients_keep_no_files() -> Outcome<()> {
+    let server = Server::demo(0)?;
+    let before = shard_files(server.directory())?;
+    let waiting = Session::connect(server.dsn()).await?;
+    let session = Session::connect(server.dsn()).await?;
+    let fill = "CREATE TABLE gone AS SELECT i FROM generate_series(1, 100000) i";
+    all(&session, &[fill]).await?;
+    assert!(shard_files(server.directory())? > before);
+    assert_eq!(number(&waiting, "SELECT count(*) FROM gone").await?, 100_000);
+    all(&session, &["DROP TABLE gone"]).await?;
+    let started = Instant::now();
+    while shard_files(server.directory())? > before {
+        if started.elapsed() > COLLECT_TIMEOUT {
+            return Err("a dropped table's files are still there".into());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(number(&waiting, "SELECT 1").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
 async fn writers_that_meet_are_told() -> Outcome<()> {
     let server = Server::demo(0)?;
     let (first, second) = (Session::connect(server.dsn()).await?, Session::connect(server.dsn()).await?);

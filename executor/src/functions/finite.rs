@@ -159,7 +159,6 @@ fn finite_or_null(values: &ArrayRef) -> Result<ArrayRef> {
 mod tests {
     use datafusion::common::ScalarValue;
 
-    use super::*;
     use crate::functions::testing::call_named;
 
     fn check(name: &str, argument: ScalarValue, expected: ScalarValue) {

@@ -87,6 +87,11 @@ impl PgCatalog {
         Self { view: Arc::new(RwLock::new(Arc::new(view))) }
     }
 
+    /// The version of the catalogue that it shows.
+    pub fn version(&self) -> u64 {
+        self.view().snapshot.version
+    }
+
     /// Shows a newer snapshot and newer facts from the next scan and call on. Cheap: nothing is made before it is read.
     pub fn update(&self, snapshot: Arc<CatalogueSnapshot>, facts: SessionFacts) {
         self.replace(|view| SessionView {

@@ -39,6 +39,9 @@ use crate::sql;
 use crate::utility;
 use crate::wire::copy_options::CopyOptions;
 
+/// How long a session that waits for its client may hold on to what it has seen of the catalogue.
+const CATCH_UP: Duration = Duration::from_secs(10);
+
 /// A connection whose client has been let in.
 pub(crate) struct Connection {
     client: Client,
@@ -190,17 +193,24 @@ impl Connection {
                 None => std::future::pending().await,
             }
         };
-        let next = tokio::select! {
-            biased;
-            () = stop.cancelled() => {
-                let message = "terminating connection due to administrator command";
-                return Err(End::Server(PgError::with_state(SqlState::ADMIN_SHUTDOWN, message)));
-            }
-            () = self.interrupts.terminated.cancelled() => return Err(End::Server(terminated())),
-            next = self.messages.next() => next,
-            () = expired => return Err(End::Server(PgError::with_state(code, message))),
-        };
-        next.ok_or(End::Client)
+        tokio::pin!(expired);
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = stop.cancelled() => {
+                    let message = "terminating connection due to administrator command";
+                    return Err(End::Server(PgError::with_state(SqlState::ADMIN_SHUTDOWN, message)));
+                }
+                () = self.interrupts.terminated.cancelled() => return Err(End::Server(terminated())),
+                next = self.messages.next() => next,
+                () = &mut expired => return Err(End::Server(PgError::with_state(code, message))),
+                () = tokio::time::sleep(CATCH_UP) => {
+                    self.session.catch_up();
+                    continue;
+                }
+            };
+            return next.ok_or(End::Client);
+        }
     }
 
     async fn ready(&mut self) -> Result<(), ClientGone> {
@@ -210,6 +220,7 @@ impl Connection {
         for (name, value) in self.session.take_changed() {
             self.client.parameter(&name, &value).await?;
         }
+        self.session.catch_up();
         let status = self.session.status();
         self.session.activity().end(status);
         self.client.ready(status).await
